@@ -1,0 +1,3 @@
+//! delivery.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]

@@ -1,0 +1,3 @@
+//! expression.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]

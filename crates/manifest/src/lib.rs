@@ -1,0 +1,11 @@
+//! The Kubernetes object model as values: YAML streams with positions, identities of objects, field paths,
+//! quantities, durations, wildcards, semantic differences, canonical digests and the masking of secrets.
+//!
+//! Pure: no I/O, no clock, no client. Everything that reads a manifest, a policy or a live object starts here,
+//! so that each room speaks of the same object in the same words.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod object;
+pub mod path;

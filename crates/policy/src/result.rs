@@ -1,0 +1,86 @@
+//! What an evaluation says: per rule a status, and for a failure every violation.
+
+use std::sync::Arc;
+
+use provost_manifest::path::FieldPath;
+use serde_json::Value;
+
+use crate::request::Key;
+
+/// How an evaluation ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Every rule is decided.
+    Done(Vec<RuleResult>),
+    /// Fetch these and call again; never empty.
+    Needs(Vec<Key>),
+}
+
+/// The status of one rule (Kyverno's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// The object is as the rule wants it.
+    Pass,
+    /// The object violates the rule.
+    Fail,
+    /// A failure of a policy that is not scored.
+    Warn,
+    /// A condition of the rule excludes the object.
+    Skip,
+    /// The rule could not be evaluated.
+    Error,
+}
+
+/// What a failure does to the request (`failureAction`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureAction {
+    /// Denies the request.
+    Enforce,
+    /// Lets it in, with a warning.
+    Audit,
+}
+
+/// What one rule says of one request.
+#[derive(Clone, Debug)]
+pub struct RuleResult {
+    /// The policy: its name, for a namespaced Policy `namespace/name`.
+    pub policy: Arc<str>,
+    /// The rule as executed, `autogen-check-registry` for a rule generated for pod controllers.
+    pub rule: Arc<str>,
+    /// The status.
+    pub status: Status,
+    /// What a failure does, after overrides.
+    pub action: FailureAction,
+    /// Whether an error of this rule denies (`failurePolicy: Fail`) or admits with a warning (`Ignore`).
+    pub fails_closed: bool,
+    /// The author's message, or what went wrong for an error; empty on pass.
+    pub message: String,
+    /// Every violation, for [`Status::Fail`] and [`Status::Warn`]; the most important first.
+    pub violations: Vec<Violation>,
+}
+
+/// One field that is not as a rule wants it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// Where, inside the object.
+    pub path: FieldPath,
+    /// What stands there.
+    pub found: Found,
+    /// What would be accepted.
+    pub accepted: Accepted,
+    /// The nearest named list element around the field, such as `container "web"`.
+    pub within: Option<String>,
+}
+
+/// What was found at a violation's path.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Nothing: the field is not there, or null.
+    Missing,
+    /// This value.
+    Value(Value),
+}
+
+/// What would be accepted at a violation's path, in words that finish the sentence "needs …".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted(pub String);

@@ -1,0 +1,3 @@
+//! Kubernetes types: argoproj, kyverno and our own `provost.dev`.
+
+pub mod provost;

@@ -1,0 +1,60 @@
+//! Our own kinds, under `provost.dev/v1alpha1`.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the agent applied for one Application: written before it is applied, read before anything is pruned.
+///
+/// An Application has as many as it needs, `NAME-0`, `NAME-1`, …, each of at most 1,000 entries, in its own namespace.
+/// The resourceVersion is the fencing token: who cannot write it may not apply or prune.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "provost.dev",
+    version = "v1alpha1",
+    kind = "Inventory",
+    plural = "inventories",
+    namespaced
+)]
+#[serde(rename_all = "camelCase")]
+pub struct InventorySpec {
+    /// The Application, `namespace/name`.
+    pub application: String,
+    /// Repository URL as the Application writes it.
+    pub repository: String,
+    /// Path inside the repository.
+    pub path: String,
+    /// Commit of the configuration repository, 40 hex digits.
+    pub revision: String,
+    /// Tree id of this render in the rendered history.
+    pub rendered_tree: String,
+    /// The objects.
+    pub entries: Vec<InventoryEntry>,
+}
+
+/// One object that the agent answers for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryEntry {
+    /// API group, empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; empty for what is cluster-scoped.
+    #[serde(default)]
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID of the live object, once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// File in the repository that the object is written in, relative to its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Digest of the rendered object.
+    #[serde(default)]
+    pub digest: String,
+}

@@ -1,0 +1,44 @@
+//! The command line: one file per subcommand, which parses, prints and maps exit codes. Each command is one public
+//! function of its room.
+
+mod check;
+mod report;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The officer that keeps order in a Kubernetes cluster and keeps the record
+#[derive(Debug, Parser)]
+#[command(name = "provost", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Check(check::Args),
+    Report(report::Args),
+    Verify(verify::Args),
+}
+
+/// Parses the arguments, runs the command and returns its exit code. Errors end here: the chain is printed once, with
+/// its hints.
+pub fn main() -> ExitCode {
+    // First of all, so that no TLS builder can find itself without one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Verify(args) => verify::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        anstream::eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}

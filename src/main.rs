@@ -1,0 +1,5 @@
+//! The `provost` binary: see [`provost::cli`].
+
+fn main() -> std::process::ExitCode {
+    provost::cli::main()
+}

@@ -1,0 +1,1 @@
+//! Policies from folders or the cluster, as one immutable compiled snapshot.

@@ -1,0 +1,1 @@
+//! Renderers: plain YAML and Kustomize; the rendered history.

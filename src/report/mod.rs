@@ -1,0 +1,1 @@
+//! The evidence reporter: capture → facts → tables.

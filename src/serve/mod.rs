@@ -1,0 +1,1 @@
+//! Which roles run, in what order they start and stop.

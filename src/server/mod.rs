@@ -1,0 +1,1 @@
+//! HTTP over TLS: certificates, drain, readiness, the admin port.

@@ -1,0 +1,1 @@
+//! The Application controller: resolve, render, plan, apply, prune, wait, record.
