@@ -37,11 +37,31 @@ struct Program {
 
 const PROGRAMS: [Program; 8] = [
     program("etcd", ".", "go.etcd.io/etcd/server/v3", "1 min"),
-    program("kube-apiserver", ".", "k8s.io/kubernetes/cmd/kube-apiserver", "4 min"),
-    program("kube-controller-manager", ".", "k8s.io/kubernetes/cmd/kube-controller-manager", "1 min"),
-    program("kube-scheduler", ".", "k8s.io/kubernetes/cmd/kube-scheduler", "1 min"),
+    program(
+        "kube-apiserver",
+        ".",
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "4 min",
+    ),
+    program(
+        "kube-controller-manager",
+        ".",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "1 min",
+    ),
+    program(
+        "kube-scheduler",
+        ".",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+        "1 min",
+    ),
     program("kubectl", ".", "k8s.io/kubernetes/cmd/kubectl", "1 min"),
-    program("kustomize", "render", "sigs.k8s.io/kustomize/kustomize/v5", "1 min"),
+    program(
+        "kustomize",
+        "render",
+        "sigs.k8s.io/kustomize/kustomize/v5",
+        "1 min",
+    ),
     program("helm", "render", "helm.sh/helm/v4/cmd/helm", "2 min"),
     program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "2 min"),
 ];
@@ -52,7 +72,12 @@ const fn program(
     package: &'static str,
     cold: &'static str,
 ) -> Program {
-    Program { name, module, package, cold }
+    Program {
+        name,
+        module,
+        package,
+        cold,
+    }
 }
 
 /// Where each program lies.
@@ -66,8 +91,13 @@ pub struct Binaries {
 impl Binaries {
     /// The programs, if all have been built.
     pub fn cached() -> anyhow::Result<Option<Self>> {
-        let binaries = Self { folder: cache_folder()? };
-        Ok(PROGRAMS.iter().all(|program| binaries.path(program.name).is_file()).then_some(binaries))
+        let binaries = Self {
+            folder: cache_folder()?,
+        };
+        Ok(PROGRAMS
+            .iter()
+            .all(|program| binaries.path(program.name).is_file())
+            .then_some(binaries))
     }
 
     /// The programs; builds those that are missing, and shows progress on standard error.
@@ -75,7 +105,9 @@ impl Binaries {
         if let Some(binaries) = Self::cached()? {
             return Ok(binaries);
         }
-        let binaries = Self { folder: cache_folder()? };
+        let binaries = Self {
+            folder: cache_folder()?,
+        };
         fs::create_dir_all(&binaries.folder)
             .with_context(|| format!("making the cache folder {}", binaries.folder.display()))?;
         let lock = File::create(binaries.folder.join(".lock")).context("opening the cache folder's lock")?;
@@ -104,13 +136,20 @@ impl Binaries {
     }
 
     fn build_one(&self, program: &Program, position: usize) -> anyhow::Result<()> {
-        let unfinished = self.folder.join(format!(".{}.{}", program.name, std::process::id()));
+        let unfinished = self
+            .folder
+            .join(format!(".{}.{}", program.name, std::process::id()));
         let mut build = go(program.module);
         build.args(["build", "-trimpath", "-ldflags", ldflags(program), "-o"]);
         build.arg(&unfinished).arg(program.package);
         let title = format!("Building {} ({position} of {})", program.name, PROGRAMS.len());
         let (built, printed) = run_with_progress(build, &title, program.cold)?;
-        ensure!(built, "building {} from deploy/local/{} failed:\n{printed}", program.name, program.module);
+        ensure!(
+            built,
+            "building {} from deploy/local/{} failed:\n{printed}",
+            program.name,
+            program.module
+        );
         fs::rename(&unfinished, self.path(program.name))
             .with_context(|| format!("putting {} into the cache folder", program.name))
     }
@@ -148,7 +187,12 @@ fn cache_folder() -> anyhow::Result<PathBuf> {
         context.update(ldflags(program).as_bytes());
     }
     let digest = context.finish();
-    let key: String = digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let key: String = digest
+        .as_ref()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Ok(settings::cache()?.join("provost").join(format!("local-{key}")))
 }
 
@@ -166,11 +210,16 @@ fn go(module: &str) -> Command {
 }
 
 fn check_go() -> anyhow::Result<()> {
-    let wanted = format!("Go {}.{} or newer is needed to build the local control plane", GO_WANTED.0, GO_WANTED.1);
+    let wanted = format!(
+        "Go {}.{} or newer is needed to build the local control plane",
+        GO_WANTED.0, GO_WANTED.1
+    );
     let hint = "see https://go.dev/dl";
     let output = match go(".").arg("version").output() {
         Ok(output) => output,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("{wanted}; found none on the PATH ({hint})"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("{wanted}; found none on the PATH ({hint})")
+        }
         Err(error) => return Err(error).context("running go version"),
     };
     let text = String::from_utf8_lossy(&output.stdout);
@@ -179,7 +228,10 @@ fn check_go() -> anyhow::Result<()> {
         "{wanted}; `go version` said: {}",
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    let found = text.split_whitespace().find(|word| word.starts_with("go1")).unwrap_or("another");
+    let found = text
+        .split_whitespace()
+        .find(|word| word.starts_with("go1"))
+        .unwrap_or("another");
     if go_version(found).is_none_or(|version| version < GO_WANTED) {
         bail!("{wanted}; found {found} (the Go of Debian 12 is too old; {hint})");
     }
@@ -201,18 +253,33 @@ fn run_with_progress(mut command: Command, title: &str, cold: &str) -> anyhow::R
     let mut printed = tempfile::tempfile().context("making a file for what go prints")?;
     let mut child = command
         .stdout(Stdio::null())
-        .stderr(printed.try_clone().context("sharing the file for what go prints")?)
+        .stderr(
+            printed
+                .try_clone()
+                .context("sharing the file for what go prints")?,
+        )
         .spawn()
         .context("running go build")?;
     while terminal && child.try_wait()?.is_none() {
-        let _ = write!(io::stderr(), "\r{title}: {} s (up to {cold} the first time) ", start.elapsed().as_secs());
+        let _ = write!(
+            io::stderr(),
+            "\r{title}: {} s (up to {cold} the first time) ",
+            start.elapsed().as_secs()
+        );
         std::thread::sleep(PROGRESS);
     }
     let status = child.wait().context("waiting for go build")?;
     let end = if status.success() { "done" } else { "failed" };
-    note(&format!("{}{title}: {end} in {} s.", if terminal { "\r\x1b[K" } else { "" }, start.elapsed().as_secs()));
+    note(&format!(
+        "{}{title}: {end} in {} s.",
+        if terminal { "\r\x1b[K" } else { "" },
+        start.elapsed().as_secs()
+    ));
     let mut text = String::new();
-    printed.rewind().and_then(|()| printed.read_to_string(&mut text)).context("reading what go printed")?;
+    printed
+        .rewind()
+        .and_then(|()| printed.read_to_string(&mut text))
+        .context("reading what go printed")?;
     Ok((status.success(), text))
 }
 

@@ -68,8 +68,15 @@ impl Cluster {
     /// A fresh cluster, for what is cluster-wide or breaks things. At most two at once; others wait here.
     pub async fn own() -> anyhow::Result<Self> {
         // A foreign cluster is one and the same for everybody: one user at a time.
-        let permits = if foreign_cluster()?.is_some() { OWN_AT_ONCE } else { 1 };
-        let permit = Arc::clone(&OWN).acquire_many_owned(permits).await.context("waiting for a cluster")?;
+        let permits = if foreign_cluster()?.is_some() {
+            OWN_AT_ONCE
+        } else {
+            1
+        };
+        let permit = Arc::clone(&OWN)
+            .acquire_many_owned(permits)
+            .await
+            .context("waiting for a cluster")?;
         Self::make(Some(permit)).await
     }
 
@@ -80,7 +87,11 @@ impl Cluster {
             Some(foreign) => Kind::connect(&foreign).await?,
             None => Kind::Local(Box::new(ControlPlane::start(&binaries).await?)),
         };
-        Ok(Self { kind, binaries, _permit: permit })
+        Ok(Self {
+            kind,
+            binaries,
+            _permit: permit,
+        })
     }
 
     /// A client that speaks as `user`. Made anew each time, since a client belongs to the runtime that made it.
@@ -125,7 +136,9 @@ impl Cluster {
             let feed = async move { drop(input.write_all(&text).await) };
             tokio::join!(feed, child.wait_with_output()).1
         };
-        let output = within(&format!("kubectl {}", args.join(" ")), KUBECTL_LIMIT, run).await?.context("running kubectl")?;
+        let output = within(&format!("kubectl {}", args.join(" ")), KUBECTL_LIMIT, run)
+            .await?
+            .context("running kubectl")?;
         Ok(Output::new(&output))
     }
 
@@ -172,7 +185,9 @@ impl Cluster {
     fn local(&self) -> anyhow::Result<&ControlPlane> {
         match &self.kind {
             Kind::Local(local) => Ok(local),
-            Kind::Foreign { .. } => anyhow::bail!("this needs the local control plane, not one named by PROVOST_TEST_KUBECONFIG"),
+            Kind::Foreign { .. } => {
+                anyhow::bail!("this needs the local control plane, not one named by PROVOST_TEST_KUBECONFIG")
+            }
         }
     }
 }
@@ -188,11 +203,17 @@ impl Kind {
         for user in PEOPLE {
             let config = impersonating(given.clone(), &foreign.context, user)?;
             let path = folder.path().join(user.kubeconfig());
-            fs::write(&path, serde_json::to_vec_pretty(&config)?).with_context(|| format!("writing {}", path.display()))?;
+            fs::write(&path, serde_json::to_vec_pretty(&config)?)
+                .with_context(|| format!("writing {}", path.display()))?;
         }
         setup::grant(&client_of(&folder.path().join(User::Admin.kubeconfig())).await?).await?;
-        let context = given.contexts.iter().find(|context| context.name == foreign.context);
-        let cluster = context.and_then(|context| context.context.as_ref()).map(|context| &context.cluster);
+        let context = given
+            .contexts
+            .iter()
+            .find(|context| context.name == foreign.context);
+        let cluster = context
+            .and_then(|context| context.context.as_ref())
+            .map(|context| &context.cluster);
         let server_url = given
             .clusters
             .iter()
@@ -216,7 +237,13 @@ impl Output {
 
     /// Standard output, if the program went well; else an error that shows what it printed.
     pub fn success(self) -> anyhow::Result<String> {
-        ensure!(self.code == 0, "exit code {}:\n{}{}", self.code, self.stdout, self.stderr);
+        ensure!(
+            self.code == 0,
+            "exit code {}:\n{}{}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
         Ok(self.stdout)
     }
 }
@@ -228,7 +255,11 @@ fn impersonating(mut config: Kubeconfig, context: &str, user: User) -> anyhow::R
         .iter()
         .find(|candidate| candidate.name == context)
         .and_then(|candidate| candidate.context.clone())
-        .with_context(|| format!("PROVOST_TEST_DESTRUCTIVE names the context {context}, which the kubeconfig does not have"))?;
+        .with_context(|| {
+            format!(
+                "PROVOST_TEST_DESTRUCTIVE names the context {context}, which the kubeconfig does not have"
+            )
+        })?;
     config.current_context = Some(context.to_owned());
     for named in &mut config.auth_infos {
         if user != User::Admin && Some(&named.name) == chosen.user.as_ref() {
@@ -257,9 +288,17 @@ mod tests {
         assert_eq!(dana.current_context.as_deref(), Some("kind"));
         let info = dana.auth_infos[0].auth_info.as_ref().unwrap();
         assert_eq!(info.impersonate.as_deref(), Some("dana"));
-        assert_eq!(info.impersonate_groups.as_deref(), Some(["developers".to_owned()].as_slice()));
+        assert_eq!(
+            info.impersonate_groups.as_deref(),
+            Some(["developers".to_owned()].as_slice())
+        );
         let admin = impersonating(given.clone(), "kind", User::Admin).unwrap();
         assert_eq!(admin.auth_infos[0].auth_info.as_ref().unwrap().impersonate, None);
-        assert!(impersonating(given, "absent", User::Admin).unwrap_err().to_string().contains("absent"));
+        assert!(
+            impersonating(given, "absent", User::Admin)
+                .unwrap_err()
+                .to_string()
+                .contains("absent")
+        );
     }
 }

@@ -55,40 +55,53 @@ impl ControlPlane {
         let mut tries = 1;
         loop {
             match Self::try_start(binaries).await {
-                Err(error) if tries < START_TRIES && format!("{error:#}").contains("address already in use") => tries += 1,
+                Err(error)
+                    if tries < START_TRIES && format!("{error:#}").contains("address already in use") =>
+                {
+                    tries += 1
+                }
                 outcome => return outcome.context("starting the local control plane"),
             }
         }
     }
 
     async fn try_start(binaries: &Binaries) -> anyhow::Result<Self> {
-        let mut folder = Folder::new()?;
+        let folder = Folder::new()?;
         let ports = Ports::free()?;
         let server_url = format!("https://127.0.0.1:{}", ports.apiserver);
         let identities = Identities::write(folder.path(), &server_url)?;
 
-        let mut etcd = start("etcd", &etcd(binaries, folder.path(), &ports), &mut folder)?;
+        let mut etcd = start("etcd", &etcd(binaries, folder.path(), &ports), &folder)?;
         let apiserver_command = apiserver(binaries, folder.path(), &ports);
-        let mut apiserver = start("kube-apiserver", &apiserver_command, &mut folder)?;
+        let mut apiserver = start("kube-apiserver", &apiserver_command, &folder)?;
         let client = client_of(&folder.path().join(User::Admin.kubeconfig())).await?;
-        wait_while_running("the apiserver is ready", &mut [&mut etcd, &mut apiserver], async || ready(&client).await)
-            .await?;
+        wait_while_running(
+            "the apiserver is ready",
+            &mut [&mut etcd, &mut apiserver],
+            async || ready(&client).await,
+        )
+        .await?;
 
         let mut others = Vec::new();
         for (name, command) in [
-            ("kube-controller-manager", controller_manager(binaries, folder.path())),
+            (
+                "kube-controller-manager",
+                controller_manager(binaries, folder.path()),
+            ),
             ("kube-scheduler", scheduler(binaries, folder.path())),
             ("kwok", kwok(binaries, folder.path())?),
         ] {
-            others.push(start(name, &command, &mut folder)?);
+            others.push(start(name, &command, &folder)?);
         }
         setup::add_node(&client).await?;
         setup::grant(&client).await?;
         let accounts = Api::<ServiceAccount>::namespaced(client, "default");
         let mut processes: Vec<_> = others.iter_mut().collect();
-        wait_while_running("the default service account is there", &mut processes, async || {
-            accounts.get("default").await.map(drop).map_err(Into::into)
-        })
+        wait_while_running(
+            "the default service account is there",
+            &mut processes,
+            async || accounts.get("default").await.map(drop).map_err(Into::into),
+        )
         .await?;
         Ok(Self {
             apiserver_command,
@@ -122,10 +135,12 @@ impl ControlPlane {
     /// Starts the apiserver again, on the same port, and waits until it serves.
     pub(crate) async fn start_apiserver(&self) -> anyhow::Result<()> {
         let mut slot = self.apiserver.lock().await;
-        let log = self.folder.path().join("kube-apiserver.log");
-        let apiserver = slot.insert(Guarded::start("kube-apiserver", &self.apiserver_command, Grace::None, &log)?);
+        let apiserver = slot.insert(start("kube-apiserver", &self.apiserver_command, &self.folder)?);
         let client = client_of(&self.kubeconfig(User::Admin)).await?;
-        wait_while_running("the apiserver is ready again", &mut [apiserver], async || ready(&client).await).await
+        wait_while_running("the apiserver is ready again", &mut [apiserver], async || {
+            ready(&client).await
+        })
+        .await
     }
 }
 
@@ -137,7 +152,11 @@ impl Ports {
         let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port");
         let held = [listen()?, listen()?, listen()?];
         let port = |position: usize| Ok::<_, std::io::Error>(held[position].local_addr()?.port());
-        Ok(Self { etcd: port(0)?, etcd_peer: port(1)?, apiserver: port(2)? })
+        Ok(Self {
+            etcd: port(0)?,
+            etcd_peer: port(1)?,
+            apiserver: port(2)?,
+        })
     }
 }
 
@@ -145,7 +164,8 @@ impl Ports {
 pub(crate) async fn client_of(kubeconfig: &Path) -> anyhow::Result<kube::Client> {
     // A second installation changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let file = Kubeconfig::read_from(kubeconfig).with_context(|| format!("reading {}", kubeconfig.display()))?;
+    let file =
+        Kubeconfig::read_from(kubeconfig).with_context(|| format!("reading {}", kubeconfig.display()))?;
     let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("making a client from {}", kubeconfig.display()))?;
@@ -153,12 +173,9 @@ pub(crate) async fn client_of(kubeconfig: &Path) -> anyhow::Result<kube::Client>
     kube::Client::try_from(config).with_context(|| format!("making a client from {}", kubeconfig.display()))
 }
 
-fn start(name: &str, command: &Command, folder: &mut Folder) -> anyhow::Result<Guarded> {
-    let log = folder.path().join(format!("{name}.log"));
-    // Nothing that they keep outlives them, so that they need no time to end.
-    let process = Guarded::start(name, command, Grace::None, &log)?;
-    folder.used_by(&process)?;
-    Ok(process)
+/// Nothing that a control plane keeps outlives it, so that its programs need no time to end.
+fn start(name: &str, command: &Command, folder: &Folder) -> anyhow::Result<Guarded> {
+    Guarded::start(name, command, Grace::None, folder)
 }
 
 /// Waits for `attempt` to succeed; gives up at once when one of `processes` has ended.
@@ -167,9 +184,11 @@ async fn wait_while_running(
     processes: &mut [&mut Guarded],
     mut attempt: impl AsyncFnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    wait_for(what, START_LIMIT, async || match processes.iter_mut().try_for_each(|process| process.check()) {
-        Ok(()) => attempt().await.map(Ok),
-        Err(ended) => Ok(Err(ended)),
+    wait_for(what, START_LIMIT, async || {
+        match processes.iter_mut().try_for_each(|process| process.check()) {
+            Ok(()) => attempt().await.map(Ok),
+            Err(ended) => Ok(Err(ended)),
+        }
     })
     .await?
 }
@@ -182,8 +201,10 @@ async fn ready(client: &kube::Client) -> anyhow::Result<()> {
 }
 
 fn etcd(binaries: &Binaries, folder: &Path, ports: &Ports) -> Command {
-    let (clients, peers) =
-        (format!("http://127.0.0.1:{}", ports.etcd), format!("http://127.0.0.1:{}", ports.etcd_peer));
+    let (clients, peers) = (
+        format!("http://127.0.0.1:{}", ports.etcd),
+        format!("http://127.0.0.1:{}", ports.etcd_peer),
+    );
     let mut command = Command::new(binaries.path("etcd"));
     command.arg("--data-dir").arg(folder.join("etcd")).args([
         "--name=etcd",
@@ -216,7 +237,10 @@ fn apiserver(binaries: &Binaries, folder: &Path, ports: &Ports) -> Command {
         file("service-account-key-file", "service-accounts.pub"),
         file("service-account-signing-key-file", "service-accounts.key"),
         file("audit-log-path", "audit.log"),
-        format!("--audit-policy-file={}", local_folder().join("audit-policy.yaml").display()),
+        format!(
+            "--audit-policy-file={}",
+            local_folder().join("audit-policy.yaml").display()
+        ),
     ]);
     command
 }
@@ -224,9 +248,15 @@ fn apiserver(binaries: &Binaries, folder: &Path, ports: &Ports) -> Command {
 fn controller_manager(binaries: &Binaries, folder: &Path) -> Command {
     let mut command = Command::new(binaries.path("kube-controller-manager"));
     command.args([
-        format!("--kubeconfig={}", folder.join(User::ControllerManager.kubeconfig()).display()),
+        format!(
+            "--kubeconfig={}",
+            folder.join(User::ControllerManager.kubeconfig()).display()
+        ),
         format!("--root-ca-file={}", folder.join("ca.pem").display()),
-        format!("--service-account-private-key-file={}", folder.join("service-accounts.key").display()),
+        format!(
+            "--service-account-private-key-file={}",
+            folder.join("service-accounts.key").display()
+        ),
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
@@ -241,7 +271,10 @@ fn controller_manager(binaries: &Binaries, folder: &Path) -> Command {
 fn scheduler(binaries: &Binaries, folder: &Path) -> Command {
     let mut command = Command::new(binaries.path("kube-scheduler"));
     command.args([
-        format!("--kubeconfig={}", folder.join(User::Scheduler.kubeconfig()).display()),
+        format!(
+            "--kubeconfig={}",
+            folder.join(User::Scheduler.kubeconfig()).display()
+        ),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
     ]);

@@ -1,6 +1,5 @@
 //! A temporary folder that is removed even when we are killed.
 
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -8,26 +7,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use anyhow::Context;
 use tempfile::TempDir;
 
-use crate::guard::Guarded;
+/// Removes the folder at the end of its input: when we and every guard that was given a hold have ended.
+const JANITOR: &str = r#"cat >/dev/null; rm -rf "$1""#;
 
-/// Each line on standard input is the process id of a guard that may still write into the folder. At the end of input
-/// waits for them, 15 seconds at most, and removes the folder.
-const JANITOR: &str = r#"
-guards=
-while read -r pid; do guards="$guards $pid"; done
-left=150
-for pid in $guards; do
-    while [ "$left" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; left=$((left - 1)); done
-done
-rm -rf "$1"
-"#;
-
-/// A temporary folder and its janitor, a small shell that removes it when the pipe to us closes.
+/// A temporary folder and its janitor, a small shell that removes it when nobody holds the pipe to it any more.
 #[derive(Debug)]
 pub struct Folder {
     folder: TempDir,
     janitor: Child,
-    control: Option<ChildStdin>,
+    hold: Option<ChildStdin>,
 }
 
 // === impl Folder ===
@@ -35,7 +23,10 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder.
     pub fn new() -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("provost-").tempdir().context("making a temporary folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("provost-")
+            .tempdir()
+            .context("making a temporary folder")?;
         let mut janitor = Command::new("sh")
             .args(["-c", JANITOR, "janitor"])
             .arg(folder.path())
@@ -45,8 +36,12 @@ impl Folder {
             .stderr(Stdio::null())
             .spawn()
             .context("starting the janitor of a temporary folder")?;
-        let control = janitor.stdin.take();
-        Ok(Self { folder, janitor, control })
+        let hold = janitor.stdin.take();
+        Ok(Self {
+            folder,
+            janitor,
+            hold,
+        })
     }
 
     /// Where it is.
@@ -54,16 +49,19 @@ impl Folder {
         self.folder.path()
     }
 
-    /// Keeps the folder until this process has ended.
-    pub fn used_by(&mut self, process: &Guarded) -> anyhow::Result<()> {
-        let control = self.control.as_mut().context("the janitor has gone")?;
-        writeln!(control, "{}", process.guard_pid()).context("telling the janitor of a process")
+    /// A file descriptor for a child process; the folder stays until it is closed.
+    pub(crate) fn hold(&self) -> anyhow::Result<Stdio> {
+        let hold = self.hold.as_ref().context("the janitor has gone")?;
+        let shared = std::os::fd::AsFd::as_fd(hold)
+            .try_clone_to_owned()
+            .context("sharing the janitor's pipe")?;
+        Ok(shared.into())
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        self.control = None;
+        self.hold = None;
         let _ = self.janitor.wait();
     }
 }

@@ -28,9 +28,15 @@ pub struct Author {
 }
 
 /// A developer.
-pub const DANA: Author = Author { name: "Dana Developer", email: "dana@example.com" };
+pub const DANA: Author = Author {
+    name: "Dana Developer",
+    email: "dana@example.com",
+};
 /// Another one, who reviews and merges.
-pub const ALEX: Author = Author { name: "Alex Operator", email: "alex@example.com" };
+pub const ALEX: Author = Author {
+    name: "Alex Operator",
+    email: "alex@example.com",
+};
 
 // === impl Repository ===
 
@@ -38,7 +44,10 @@ impl Repository {
     /// Makes an empty one in `path`, which may exist.
     pub fn init(path: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
-        let repository = Self { path: path.to_owned(), commits: 0 };
+        let repository = Self {
+            path: path.to_owned(),
+            commits: 0,
+        };
         repository.git(&["init", "--quiet", "--initial-branch=main"])?;
         Ok(repository)
     }
@@ -60,13 +69,19 @@ impl Repository {
     /// Commits everything and returns the commit's id.
     pub fn commit(&mut self, author: Author, message: &str) -> anyhow::Result<String> {
         self.git(&["add", "--all"])?;
-        self.dated(author, &["commit", "--quiet", "--allow-empty", "--message", message])?;
+        self.dated(
+            author,
+            &["commit", "--quiet", "--allow-empty", "--message", message],
+        )?;
         self.head()
     }
 
     /// Merges a branch with a merge commit, as a forge does, and returns its id.
     pub fn merge(&mut self, author: Author, branch: &str, message: &str) -> anyhow::Result<String> {
-        self.dated(author, &["merge", "--quiet", "--no-ff", "--message", message, branch])?;
+        self.dated(
+            author,
+            &["merge", "--quiet", "--no-ff", "--message", message, branch],
+        )?;
         self.head()
     }
 
@@ -110,7 +125,9 @@ pub fn command(folder: &Path) -> Command {
 
 fn run(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().context("running git")?;
-    Output::new(&output).success().with_context(|| format!("{command:?}"))
+    Output::new(&output)
+        .success()
+        .with_context(|| format!("{command:?}"))
 }
 
 #[cfg(test)]
@@ -122,12 +139,16 @@ mod tests {
         let make = || {
             let folder = tempfile::tempdir().unwrap();
             let mut repository = Repository::init(folder.path()).unwrap();
-            repository.write("apps/web/deployment.yaml", "kind: Deployment\n").unwrap();
+            repository
+                .write("apps/web/deployment.yaml", "kind: Deployment\n")
+                .unwrap();
             repository.commit(DANA, "Add web").unwrap();
             repository.git(&["checkout", "--quiet", "-b", "change"]).unwrap();
             repository.commit(DANA, "Change web").unwrap();
             repository.git(&["checkout", "--quiet", "main"]).unwrap();
-            repository.merge(ALEX, "change", "Merge pull request #7 from dana/change").unwrap()
+            repository
+                .merge(ALEX, "change", "Merge pull request #7 from dana/change")
+                .unwrap()
         };
         assert_eq!(make(), make());
     }

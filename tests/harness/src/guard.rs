@@ -16,18 +16,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::folder::Folder;
+
 /// Most of a log that an error message repeats.
 const LOG_TAIL: u64 = 4 * 1024;
 
 /// Arguments: grace in tenths of a second, log file, then the program and its arguments. Tells the child's process id
-/// on standard output; each line on standard input names a signal for the child; the end of input ends it.
+/// on standard output; each line on standard input names a signal for the child; the end of input ends it. Standard
+/// error is the hold on the log's folder.
 const GUARD: &str = r#"
 grace=$1; log=$2; shift 2
 exec 3<&0 </dev/null
 "$@" 3<&- >>"$log" 2>&1 &
 child=$!
 echo "$child"
-exec >/dev/null 2>&1
+exec >/dev/null
 {
     while read -r signal; do kill -s "$signal" "$child"; done
     [ "$grace" = 0 ] || kill -s TERM "$child"
@@ -63,14 +66,16 @@ pub enum Grace {
 // === impl Guarded ===
 
 impl Guarded {
-    /// Starts `command` (its program, arguments, folder and environment) with its output appended to `log`.
-    pub fn start(name: &str, command: &Command, grace: Grace, log: &Path) -> anyhow::Result<Self> {
+    /// Starts `command` (its program, arguments, folder and environment) with its output appended to `NAME.log` in
+    /// `folder`, which stays until the child has ended.
+    pub fn start(name: &str, command: &Command, grace: Grace, folder: &Folder) -> anyhow::Result<Self> {
+        let log = folder.path().join(format!("{name}.log"));
         let tenths = match grace {
             Grace::None => 0,
             Grace::Term(time) => (time.as_millis() / 100).max(1),
         };
         let mut shell = Command::new("sh");
-        shell.args(["-c", GUARD, "guard", &tenths.to_string()]).arg(log);
+        shell.args(["-c", GUARD, "guard", &tenths.to_string()]).arg(&log);
         shell.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
@@ -78,13 +83,14 @@ impl Guarded {
                 None => shell.env_remove(key),
             };
         }
-        if let Some(folder) = command.get_current_dir() {
-            shell.current_dir(folder);
+        if let Some(current) = command.get_current_dir() {
+            shell.current_dir(current);
         }
         let mut guard = shell
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(folder.hold()?)
             .spawn()
             .with_context(|| format!("starting a guard for {name}"))?;
         let control = guard.stdin.take();
@@ -92,17 +98,22 @@ impl Guarded {
         if let Some(stdout) = guard.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        let pid = line.trim().parse().with_context(|| format!("{name} did not start"))?;
-        Ok(Self { name: name.to_owned(), guard, control, pid, log: log.to_owned() })
+        let pid = line
+            .trim()
+            .parse()
+            .with_context(|| format!("{name} did not start"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            guard,
+            control,
+            pid,
+            log,
+        })
     }
 
     /// Process id of the child itself, not of its guard.
     pub fn pid(&self) -> u32 {
         self.pid
-    }
-
-    pub(crate) fn guard_pid(&self) -> u32 {
-        self.guard.id()
     }
 
     /// File with the child's output.
@@ -124,7 +135,11 @@ impl Guarded {
     /// Fails, with the end of the log, if the child has ended.
     pub fn check(&mut self) -> anyhow::Result<()> {
         if let Some(code) = self.ended()? {
-            anyhow::bail!("{} ended with code {code}; its log ends:\n{}", self.name, self.log_tail());
+            anyhow::bail!(
+                "{} ended with code {code}; its log ends:\n{}",
+                self.name,
+                self.log_tail()
+            );
         }
         Ok(())
     }

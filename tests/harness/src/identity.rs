@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
@@ -29,8 +32,14 @@ pub enum User {
 pub(crate) const PEOPLE: [User; 3] = [User::Admin, User::Developer, User::Agent];
 
 /// Everybody in the apiserver's token file.
-pub(crate) const EVERYBODY: [User; 6] =
-    [User::Admin, User::Developer, User::Agent, User::ControllerManager, User::Scheduler, User::Kwok];
+pub(crate) const EVERYBODY: [User; 6] = [
+    User::Admin,
+    User::Developer,
+    User::Agent,
+    User::ControllerManager,
+    User::Scheduler,
+    User::Kwok,
+];
 
 /// Files that the control plane's programs read.
 #[derive(Debug)]
@@ -78,18 +87,30 @@ impl Identities {
     pub(crate) fn write(folder: &Path, server_url: &str) -> anyhow::Result<Self> {
         let ca_key = KeyPair::generate().context("making the CA's key")?;
         let mut ca = CertificateParams::new(Vec::new())?;
-        ca.distinguished_name.push(DnType::CommonName, "provost local control plane");
+        ca.distinguished_name
+            .push(DnType::CommonName, "provost local control plane");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-        let ca_pem = ca.self_signed(&ca_key).context("signing the CA's certificate")?.pem();
+        ca.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        let ca_pem = ca
+            .self_signed(&ca_key)
+            .context("signing the CA's certificate")?
+            .pem();
         let issuer = Issuer::new(ca, ca_key);
 
         let names = ["localhost", "127.0.0.1", "kubernetes.default.svc"].map(str::to_owned);
         let mut serving = CertificateParams::new(names)?;
-        serving.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        serving
+            .distinguished_name
+            .push(DnType::CommonName, "kube-apiserver");
         serving.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let serving_key = KeyPair::generate().context("making the apiserver's key")?;
-        let serving = serving.signed_by(&serving_key, &issuer).context("signing the apiserver's certificate")?;
+        let serving = serving
+            .signed_by(&serving_key, &issuer)
+            .context("signing the apiserver's certificate")?;
 
         let service_accounts = KeyPair::generate().context("making the service accounts' key")?;
         let write = |name: &str, text: &str| {
@@ -102,19 +123,26 @@ impl Identities {
         write("service-accounts.pub", &service_accounts.public_key_pem())?;
 
         let identities = Self {
-            tokens: EVERYBODY.iter().map(|user| Ok((*user, random_hex(16)?))).collect::<anyhow::Result<_>>()?,
+            tokens: EVERYBODY
+                .iter()
+                .map(|user| Ok((*user, random_hex(16)?)))
+                .collect::<anyhow::Result<_>>()?,
             ca: ca_pem,
         };
         write("tokens.csv", &identities.token_file())?;
         for (user, token) in &identities.tokens {
-            write(&user.kubeconfig(), &kubeconfig(*user, token, server_url, &folder.join("ca.pem")))?;
+            write(
+                &user.kubeconfig(),
+                &kubeconfig(*user, token, server_url, &folder.join("ca.pem")),
+            )?;
         }
         Ok(identities)
     }
 
     fn token_file(&self) -> String {
         let line = |(user, token): &(User, String)| {
-            format!("{token},{name},{name},{group}\n", name = user.name(), group = user.group().unwrap_or(""))
+            let group = user.group().map(|group| format!(",{group}")).unwrap_or_default();
+            format!("{token},{name},{name}{group}\n", name = user.name())
         };
         self.tokens.iter().map(line).collect()
     }
@@ -136,6 +164,9 @@ fn kubeconfig(user: User, token: &str, server_url: &str, ca: &Path) -> String {
 /// Random hex digits for names and tokens.
 pub(crate) fn random_hex(bytes: usize) -> anyhow::Result<String> {
     let mut random = vec![0; bytes];
-    SystemRandom::new().fill(&mut random).ok().context("asking the system for random bytes")?;
+    SystemRandom::new()
+        .fill(&mut random)
+        .ok()
+        .context("asking the system for random bytes")?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }

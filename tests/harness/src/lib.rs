@@ -45,7 +45,10 @@ pub fn skip_reason() -> Option<String> {
 /// Says loudly that `test` is skipped, or fails where the cluster tests are required. Called by [`cluster_or_skip!`].
 #[doc(hidden)]
 pub fn skip(test: &str, reason: &str) {
-    assert!(!settings::cluster_required(), "cluster tests are required here, but: {reason}");
+    assert!(
+        !settings::cluster_required(),
+        "cluster tests are required here, but: {reason}"
+    );
     binaries::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
 }
 
@@ -76,6 +79,8 @@ macro_rules! cluster_or_skip {
             $crate::skip(module_path!(), &reason);
             return $crate::Skipped::skipped();
         }
-        $crate::Cluster::$which().await.expect("a control plane for the test")
+        $crate::Cluster::$which()
+            .await
+            .expect("a control plane for the test")
     }};
 }

@@ -30,15 +30,29 @@ pub fn provost_binary() -> anyhow::Result<PathBuf> {
         folder = folder.parent().context("this program lies nowhere")?;
     }
     let binary = folder.join("provost");
-    ensure!(binary.is_file(), "{} is missing; run: cargo build", binary.display());
+    ensure!(
+        binary.is_file(),
+        "{} is missing; run: cargo build",
+        binary.display()
+    );
     Ok(binary)
 }
 
 /// A command that runs `provost` with `home` as the user's folder, and nothing of the user's cluster.
 pub fn provost_command(home: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(provost_binary()?);
-    command.env("HOME", home).env("NO_COLOR", "1").env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
-    for variable in ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "RUST_LOG", "RUST_BACKTRACE"] {
+    command
+        .env("HOME", home)
+        .env("NO_COLOR", "1")
+        .env_remove("KUBECONFIG")
+        .env_remove("KUBERNETES_SERVICE_HOST");
+    for variable in [
+        "XDG_STATE_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+    ] {
         command.env_remove(variable);
     }
     Ok(command)
@@ -46,7 +60,11 @@ pub fn provost_command(home: &Path) -> anyhow::Result<Command> {
 
 /// Runs `provost` to its end in `folder`, which is its home as well.
 pub fn provost(folder: &Path, args: &[&str]) -> anyhow::Result<Output> {
-    let output = provost_command(folder)?.args(args).current_dir(folder).output().context("running provost")?;
+    let output = provost_command(folder)?
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .context("running provost")?;
     Ok(Output::new(&output))
 }
 
@@ -55,12 +73,10 @@ pub fn provost(folder: &Path, args: &[&str]) -> anyhow::Result<Output> {
 impl Provost {
     /// Starts `provost ARGS`, with `env` added to its environment.
     pub fn start(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let mut folder = Folder::new()?;
+        let folder = Folder::new()?;
         let mut command = provost_command(folder.path())?;
         command.args(args).envs(env.iter().copied());
-        let log = folder.path().join("provost.log");
-        let process = Guarded::start("provost", &command, Grace::Term(GRACE), &log)?;
-        folder.used_by(&process)?;
+        let process = Guarded::start("provost", &command, Grace::Term(GRACE), &folder)?;
         Ok(Self { process, folder })
     }
 
@@ -96,8 +112,16 @@ impl Provost {
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().context("reading VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
+        let kibibytes: u64 = line
+            .trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse()
+            .context("reading VmRSS")?;
         Ok(kibibytes * 1024)
     }
 

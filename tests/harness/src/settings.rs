@@ -54,13 +54,22 @@ fn choose(kubeconfig: Option<String>, destructive: Option<String>) -> anyhow::Re
             "PROVOST_TEST_KUBECONFIG names {kubeconfig}, where the tests would create and delete objects of the whole \
              cluster; to allow it, set PROVOST_TEST_DESTRUCTIVE to the name of its context"
         ),
-        (None, Some(_)) => bail!("PROVOST_TEST_DESTRUCTIVE is set, but PROVOST_TEST_KUBECONFIG names no file"),
+        (None, Some(_)) => {
+            bail!("PROVOST_TEST_DESTRUCTIVE is set, but PROVOST_TEST_KUBECONFIG names no file")
+        }
     };
-    ensure!(kubeconfig.is_file(), "PROVOST_TEST_KUBECONFIG names {}, which is no file", kubeconfig.display());
+    ensure!(
+        kubeconfig.is_file(),
+        "PROVOST_TEST_KUBECONFIG names {}, which is no file",
+        kubeconfig.display()
+    );
     Ok(Some(ForeignCluster { kubeconfig, context }))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the harness reads its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the harness reads its environment"
+)]
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -74,10 +83,19 @@ mod tests {
         let file = env!("CARGO_MANIFEST_PATH").to_owned();
         assert_eq!(choose(None, None).unwrap(), None);
         let refusal = choose(Some(file.clone()), None).unwrap_err().to_string();
-        assert!(refusal.contains("set PROVOST_TEST_DESTRUCTIVE to the name of its context"), "{refusal}");
+        assert!(
+            refusal.contains("set PROVOST_TEST_DESTRUCTIVE to the name of its context"),
+            "{refusal}"
+        );
         assert!(choose(None, Some("kind".to_owned())).is_err());
         assert!(choose(Some("/no/such/file".to_owned()), Some("kind".to_owned())).is_err());
         let chosen = choose(Some(file.clone()), Some("kind-kind".to_owned())).unwrap();
-        assert_eq!(chosen, Some(ForeignCluster { kubeconfig: file.into(), context: "kind-kind".to_owned() }));
+        assert_eq!(
+            chosen,
+            Some(ForeignCluster {
+                kubeconfig: file.into(),
+                context: "kind-kind".to_owned()
+            })
+        );
     }
 }

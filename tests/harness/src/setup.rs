@@ -22,7 +22,10 @@ pub(crate) async fn add_node(client: &kube::Client) -> anyhow::Result<()> {
         }},
         "status": {"capacity": room, "allocatable": room},
     }))?;
-    Api::all(client.clone()).create(&PostParams::default(), &node).await.context("adding the node")?;
+    Api::all(client.clone())
+        .create(&PostParams::default(), &node)
+        .await
+        .context("adding the node")?;
     Ok(())
 }
 
@@ -37,7 +40,11 @@ pub(crate) async fn grant(client: &kube::Client) -> anyhow::Result<()> {
     apply(client, "local-cluster:namespaces", &namespaces).await?;
     for (name, subject, role) in [
         ("local-cluster:developers-edit", &developers, "edit"),
-        ("local-cluster:developers-namespaces", &developers, "local-cluster:namespaces"),
+        (
+            "local-cluster:developers-namespaces",
+            &developers,
+            "local-cluster:namespaces",
+        ),
         ("local-cluster:agent", &agent, "cluster-admin"),
     ] {
         apply(client, name, &binding(name, subject, role)?).await?;

@@ -21,7 +21,14 @@ pub async fn wait_until<F>(what: &str, limit: Duration, mut condition: F) -> any
 where
     F: AsyncFnMut() -> bool,
 {
-    wait_for(what, limit, async || if condition().await { Ok(()) } else { Err("it does not hold") }).await
+    wait_for(what, limit, async || {
+        if condition().await {
+            Ok(())
+        } else {
+            Err("it does not hold")
+        }
+    })
+    .await
 }
 
 /// Tries until `attempt` gives a value; fails with the last error when `limit` has passed.
@@ -48,7 +55,11 @@ where
 }
 
 /// The future's value in a wait's result type, for those who await one future only.
-pub(crate) async fn within<T>(what: &str, limit: Duration, future: impl Future<Output = T>) -> anyhow::Result<T> {
+pub(crate) async fn within<T>(
+    what: &str,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> anyhow::Result<T> {
     match tokio::time::timeout(limit, future).await {
         Ok(value) => Ok(value),
         Err(_) => bail!("{what} took longer than {} s", limit.as_secs()),

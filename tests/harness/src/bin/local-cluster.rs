@@ -17,7 +17,11 @@ async fn main() -> anyhow::Result<()> {
         [] => hold().await,
         ["--build-only"] => {
             let binaries = tokio::task::spawn_blocking(Binaries::build).await??;
-            writeln!(stdout(), "The local control plane's programs are in {}", binaries.folder().display())?;
+            writeln!(
+                stdout(),
+                "The local control plane's programs are in {}",
+                binaries.folder().display()
+            )?;
             Ok(())
         }
         _ => bail!(USAGE),
