@@ -3,7 +3,7 @@
 //! The folder's name carries a digest of everything that decides what is built, so another pin is another folder.
 //! A program appears under its name only when it is whole; a file lock keeps two builds apart.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::identity::hex;
 use crate::settings;
 
 /// The version that the apiserver reports; go.mod pins the same.
@@ -139,11 +140,11 @@ impl Binaries {
         let unfinished = self
             .folder
             .join(format!(".{}.{}", program.name, std::process::id()));
-        let mut build = go(program.module);
-        build.args(["build", "-trimpath", "-ldflags", ldflags(program), "-o"]);
-        build.arg(&unfinished).arg(program.package);
+        let mut command = go(program.module);
+        command.args(["build", "-trimpath", "-ldflags", ldflags(program), "-o"]);
+        command.arg(&unfinished).arg(program.package);
         let title = format!("Building {} ({position} of {})", program.name, PROGRAMS.len());
-        let (built, printed) = run_with_progress(build, &title, program.cold)?;
+        let (built, printed) = run_with_progress(command, &title, program.cold)?;
         ensure!(
             built,
             "building {} from deploy/local/{} failed:\n{printed}",
@@ -175,8 +176,8 @@ fn ldflags(program: &Program) -> &'static str {
 
 fn cache_folder() -> anyhow::Result<PathBuf> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let modules: BTreeMap<_, _> = PROGRAMS.iter().map(|program| (program.module, ())).collect();
-    for module in modules.keys() {
+    let modules: BTreeSet<_> = PROGRAMS.iter().map(|program| program.module).collect();
+    for module in modules {
         for file in ["go.mod", "go.sum"] {
             let path = local_folder().join(module).join(file);
             context.update(&fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
@@ -186,13 +187,7 @@ fn cache_folder() -> anyhow::Result<PathBuf> {
         context.update(program.package.as_bytes());
         context.update(ldflags(program).as_bytes());
     }
-    let digest = context.finish();
-    let key: String = digest
-        .as_ref()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let key = hex(&context.finish().as_ref()[..6]);
     Ok(settings::cache()?.join("provost").join(format!("local-{key}")))
 }
 

@@ -27,7 +27,7 @@ use crate::wait::within;
 const OWN_AT_ONCE: u32 = 2;
 
 /// A kubectl that waits longer than this is stuck.
-const KUBECTL_LIMIT: Duration = Duration::from_secs(60);
+const KUBECTL_LIMIT: Duration = Duration::from_mins(1);
 
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
 static OWN: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(OWN_AT_ONCE as usize)));

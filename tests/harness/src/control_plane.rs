@@ -58,7 +58,7 @@ impl ControlPlane {
                 Err(error)
                     if tries < START_TRIES && format!("{error:#}").contains("address already in use") =>
                 {
-                    tries += 1
+                    tries += 1;
                 }
                 outcome => return outcome.context("starting the local control plane"),
             }

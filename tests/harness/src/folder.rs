@@ -13,7 +13,7 @@ const JANITOR: &str = r#"cat >/dev/null; rm -rf "$1""#;
 /// A temporary folder and its janitor, a small shell that removes it when nobody holds the pipe to it any more.
 #[derive(Debug)]
 pub struct Folder {
-    folder: TempDir,
+    temporary: TempDir,
     janitor: Child,
     hold: Option<ChildStdin>,
 }
@@ -23,13 +23,13 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder.
     pub fn new() -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix("provost-")
             .tempdir()
             .context("making a temporary folder")?;
         let mut janitor = Command::new("sh")
             .args(["-c", JANITOR, "janitor"])
-            .arg(folder.path())
+            .arg(temporary.path())
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -38,7 +38,7 @@ impl Folder {
             .context("starting the janitor of a temporary folder")?;
         let hold = janitor.stdin.take();
         Ok(Self {
-            folder,
+            temporary,
             janitor,
             hold,
         })
@@ -46,7 +46,7 @@ impl Folder {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.temporary.path()
     }
 
     /// A file descriptor for a child process; the folder stays until it is closed.

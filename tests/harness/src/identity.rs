@@ -1,5 +1,6 @@
 //! Who speaks to the apiserver, and with what: users, tokens, keys, certificates, kubeconfigs.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -168,5 +169,14 @@ pub(crate) fn random_hex(bytes: usize) -> anyhow::Result<String> {
         .fill(&mut random)
         .ok()
         .context("asking the system for random bytes")?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&random))
+}
+
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
