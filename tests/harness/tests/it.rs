@@ -212,7 +212,7 @@ impl LocalCluster {
         let process = Guarded::start("local-cluster", &command, Grace::Term(SOON), &folder)?;
         let data = wait_for(
             "local-cluster says how to use it",
-            Duration::from_secs(120),
+            Duration::from_mins(2),
             async || {
                 let text = process.log_tail();
                 let line = text
