@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::identity::hex;
+use crate::progress::Progress;
 use crate::settings;
 
 /// The version that the apiserver reports; go.mod pins the same.
@@ -24,8 +25,8 @@ const GO_WANTED: (u32, u32) = (1, 26);
 const LDFLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4 \
     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35";
 
-/// How often a terminal is told that a build goes on.
-const PROGRESS: Duration = Duration::from_millis(500);
+/// Between two looks at a build that goes on.
+const PAUSE: Duration = Duration::from_millis(200);
 
 struct Program {
     name: &'static str,
@@ -101,8 +102,8 @@ impl Binaries {
             .then_some(binaries))
     }
 
-    /// The programs; builds those that are missing, and shows progress on standard error.
-    pub fn build() -> anyhow::Result<Self> {
+    /// The programs; builds those that are missing.
+    pub fn build(progress: &Progress) -> anyhow::Result<Self> {
         if let Some(binaries) = Self::cached()? {
             return Ok(binaries);
         }
@@ -113,13 +114,13 @@ impl Binaries {
             .with_context(|| format!("making the cache folder {}", binaries.folder.display()))?;
         let lock = File::create(binaries.folder.join(".lock")).context("opening the cache folder's lock")?;
         if lock.try_lock().is_err() {
-            note("Waiting for another process that builds the local control plane.");
+            progress.line("Waiting for another process that builds the local control plane.");
             lock.lock().context("locking the cache folder")?;
         }
         check_go()?;
         for (position, program) in PROGRAMS.iter().enumerate() {
             if !binaries.path(program.name).is_file() {
-                binaries.build_one(program, position + 1)?;
+                binaries.build_one(program, position + 1, progress)?;
             }
         }
         Ok(binaries)
@@ -136,7 +137,7 @@ impl Binaries {
         &self.folder
     }
 
-    fn build_one(&self, program: &Program, position: usize) -> anyhow::Result<()> {
+    fn build_one(&self, program: &Program, position: usize, progress: &Progress) -> anyhow::Result<()> {
         let unfinished = self
             .folder
             .join(format!(".{}.{}", program.name, std::process::id()));
@@ -144,7 +145,7 @@ impl Binaries {
         command.args(["build", "-trimpath", "-ldflags", ldflags(program), "-o"]);
         command.arg(&unfinished).arg(program.package);
         let title = format!("Building {} ({position} of {})", program.name, PROGRAMS.len());
-        let (built, printed) = run_with_progress(command, &title, program.cold)?;
+        let (built, printed) = run_with_progress(command, &title, program.cold, progress)?;
         ensure!(
             built,
             "building {} from deploy/local/{} failed:\n{printed}",
@@ -239,12 +240,13 @@ fn go_version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Runs to the end, showing that time passes; returns whether it went well, and what it printed.
-fn run_with_progress(mut command: Command, title: &str, cold: &str) -> anyhow::Result<(bool, String)> {
-    let terminal = io::stderr().is_terminal();
+fn run_with_progress(
+    mut command: Command,
+    title: &str,
+    cold: &str,
+    progress: &Progress,
+) -> anyhow::Result<(bool, String)> {
     let start = Instant::now();
-    if !terminal {
-        note(&format!("{title}: up to {cold} the first time."));
-    }
     let mut printed = tempfile::tempfile().context("making a file for what go prints")?;
     let mut child = command
         .stdout(Stdio::null())
@@ -255,32 +257,22 @@ fn run_with_progress(mut command: Command, title: &str, cold: &str) -> anyhow::R
         )
         .spawn()
         .context("running go build")?;
-    while terminal && child.try_wait()?.is_none() {
-        let _ = write!(
-            io::stderr(),
-            "\r{title}: {} s (up to {cold} the first time) ",
+    while child.try_wait()?.is_none() {
+        progress.passing(&format!(
+            "{title}: {} s (up to {cold} the first time)",
             start.elapsed().as_secs()
-        );
-        std::thread::sleep(PROGRESS);
+        ));
+        std::thread::sleep(PAUSE);
     }
     let status = child.wait().context("waiting for go build")?;
     let end = if status.success() { "done" } else { "failed" };
-    note(&format!(
-        "{}{title}: {end} in {} s.",
-        if terminal { "\r\x1b[K" } else { "" },
-        start.elapsed().as_secs()
-    ));
+    progress.line(&format!("{title}: {end} in {} s", start.elapsed().as_secs()));
     let mut text = String::new();
     printed
         .rewind()
         .and_then(|()| printed.read_to_string(&mut text))
         .context("reading what go printed")?;
     Ok((status.success(), text))
-}
-
-/// Prints a line even where the test runner captures what tests print.
-pub(crate) fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::binaries::Binaries;
 use crate::control_plane::{ControlPlane, client_of};
 use crate::folder::Folder;
 use crate::identity::{PEOPLE, User, random_hex};
+use crate::progress::Progress;
 use crate::settings::{ForeignCluster, foreign_cluster};
 use crate::setup;
 use crate::wait::within;
@@ -82,7 +83,7 @@ impl Cluster {
 
     async fn make(permit: Option<OwnedSemaphorePermit>) -> anyhow::Result<Self> {
         let foreign = foreign_cluster()?;
-        let binaries = tokio::task::spawn_blocking(Binaries::build).await??;
+        let binaries = tokio::task::spawn_blocking(|| Binaries::build(&Progress::shown())).await??;
         let kind = match foreign {
             Some(foreign) => Kind::connect(&foreign).await?,
             None => Kind::Local(Box::new(ControlPlane::start(&binaries).await?)),

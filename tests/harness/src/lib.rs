@@ -22,6 +22,7 @@ pub mod folder;
 pub mod git;
 pub mod guard;
 mod identity;
+pub mod progress;
 pub mod provost;
 pub mod settings;
 mod setup;
@@ -49,7 +50,7 @@ pub fn skip(test: &str, reason: &str) {
         !settings::cluster_required(),
         "cluster tests are required here, but: {reason}"
     );
-    binaries::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
+    progress::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
 }
 
 /// What a skipped test returns.

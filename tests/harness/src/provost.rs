@@ -71,11 +71,19 @@ pub fn provost(folder: &Path, args: &[&str]) -> anyhow::Result<Output> {
 // === impl Provost ===
 
 impl Provost {
-    /// Starts `provost ARGS`, with `env` added to its environment.
+    /// Starts `provost ARGS` in a folder of its own, with `env` added to its environment.
     pub fn start(args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_in(None, args, env)
+    }
+
+    /// As [`Provost::start`], in the folder `current`.
+    pub fn start_in(current: Option<&Path>, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = Folder::new()?;
         let mut command = provost_command(folder.path())?;
-        command.args(args).envs(env.iter().copied());
+        command
+            .args(args)
+            .envs(env.iter().copied())
+            .current_dir(current.unwrap_or_else(|| folder.path()));
         let process = Guarded::start("provost", &command, Grace::Term(GRACE), &folder)?;
         Ok(Self { process, folder })
     }

@@ -26,6 +26,19 @@ pub fn shared_data() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
+/// Whether the user wants no colours.
+pub fn no_color() -> bool {
+    variable("NO_COLOR").is_some()
+}
+
+/// The PATH with `folders` before it.
+pub fn path_with(folders: &[PathBuf]) -> anyhow::Result<String> {
+    let before = variable("PATH").unwrap_or_default();
+    let all = env::join_paths(folders.iter().cloned().chain(env::split_paths(&before)))
+        .context("joining the PATH")?;
+    all.into_string().ok().context("the PATH is not UTF-8")
+}
+
 /// The user's cache folder.
 pub(crate) fn cache() -> anyhow::Result<PathBuf> {
     variable("XDG_CACHE_HOME")

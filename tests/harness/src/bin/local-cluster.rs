@@ -5,6 +5,7 @@ use std::io::{Write, stdout};
 
 use anyhow::bail;
 use harness::binaries::Binaries;
+use harness::progress::Progress;
 use harness::{Cluster, User};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => hold().await,
         ["--build-only"] => {
-            let binaries = tokio::task::spawn_blocking(Binaries::build).await??;
+            let binaries = tokio::task::spawn_blocking(|| Binaries::build(&Progress::shown())).await??;
             writeln!(
                 stdout(),
                 "The local control plane's programs are in {}",
