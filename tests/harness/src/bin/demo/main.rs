@@ -100,7 +100,7 @@ async fn with_a_cluster(narrator: &mut Narrator, stage: &mut Stage, cluster: &Cl
         "kubectl create namespace shop; kubectl create namespace argocd",
         Expected::Success,
     )?;
-    let mut serving = serve(narrator, &provost).await?;
+    let serving = serve(narrator, &provost).await?;
 
     denial(narrator, &dana)?;
     synced_commit(narrator, stage, &alex).await?;
