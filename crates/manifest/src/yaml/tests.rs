@@ -105,7 +105,9 @@ fn bounds_hold_for_depth_nodes_and_aliases() {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
         format!("a{level}: &a{level} [{aliases}]\n")
     });
-    let bomb: String = std::iter::once("a0: &a0 [x]\n".to_owned()).chain(levels).collect();
+    let bomb: String = std::iter::once("a0: &a0 [x]\n".to_owned())
+        .chain(levels)
+        .collect();
     assert!(parse_one(&bomb).is_err());
 }
 
