@@ -27,6 +27,7 @@ mod lexer;
 mod parser;
 pub mod print;
 pub mod scope;
+pub mod variables;
 
 pub use budget::Budget;
 pub use datum::{Datum, List, Map, Text, View};

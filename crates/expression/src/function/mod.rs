@@ -1,6 +1,12 @@
 //! The functions: a table per subject, looked up once, when an expression is parsed.
 
+mod collection;
+mod encoding;
+mod md5;
+mod regular;
 mod standard;
+mod text;
+mod version;
 
 use std::fmt;
 
@@ -18,7 +24,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
         .find(|function| function.name == name)
 }
 
-const TABLES: &[&[Function]] = &[standard::FUNCTIONS];
+const TABLES: &[&[Function]] = &[
+    standard::FUNCTIONS,
+    text::FUNCTIONS,
+    regular::FUNCTIONS,
+    collection::FUNCTIONS,
+    encoding::FUNCTIONS,
+    version::FUNCTIONS,
+];
 
 /// A function: its name, how many arguments it takes, and what it does.
 pub(crate) struct Function {
@@ -221,6 +234,17 @@ impl<'a> Call<'_, 'a> {
         self.evaluator.budget.read(text.len())?;
         self.evaluator.budget.allocate(text.len())?;
         Ok(Datum::Text(text.into()))
+    }
+
+    /// A part of the string at `index`, borrowed where that is.
+    fn give_part(&mut self, index: usize, part: impl FnOnce(&str) -> &str) -> Outcome<'a> {
+        match self.text(index)? {
+            Text::Borrowed(text) => {
+                self.evaluator.budget.read(text.len())?;
+                Ok(Datum::Text(Text::Borrowed(part(text))))
+            }
+            Text::Shared(text) => self.give_text(part(&text)),
+        }
     }
 
     /// A number, which must be finite.
