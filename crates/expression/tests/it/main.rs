@@ -1,7 +1,10 @@
 //! What expressions give, through the public interface.
 
 mod engine;
+mod functions;
+mod oracle;
 mod properties;
+mod variables;
 
 use provost_expression::{Budget, Environment, EvalError, parse, print};
 use serde_json::Value;
