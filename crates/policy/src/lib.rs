@@ -22,6 +22,9 @@ pub mod result;
 pub mod set;
 pub mod text;
 
+mod pattern;
+mod values;
+
 pub use evaluate::evaluate;
 pub use fault::Fault;
 pub use policy::{Parsed, Policy};
