@@ -22,8 +22,16 @@ pub mod result;
 pub mod set;
 pub mod text;
 
+mod action;
+mod autogen;
+mod matching;
+mod parse;
 mod pattern;
+mod rule;
+mod selector;
+mod source;
 mod values;
+mod violations;
 
 pub use evaluate::evaluate;
 pub use fault::Fault;
