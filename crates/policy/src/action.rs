@@ -1,9 +1,10 @@
 //! What a failure does: Enforce or Audit, by rule, by namespace.
 
-use crate::matching::{Halt, Target, selects_namespace};
+use provost_manifest::wildcard::Wildcard;
+
+use crate::matching::{Halt, Target, one_matches, selects_namespace};
 use crate::result::FailureAction;
 use crate::selector::LabelSelector;
-use crate::values::wildcard_match;
 
 /// `failureAction` and its overrides, of a rule or of a policy.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +18,7 @@ pub(crate) struct Actions {
 #[derive(Clone, Debug)]
 pub(crate) struct Override {
     pub(crate) action: FailureAction,
-    pub(crate) namespaces: Vec<String>,
+    pub(crate) namespaces: Vec<Wildcard>,
     pub(crate) selector: Option<LabelSelector>,
 }
 
@@ -36,7 +37,7 @@ impl Actions {
 impl Override {
     fn concerns(&self, target: &Target<'_>) -> Result<bool, Halt> {
         let namespace = target.request.namespace;
-        if !self.namespaces.is_empty() && !self.namespaces.iter().any(|name| wildcard_match(name, namespace)) {
+        if !self.namespaces.is_empty() && !one_matches(&self.namespaces, namespace) {
             return Ok(false);
         }
         self.selector

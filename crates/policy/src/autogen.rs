@@ -99,7 +99,7 @@ fn includes_pod<'k>(kinds: impl IntoIterator<Item = &'k str>) -> bool {
     kinds
         .into_iter()
         .filter_map(KindSelector::parse)
-        .any(|selector| selector.kind == "Pod")
+        .any(|selector| selector.kind.as_str() == "Pod")
 }
 
 /// Whether a rule is about Pods, and does not exclude only other kinds.

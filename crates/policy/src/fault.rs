@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use crate::text::printable;
+use provost_manifest::escape;
 
 /// One reason why a policy (or a file of policies) is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +45,10 @@ impl Fault {
 
     /// The fault with its place, the source line shown, and `note` (what stays in force, what to do) below it.
     pub fn render(&self, note: &str) -> String {
-        let mut text = format!("error: {}\n", printable(&self.message));
+        let mut text = format!("error: {}\n", escape::line(&self.message));
         let Some(place) = &self.place else {
             if !self.subject.is_empty() {
-                let _ = writeln!(text, "  --> {}", printable(&self.subject));
+                let _ = writeln!(text, "  --> {}", escape::line(&self.subject));
             }
             if !note.is_empty() {
                 let _ = writeln!(text, "   = {note}");
@@ -61,8 +61,8 @@ impl Fault {
         let marks = "^".repeat(place.width);
         let _ = writeln!(text, "{margin}--> {place}");
         let _ = writeln!(text, "{margin} |");
-        let _ = writeln!(text, "{number:>width$} | {}", printable(&place.source), width = margin.len());
-        let _ = writeln!(text, "{margin} | {}", format!("{shift}{marks} {}", printable(&self.subject)).trim_end());
+        let _ = writeln!(text, "{number:>width$} | {}", escape::line(&place.source), width = margin.len());
+        let _ = writeln!(text, "{margin} | {}", format!("{shift}{marks} {}", escape::line(&self.subject)).trim_end());
         if !note.is_empty() {
             let _ = writeln!(text, "{margin} = {note}");
         }
@@ -75,9 +75,9 @@ impl fmt::Display for Fault {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
-        f.write_str(&printable(&self.message))?;
+        f.write_str(&escape::line(&self.message))?;
         if !self.subject.is_empty() {
-            write!(f, " ({})", printable(&self.subject))?;
+            write!(f, " ({})", escape::line(&self.subject))?;
         }
         Ok(())
     }
@@ -104,6 +104,6 @@ impl Place {
 /// `policies/require-labels.yaml:19:9`
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", printable(&self.file), self.line, self.column)
+        write!(f, "{}:{}:{}", escape::line(&self.file), self.line, self.column)
     }
 }

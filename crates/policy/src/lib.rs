@@ -30,8 +30,10 @@ mod pattern;
 mod rule;
 mod selector;
 mod source;
-mod values;
 mod violations;
+
+#[cfg(test)]
+mod test_support;
 
 pub use evaluate::evaluate;
 pub use fault::Fault;

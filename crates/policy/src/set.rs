@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use provost_manifest::digest::Digest;
+use serde_json::Value;
+
 use crate::fault::Fault;
 use crate::matching::{KindSelector, operations};
 use crate::policy::Policy;
 use crate::request::Operation;
 use crate::rule::Rule;
-use crate::selector::has_wildcard;
 
 /// An immutable set of policies, ready to judge.
 #[derive(Debug, Default)]
@@ -91,12 +93,12 @@ impl PolicySet {
 
     /// The kinds that the policies match, sorted: what the webhook is to be called for.
     pub fn kinds(&self) -> Vec<MatchedKind> {
-        let mut kinds: BTreeMap<KindSelector, (BTreeSet<Operation>, bool)> = BTreeMap::new();
+        let mut kinds: BTreeMap<[&str; 4], (BTreeSet<Operation>, bool)> = BTreeMap::new();
         for policy in &self.policies {
             let generated = policy.generated.values().flatten();
             for rule in policy.written.iter().chain(generated) {
                 for selector in rule.matches.filters().iter().flat_map(|filter| &filter.kinds) {
-                    let (known, fails_closed) = kinds.entry(selector.clone()).or_default();
+                    let (known, fails_closed) = kinds.entry(selector.parts()).or_default();
                     known.extend(judged_operations(rule, selector));
                     *fails_closed |= policy.fails_closed;
                 }
@@ -105,11 +107,11 @@ impl PolicySet {
         kinds
             .into_iter()
             .filter(|(_, (operations, _))| !operations.is_empty())
-            .map(|(selector, (operations, fails_closed))| MatchedKind {
-                group: selector.group,
-                version: selector.version,
-                kind: selector.kind,
-                subresource: selector.subresource,
+            .map(|([group, version, kind, subresource], (operations, fails_closed))| MatchedKind {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                kind: kind.to_owned(),
+                subresource: subresource.to_owned(),
                 operations: operations.into_iter().collect(),
                 fails_closed,
             })
@@ -144,7 +146,7 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
             .iter()
             .flat_map(|rule| rule.matches.filters())
             .flat_map(|filter| &filter.kinds);
-        kinds.extend(selectors.filter(|s| !has_wildcard(&s.kind)).map(|s| s.kind.clone()));
+        kinds.extend(selectors.filter_map(|selector| selector.kind.literal()).map(str::to_owned));
     }
     kinds
 }
@@ -153,8 +155,8 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
 fn candidates(policies: &[Arc<Policy>], kind: Option<&str>) -> Vec<Candidates> {
     let may_concern = |rule: &Rule| {
         rule.matches.filters().iter().flat_map(|filter| &filter.kinds).any(|selector| match kind {
-            Some(kind) => crate::values::wildcard_match(&selector.kind, kind),
-            None => has_wildcard(&selector.kind),
+            Some(kind) => selector.kind.matches(kind),
+            None => selector.kind.literal().is_none(),
         })
     };
     policies
@@ -176,7 +178,7 @@ fn candidates(policies: &[Arc<Policy>], kind: Option<&str>) -> Vec<Candidates> {
 /// The operations on which a rule may say something about a kind: only subresources are connected to, and patterns
 /// do not judge deletions.
 fn judged_operations(rule: &Rule, selector: &KindSelector) -> impl Iterator<Item = Operation> {
-    let connects = !selector.subresource.is_empty();
+    let connects = !selector.subresource.as_str().is_empty();
     let deletions = rule.check.judges_deletions();
     operations(&rule.matches).into_iter().filter(move |operation| match operation {
         Operation::Create | Operation::Update => true,
@@ -187,5 +189,5 @@ fn judged_operations(rule: &Rule, selector: &KindSelector) -> impl Iterator<Item
 
 fn digest(policies: &[Arc<Policy>]) -> String {
     let canonical: Vec<_> = policies.iter().map(|policy| policy.canonical.clone()).collect();
-    format!("{canonical:?}")
+    format!("sha256:{}", Digest::of_value(&Value::Array(canonical)))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use provost_manifest::path::{FieldPath, Segment};
+use provost_manifest::wildcard::Wildcard;
 use provost_manifest::yaml::{Document, Position, Positions};
 use serde_json::{Map, Value};
 
@@ -103,6 +104,21 @@ impl<'d> Cursor<'d> {
 
     pub(crate) fn texts(&self) -> Result<Vec<&'d str>, Fault> {
         self.list()?.iter().map(Self::text).collect()
+    }
+
+    pub(crate) fn wildcard(&self) -> Result<Wildcard, Fault> {
+        self.wildcard_from(self.text()?)
+    }
+
+    /// A wildcard made of this field.
+    pub(crate) fn wildcard_from(&self, text: &str) -> Result<Wildcard, Fault> {
+        Wildcard::new(text).map_err(|error| self.fault(error.to_string()))
+    }
+
+    /// The list of wildcards below `key`; empty where there is none.
+    pub(crate) fn wildcards_of(&self, key: &str) -> Result<Vec<Wildcard>, Fault> {
+        self.get(key)
+            .map_or(Ok(Vec::new()), |cursor| cursor.list()?.iter().map(Self::wildcard).collect())
     }
 
     /// The list of texts below `key`; empty where there is none.

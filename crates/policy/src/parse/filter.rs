@@ -1,9 +1,11 @@
 //! Reads `match` and `exclude`.
 
+use provost_manifest::wildcard::has_wildcard;
+
 use crate::fault::Fault;
 use crate::matching::{Filter, KindSelector, Match, Subject};
 use crate::request::Operation;
-use crate::selector::{LabelSelector, Relation, Requirement, has_wildcard};
+use crate::selector::{LabelSelector, Relation, Requirement};
 use crate::source::Cursor;
 
 const BLOCK: [&str; 6] = ["any", "all", "resources", "subjects", "roles", "clusterRoles"];
@@ -90,17 +92,17 @@ fn resource_description(resources: &Cursor<'_>, filter: &mut Filter) -> Result<(
             filter.kinds.push(selector);
         }
     }
-    filter.names = owned(&resources.texts_of("names")?);
+    filter.names = resources.wildcards_of("names")?;
     if let Some(name) = resources.get("name").filter(|name| name.value() != "") {
         if !filter.names.is_empty() {
             return Err(name.key_fault("name and names exclude each other; keep names"));
         }
-        filter.names.push(name.text()?.to_owned());
+        filter.names.push(name.wildcard()?);
     }
-    filter.namespaces = owned(&resources.texts_of("namespaces")?);
+    filter.namespaces = resources.wildcards_of("namespaces")?;
     if let Some(annotations) = resources.get("annotations") {
         for (key, value) in annotations.children()? {
-            filter.annotations.push((key.to_owned(), value.text()?.to_owned()));
+            filter.annotations.push((value.wildcard_from(key)?, value.wildcard()?));
         }
     }
     if let Some(selector) = resources.get("selector") {
@@ -128,13 +130,14 @@ fn operation(cursor: &Cursor<'_>) -> Result<Operation, Fault> {
 fn subject(cursor: &Cursor<'_>) -> Result<Subject, Fault> {
     cursor.only(&["kind", "name", "namespace", "apiGroup"])?;
     let kind = cursor.require("kind")?;
-    let name = cursor.require("name")?.text()?;
+    let name = cursor.require("name")?;
     match kind.text()? {
-        "User" => Ok(Subject::User(name.to_owned())),
-        "Group" => Ok(Subject::Group(name.to_owned())),
+        "User" => Ok(Subject::User(name.wildcard()?)),
+        "Group" => Ok(Subject::Group(name.wildcard()?)),
         "ServiceAccount" => {
             let namespace = cursor.require("namespace")?.text()?;
-            Ok(Subject::User(format!("system:serviceaccount:{namespace}:{name}")))
+            let name = format!("system:serviceaccount:{namespace}:{}", name.text()?);
+            Ok(Subject::User(cursor.wildcard_from(&name)?))
         }
         _ => Err(kind.fault("a subject is a User, a Group or a ServiceAccount")),
     }
@@ -146,13 +149,13 @@ pub(crate) fn label_selector(cursor: &Cursor<'_>) -> Result<LabelSelector, Fault
     let mut selector = LabelSelector::default();
     if let Some(labels) = cursor.get("matchLabels") {
         for (key, value) in labels.children()? {
-            selector.match_labels.push((key.to_owned(), value.text()?.to_owned()));
+            selector.match_labels.push((value.wildcard_from(key)?, value.wildcard()?));
         }
     }
     let wildcards = selector
         .match_labels
         .iter()
-        .any(|(key, value)| has_wildcard(key) || has_wildcard(value));
+        .any(|(key, value)| key.literal().is_none() || value.literal().is_none());
     if let Some(expressions) = cursor.get("matchExpressions") {
         for expression in expressions.list()? {
             selector.match_expressions.push(requirement(&expression, wildcards)?);

@@ -225,7 +225,7 @@ pub(super) fn overrides(list: &Cursor<'_>) -> Result<Vec<Override>, Fault> {
         item.only(&["action", "namespaces", "namespaceSelector"])?;
         Ok(Override {
             action: action(&item.require("action")?)?,
-            namespaces: item.texts_of("namespaces")?.iter().map(|n| (*n).to_owned()).collect(),
+            namespaces: item.wildcards_of("namespaces")?,
             selector: item
                 .get("namespaceSelector")
                 .map(|selector| super::label_selector(&selector))

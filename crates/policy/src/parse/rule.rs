@@ -125,7 +125,7 @@ fn check(validate: &Cursor<'_>) -> Result<Check, Fault> {
 fn pattern(pattern: &Cursor<'_>, numbers: Numbers) -> Result<Pattern, Fault> {
     no_variables(pattern)?;
     anchors(pattern)?;
-    Ok(Pattern::compile(pattern.value(), numbers))
+    Pattern::compile(pattern.value(), numbers).map_err(|error| pattern.fault(error.to_string()))
 }
 
 /// Refuses anchors that a validate pattern cannot have.

@@ -1,6 +1,8 @@
 //! The text of a denial, as a user of kubectl meets it.
 
-use super::{by_importance, counts, found, heading, needs, object_name, path, plural, printable, table, weight};
+use provost_manifest::escape::{self, shorten};
+
+use super::{by_importance, counts, found, heading, needs, object_name, path, plural, table, weight};
 use crate::request::Request;
 use crate::result::RuleResult;
 
@@ -21,7 +23,7 @@ const MAX_HINT_CHARS: usize = 500;
 pub fn denial(request: &Request<'_>, results: &[RuleResult], hint: &str) -> String {
     let denying = by_importance(results.iter().filter(|result| result.denies()));
     let title = format!("{} is refused: {}.\n", object_name(request), counts(&denying));
-    let hint = super::cut(&printable(hint), MAX_HINT_CHARS);
+    let hint = shorten(&escape::line(hint), MAX_HINT_CHARS).into_owned();
     let mut text = Bounded {
         text: title,
         room: MAX_DENIAL_BYTES.saturating_sub(hint.len() + REST_LINE_BYTES),

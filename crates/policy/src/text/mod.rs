@@ -4,21 +4,27 @@
 //! what was found, what is needed. Whatever comes from objects and policies is escaped and cut at named bounds.
 
 mod denial;
-mod printable;
 mod report;
 mod table;
 mod warning;
 
 pub use denial::{HINT, MAX_DENIAL_BYTES, denial};
-pub use printable::{MAX_MESSAGE_CHARS, MAX_PATH_CHARS, MAX_VALUE_CHARS, cut, printable};
 pub use report::report;
 pub use warning::{MAX_WARNING_CHARS, MAX_WARNINGS, warnings};
 
+use provost_manifest::escape::{self, shorten};
 use provost_manifest::path::{FieldPath, Segment};
 use serde_json::Value;
 
 use crate::request::Request;
 use crate::result::{Found, RuleResult, Status, Violation};
+
+/// A value in a violation is cut at this many characters.
+pub const MAX_VALUE_CHARS: usize = 120;
+/// An author's message, and what is needed, is cut at this many characters.
+pub const MAX_MESSAGE_CHARS: usize = 500;
+/// A path or a name is cut at this many characters.
+pub const MAX_PATH_CHARS: usize = 300;
 
 /// `Deployment shop/my-app`, `Pod shop/web (exec)`.
 pub fn object_name(request: &Request<'_>) -> String {
@@ -43,7 +49,7 @@ pub fn object_name(request: &Request<'_>) -> String {
     if !request.subresource.is_empty() {
         text.push_str(&format!(" ({})", request.subresource));
     }
-    cut(&printable(&text), MAX_PATH_CHARS)
+    shorten(&escape::line(&text), MAX_PATH_CHARS).into_owned()
 }
 
 /// `4 violations of 2 policies`, `1 violation of 1 policy and 1 rule that could not be judged`.
@@ -80,7 +86,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 
 /// `require-labels/check-labels: Resources must have required labels`; `note` stands behind the name.
 fn heading(result: &RuleResult, note: &str) -> String {
-    let name = format!("{}/{}{note}", printable(&result.policy), printable(&result.rule));
+    let name = format!("{}/{}{note}", escape::line(&result.policy), escape::line(&result.rule));
     let message = message(result);
     if message.is_empty() { name } else { format!("{name}: {message}") }
 }
@@ -92,7 +98,7 @@ fn message(result: &RuleResult) -> String {
         Status::Error => format!("could not be judged: {words}"),
         _ => words,
     };
-    cut(&printable(&text), MAX_MESSAGE_CHARS)
+    shorten(&escape::line(&text), MAX_MESSAGE_CHARS).into_owned()
 }
 
 /// `missing (container "web")`, `is "nginx:latest"`.
@@ -100,20 +106,20 @@ fn found(violation: &Violation) -> String {
     let mut text = match &violation.found {
         Found::Missing => "missing".to_owned(),
         Found::Hidden => "is not shown".to_owned(),
-        Found::Value(value) => format!("is {}", cut(&printable(&value.to_string()), MAX_VALUE_CHARS)),
+        Found::Value(value) => format!("is {}", shorten(&escape::line(&value.to_string()), MAX_VALUE_CHARS)),
     };
     if let Some(within) = &violation.within {
-        text.push_str(&format!(" ({})", cut(&printable(within), MAX_VALUE_CHARS)));
+        text.push_str(&format!(" ({})", shorten(&escape::line(within), MAX_VALUE_CHARS)));
     }
     text
 }
 
 fn path(violation: &Violation) -> String {
-    cut(&printable(&violation.path.to_string()), MAX_PATH_CHARS)
+    shorten(&escape::line(&violation.path.to_string()), MAX_PATH_CHARS).into_owned()
 }
 
 fn needs(violation: &Violation) -> String {
-    format!("needs {}", cut(&printable(&violation.accepted.0), MAX_MESSAGE_CHARS))
+    format!("needs {}", shorten(&escape::line(&violation.accepted.0), MAX_MESSAGE_CHARS))
 }
 
 /// What runs comes before what it is called: rules about labels and annotations alone come last.

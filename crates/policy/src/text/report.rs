@@ -1,8 +1,9 @@
 //! The report of a check: for a terminal or a log of CI, each violation with its place in the file.
 
+use provost_manifest::escape;
 use provost_manifest::path::FieldPath;
 
-use super::{by_importance, counts, found, heading, needs, object_name, path, printable, table};
+use super::{by_importance, counts, found, heading, needs, object_name, path, table};
 use crate::request::Request;
 use crate::result::{FailureAction, RuleResult};
 
@@ -25,7 +26,7 @@ pub fn report(
             FailureAction::Audit => " (audit)",
         };
         text.push_str(&format!("\n{}\n", heading(result, note)));
-        let place_of = |path| place(path).map(|place| printable(&place).into_owned()).unwrap_or_default();
+        let place_of = |path| place(path).map(|place| escape::line(&place).into_owned()).unwrap_or_default();
         let rows: Vec<_> = result
             .violations
             .iter()

@@ -1,6 +1,8 @@
 //! Warnings: what kubectl prints for a request that is let in.
 
-use super::{cut, found, message, path, plural, printable};
+use provost_manifest::escape::{self, shorten};
+
+use super::{found, message, path, plural};
 use crate::result::{RuleResult, Status};
 
 /// A warning is cut at this many characters; the apiserver cuts longer ones itself.
@@ -26,7 +28,7 @@ fn one(result: &RuleResult) -> String {
         Status::Error => "error",
         _ => "audit",
     };
-    let mut text = format!("{}/{} ({kind})", printable(&result.policy), printable(&result.rule));
+    let mut text = format!("{}/{} ({kind})", escape::line(&result.policy), escape::line(&result.rule));
     if let Some(first) = result.violations.first() {
         text.push_str(&format!(": {} {}", path(first), found(first)));
         if result.violations.len() > 1 {
@@ -37,5 +39,5 @@ fn one(result: &RuleResult) -> String {
     if !message.is_empty() {
         text.push_str(&format!(": {message}"));
     }
-    cut(&text, MAX_WARNING_CHARS)
+    shorten(&text, MAX_WARNING_CHARS).into_owned()
 }
