@@ -34,6 +34,8 @@ mod violations;
 
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tests;
 
 pub use evaluate::evaluate;
 pub use fault::Fault;

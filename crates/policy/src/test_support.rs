@@ -34,3 +34,69 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+use jiff::Timestamp;
+use provost_manifest::object::GroupVersionKind;
+use provost_manifest::yaml;
+
+use crate::request::{Inputs, Operation, Request};
+use crate::result::{Outcome, RuleResult, Status};
+use crate::{Policy, PolicySet, evaluate};
+
+/// The seed's three policies.
+pub(crate) const SEED: [(&str, &str); 3] = [
+    ("policies/require-approved-registry.yaml", include_str!("../../../policies/require-approved-registry.yaml")),
+    ("policies/require-labels.yaml", include_str!("../../../policies/require-labels.yaml")),
+    ("policies/require-resource-limits.yaml", include_str!("../../../policies/require-resource-limits.yaml")),
+];
+
+/// A set of the policies in a stream, which must be good.
+pub(crate) fn set(policies: &str) -> PolicySet {
+    let parsed = Policy::parse(policies, "policies.yaml");
+    assert_eq!(parsed.faults, [], "the policies must be good");
+    let (set, faults) = PolicySet::compile(parsed.policies);
+    assert_eq!(faults, []);
+    set
+}
+
+pub(crate) fn seed() -> PolicySet {
+    set(&SEED.map(|(_, text)| text).join("---\n"))
+}
+
+/// An object, written as YAML.
+pub(crate) fn object(text: &str) -> Value {
+    yaml::parse_one(text).unwrap().value
+}
+
+/// Calls `then` with the request that would create `object`.
+pub(crate) fn creating<T>(object: &Value, then: impl FnOnce(&Request<'_>) -> T) -> T {
+    let kind = GroupVersionKind::of(object).unwrap();
+    let metadata = |key: &str| object["metadata"][key].as_str().unwrap_or("");
+    then(&Request {
+        operation: Operation::Create,
+        kind: &kind,
+        subresource: "",
+        namespace: metadata("namespace"),
+        name: metadata("name"),
+        object: Some(object),
+        old_object: None,
+        user: None,
+        dry_run: false,
+        review: None,
+    })
+}
+
+pub(crate) fn done(set: &PolicySet, request: &Request<'_>, inputs: &Inputs) -> Vec<RuleResult> {
+    match evaluate(set, request, inputs, Timestamp::UNIX_EPOCH, 0) {
+        Outcome::Done(results) => results,
+        Outcome::Needs(keys) => unreachable!("needs {keys:?}"),
+    }
+}
+
+/// Rule and status of each result, for an object that is created.
+pub(crate) fn statuses(set: &PolicySet, object: &Value) -> Vec<(String, Status)> {
+    creating(object, |request| {
+        let results = done(set, request, &Inputs::new());
+        results.into_iter().map(|result| (result.rule.to_string(), result.status)).collect()
+    })
+}

@@ -53,3 +53,6 @@ fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fault {
         place: Some(Place::new(file, error.line, error.column, 1, source)),
     }
 }
+
+#[cfg(test)]
+mod tests;

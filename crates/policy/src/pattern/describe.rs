@@ -110,7 +110,7 @@ pub(super) fn map(map: &MapNode) -> String {
 /// The fields that must be there, by their path below the map.
 fn leaves(map: &MapNode, prefix: &str, fields: &mut Vec<(String, String)>) {
     let mut plain: Vec<&Entry> = map.fields.iter().filter(|entry| entry.anchor == Anchor::Plain).collect();
-    plain.sort_by(|a, b| b.key.cmp(&a.key));
+    plain.sort_by_key(|entry| entry.position);
     for entry in plain {
         let key = format!("{prefix}{}", entry.key);
         match &entry.node {

@@ -70,6 +70,8 @@ struct MapNode {
 /// One key of a pattern's map.
 #[derive(Debug)]
 struct Entry {
+    /// Where the key stands among those of its map, as written.
+    position: usize,
     anchor: Anchor,
     /// The key without its anchor.
     key: String,

@@ -67,16 +67,19 @@ impl Compiler {
     }
 
     fn map(&mut self, map: &Map<String, Value>, place: Place) -> Result<MapNode, WildcardError> {
-        let mut keys: Vec<(&String, &Value)> = map.iter().collect();
-        keys.sort_unstable_by_key(|(text, _)| text.as_str());
+        let mut keys: Vec<(usize, (&String, &Value))> = map.iter().enumerate().collect();
+        keys.sort_unstable_by_key(|(_, (text, _))| text.as_str());
         let mut compiled = MapNode::default();
         let (mut first, mut last) = (Vec::new(), Vec::new());
-        for (text, value) in keys {
+        for (position, (text, value)) in keys {
             if place == Place::Labels && !value.is_string() {
                 // Labels and annotations are text; the peer drops other entries when it expands wildcards.
                 continue;
             }
-            let entry = self.entry(text, value, place)?;
+            let entry = Entry {
+                position,
+                ..self.entry(text, value, place)?
+            };
             if entry.anchor.decides_first() {
                 compiled.anchored.push(entry);
             } else if entry.anchor == Anchor::Global || holds_anchor(value) {
@@ -115,6 +118,7 @@ impl Compiler {
             .then(|| *self.tracked.entry(text.to_owned()).or_insert(next));
         let is_wildcard = place == Place::Labels && has_wildcard(key);
         Ok(Entry {
+            position: 0,
             anchor,
             key: key.to_owned(),
             node,

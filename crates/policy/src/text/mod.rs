@@ -105,7 +105,7 @@ fn message(result: &RuleResult) -> String {
 fn found(violation: &Violation) -> String {
     let mut text = match &violation.found {
         Found::Missing => "missing".to_owned(),
-        Found::Hidden => "is not shown".to_owned(),
+        Found::Hidden => "is a secret, not shown".to_owned(),
         Found::Value(value) => format!("is {}", shorten(&escape::line(&value.to_string()), MAX_VALUE_CHARS)),
     };
     if let Some(within) = &violation.within {
