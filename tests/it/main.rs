@@ -1,3 +1,5 @@
 //! The integration tests: one module per room.
 
 mod architecture;
+mod documentation;
+mod ledger;
