@@ -7,4 +7,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod declared;
+pub mod foreign;
 pub mod health;
+pub mod order;
+pub mod removal;
