@@ -11,4 +11,7 @@ pub mod declared;
 pub mod foreign;
 pub mod health;
 pub mod order;
+pub mod owner;
+pub mod plan;
+pub mod prune;
 pub mod removal;
