@@ -13,6 +13,7 @@
 
 mod expected;
 mod ownership;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -60,7 +61,7 @@ pub fn fields(rendered: &Value, live: &Value) -> Vec<ForeignField> {
     };
     let rendered = with_encoded_strings(rendered);
     let mut search = Search {
-        expected: Expected::of(&kind, live),
+        expected: Expected::of(&kind, &rendered, live),
         path: FieldPath::root(),
         kept: Vec::new(),
         found: BTreeMap::new(),

@@ -353,3 +353,29 @@ fn null_in_the_render_is_nothing() {
         ["spec.template.spec.hostNetwork"]
     );
 }
+
+/// The server keeps the older name of serviceAccountName equal to it: taking away one of them changes nothing.
+#[test]
+fn both_names_of_a_service_account_go_together() {
+    let mut rendered = deployment();
+    let additions =
+        ["serviceAccountName", "serviceAccount"].map(|name| (format!("{POD}/{name}"), json!("admin")));
+    let additions = additions
+        .each_ref()
+        .map(|(pointer, value)| (pointer.as_str(), value.clone()));
+    let owned = in_pod(json!({"f:serviceAccount": {}, "f:serviceAccountName": {}}));
+    let live = live(&rendered, &additions, "kubectl-edit", owned);
+    assert_eq!(
+        paths(&fields(&rendered, &live)),
+        [
+            "spec.template.spec.serviceAccount",
+            "spec.template.spec.serviceAccountName"
+        ]
+    );
+    set(
+        &mut rendered,
+        &format!("{POD}/serviceAccountName"),
+        json!("admin"),
+    );
+    assert!(fields(&rendered, &live).is_empty());
+}
