@@ -88,7 +88,7 @@ impl Draw {
             HirKind::Repetition(repetition) => {
                 let most = repetition
                     .max
-                    .unwrap_or(repetition.min.saturating_add(MAX_REPEATS));
+                    .unwrap_or_else(|| repetition.min.saturating_add(MAX_REPEATS));
                 let range = most.saturating_sub(repetition.min).saturating_add(1);
                 let count = repetition.min + self.below(range);
                 (0..count).all(|_| self.matching(&repetition.sub))

@@ -216,8 +216,11 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
         _ => None,
     };
     match (letter, ascii) {
-        (_, Some((set, true))) => out.push_str(&format!("[^{set}]")),
-        (_, Some((set, false))) => out.push_str(&format!("[{set}]")),
+        (_, Some((set, negated))) => {
+            out.push_str(if negated { "[^" } else { "[" });
+            out.push_str(set);
+            out.push(']');
+        }
         ('b', _) if !in_class => out.push_str(r"(?-u:\b)"),
         ('B', _) if !in_class => out.push_str(r"(?-u:\B)"),
         ('<' | '>', _) => out.push(letter),
@@ -234,7 +237,7 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
             out.push_str(&rest[..length]);
             return length;
         }
-        _ => out.push_str(&rest[..1 + letter.len_utf8()]),
+        _ => out.push_str(&rest[..=letter.len_utf8()]),
     }
     1 + letter.len_utf8()
 }
