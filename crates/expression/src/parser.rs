@@ -11,7 +11,8 @@ use crate::lexer::{self, Token};
 
 /// The longest expression that is parsed, in bytes.
 pub const MAX_LENGTH: usize = 64 * 1024;
-/// The highest tree that is built, and the deepest nesting that is followed: evaluation walks it by recursion.
+/// The highest tree that is built, and the deepest nesting that is followed: both are walked by recursion, for which a
+/// debug build needs up to 1 MiB of stack.
 pub const MAX_HEIGHT: usize = 128;
 
 /// Parses one expression.

@@ -234,3 +234,22 @@ fn fuel_ends_what_grows_without_end(#[case] text: &str) {
         "{error}"
     );
 }
+
+#[rstest]
+#[case(&"[".repeat(120), "@", &"]".repeat(120))]
+#[case(&"not_null(".repeat(120), "'x'", &")".repeat(120))]
+#[case(&"map(&".repeat(120), "@", &", to_array(@))".repeat(120))]
+#[case("", "@", &"[?@ | @]".repeat(60))]
+#[case("", "@", &" | [@]".repeat(120))]
+fn the_highest_tree_needs_little_stack(#[case] before: &str, #[case] middle: &str, #[case] after: &str) {
+    let text = format!("{before}{middle}{after}");
+    let thread = std::thread::Builder::new().stack_size(1024 * 1024);
+    let evaluated = thread.spawn(move || {
+        let root = json!([1]);
+        let expression = parse(&text).unwrap();
+        let mut budget = Budget::default();
+        let datum = expression.search(&root, &mut budget, &environment()).unwrap();
+        provost_expression::print::json(&datum, &mut budget).unwrap()
+    });
+    evaluated.unwrap().join().unwrap();
+}

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::panic,
     reason = "a test that unwraps wrongly fails, as it should"
 )]
