@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::ast::{ArgumentNode, CallNode, Comparator, FilterNode, Node, Slice};
-use crate::error::SyntaxError;
+use crate::error::{SyntaxError, quoted};
 use crate::function;
 use crate::lexer::{self, Token};
 
@@ -229,9 +229,12 @@ impl Parser {
         match self.advance() {
             Token::Literal(value) => Ok(leaf(Node::Literal(value))),
             Token::Identifier(name) if self.take(&Token::LeftParenthesis) => self.call(name),
-            Token::QuotedIdentifier(name) if *self.peek() == Token::LeftParenthesis => Err(self.error(
-                format!("\"{name}\" is quoted, so it cannot be called as a function"),
-            )),
+            Token::QuotedIdentifier(name) if *self.peek() == Token::LeftParenthesis => {
+                Err(self.error(format!(
+                    "{} is quoted, so it cannot be called as a function",
+                    quoted(&name)
+                )))
+            }
             Token::Identifier(name) | Token::QuotedIdentifier(name) => Ok(leaf(Node::Field(name))),
             _ => Ok(leaf(Node::Current)),
         }

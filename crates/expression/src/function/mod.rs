@@ -19,7 +19,7 @@ use std::fmt;
 
 use crate::ast::{CallNode, Node};
 use crate::datum::{Datum, List, Map, Text, View};
-use crate::error::EvalError;
+use crate::error::{EvalError, quoted};
 use crate::evaluator::Evaluator;
 use crate::print;
 use crate::scope::Root;

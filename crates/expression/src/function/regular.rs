@@ -6,7 +6,7 @@
 use provost_manifest::wildcard::Wildcard;
 use regex::{Captures, Regex, RegexBuilder};
 
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, quoted};
 use crate::datum::{Datum, Text};
 use crate::error::EvalError;
 
@@ -84,8 +84,10 @@ fn compile(pattern: &str) -> Result<Regex, String> {
         .nest_limit(MAX_NESTING)
         .build()
         .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => format!("{pattern:?} is too large a regular expression"),
-            _ => format!("{pattern:?} is not a regular expression"),
+            regex::Error::CompiledTooBig(_) => {
+                format!("{} is too large a regular expression", quoted(pattern))
+            }
+            _ => format!("{} is not a regular expression", quoted(pattern)),
         })
 }
 
