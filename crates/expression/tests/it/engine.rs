@@ -257,3 +257,10 @@ fn the_highest_tree_needs_little_stack(#[case] before: &str, #[case] middle: &st
     });
     evaluated.unwrap().join().unwrap();
 }
+
+#[rstest]
+#[case("length(a)", &[])]
+#[case("a.lenght(@) || [b[?c == nope(`1`)], {d: map(&zip(@), e)}]", &["lenght", "nope", "zip"])]
+fn functions_that_do_not_exist_are_found_without_evaluating(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(parse(text).unwrap().unknown_functions(), expected);
+}
