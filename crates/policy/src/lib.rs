@@ -24,12 +24,18 @@ pub mod text;
 
 mod action;
 mod autogen;
+mod check;
+mod conditions;
+mod context;
+mod denied;
 mod matching;
 mod parse;
 mod pattern;
+mod reference;
 mod rule;
 mod selector;
 mod source;
+mod template;
 mod violations;
 
 #[cfg(test)]

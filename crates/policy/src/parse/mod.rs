@@ -3,10 +3,16 @@
 //! A field that the language does not have is refused with the name it was probably meant to be; one that the
 //! language has and Provost does not do (yet) is refused by name. A fault leaves the other documents alone.
 
+mod check;
+mod conditions;
+mod context;
 mod filter;
 mod policy;
 mod rule;
+mod template;
 
+pub(crate) use conditions::conditions;
+pub(crate) use context::context;
 pub(crate) use filter::{label_selector, matches};
 pub(crate) use rule::rule;
 

@@ -271,7 +271,7 @@ fn rules(root: &Cursor<'_>, policy: &Policy) -> Result<(Vec<Arc<Rule>>, Vec<Faul
         if !names.insert(text) {
             faults.push(name.fault(format!("two rules are named \"{text}\"")));
         }
-        match super::rule(&item) {
+        match super::rule(&item, policy.background) {
             Ok(rule) => rules.push(Arc::new(rule)),
             Err(fault) => {
                 faults.push(fault.about(&format!("rule \"{text}\" of {} {}", policy.kind, policy.key)));
@@ -300,7 +300,7 @@ fn generated(
     for (kind, values) in autogen::generate(&written, annotation.map(|(_, value)| *value)) {
         let mut compiled = Vec::new();
         for value in values {
-            let rule = super::rule(&Cursor::new(&value, &Source::Object)).map_err(|fault| {
+            let rule = super::rule(&Cursor::new(&value, &Source::Object), policy.background).map_err(|fault| {
                 let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
                 rules
                     .key_fault(format!(
