@@ -17,33 +17,33 @@ pub(crate) enum Node {
     /// `name` or `"name"`
     Field(String),
     /// `left.right`
-    Subexpression(Box<Node>, Box<Node>),
+    Subexpression(Box<Self>, Box<Self>),
     /// `left[index]`
-    Index(Box<Node>, i64),
+    Index(Box<Self>, i64),
     /// `left[start:stop:step]`
-    Slice(Box<Node>, Slice),
+    Slice(Box<Self>, Slice),
     /// `left[]`, before its projection
-    Flatten(Box<Node>),
+    Flatten(Box<Self>),
     /// `left[*].right`
-    Projection(Box<Node>, Box<Node>),
+    Projection(Box<Self>, Box<Self>),
     /// `left.*.right`
-    ValueProjection(Box<Node>, Box<Node>),
+    ValueProjection(Box<Self>, Box<Self>),
     /// `left[?condition].right`
     Filter(Box<FilterNode>),
     /// `left | right`
-    Pipe(Box<Node>, Box<Node>),
+    Pipe(Box<Self>, Box<Self>),
     /// `left || right`
-    Or(Box<Node>, Box<Node>),
+    Or(Box<Self>, Box<Self>),
     /// `left && right`
-    And(Box<Node>, Box<Node>),
+    And(Box<Self>, Box<Self>),
     /// `!node`
-    Not(Box<Node>),
+    Not(Box<Self>),
     /// `left == right` and the like
-    Comparison(Comparator, Box<Node>, Box<Node>),
+    Comparison(Comparator, Box<Self>, Box<Self>),
     /// `[a, b]`
-    MultiselectList(Vec<Node>),
+    MultiselectList(Vec<Self>),
     /// `{a: b}`
-    MultiselectHash(Vec<(String, Node)>),
+    MultiselectHash(Vec<(String, Self)>),
     /// `name(arguments)`
     Call(Box<CallNode>),
 }

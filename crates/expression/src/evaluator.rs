@@ -142,8 +142,8 @@ impl Evaluator<'_> {
         }
         let mut elements = Vec::new();
         let mut index = bound(slice.start, list.len(), step, true);
-        let stop = bound(slice.stop, list.len(), step, false);
-        while if step > 0 { index < stop } else { index > stop } {
+        let end = bound(slice.stop, list.len(), step, false);
+        while if step > 0 { index < end } else { index > end } {
             self.budget.step()?;
             elements.extend(usize::try_from(index).ok().and_then(|index| list.get(index)));
             index = index.saturating_add(step);

@@ -23,6 +23,7 @@ pub mod datum;
 pub mod error;
 mod evaluator;
 mod function;
+pub mod image;
 mod lexer;
 mod parser;
 pub mod print;

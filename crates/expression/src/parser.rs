@@ -316,8 +316,11 @@ impl Parser {
                 }
             }
         }
-        let [start, stop, step] = parts;
-        Ok(Slice { start, stop, step })
+        Ok(Slice {
+            start: parts[0],
+            stop: parts[1],
+            step: parts[2],
+        })
     }
 
     fn filter(&mut self, left: Tree) -> Result<Tree, SyntaxError> {

@@ -8,9 +8,11 @@
 //! "\{{ a }}"        stays, as "{{ a }}"
 //! ```
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
+use serde_json::Value;
 
 use crate::budget::Budget;
 use crate::datum::{Datum, Text, View};
@@ -25,7 +27,7 @@ static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(^|[^\\])(\{\{(?:\{[^{}]*\}|[^{}])*\}\})").expect("the pattern is a constant")
 });
 
-/// Stands for the `{{` of inserted text that is not to be looked at again. It is no character that text may hold.
+/// Stands for the `{{` of inserted text that is not to be looked at again. It is no character that text should hold.
 const PROTECTED: &str = "\u{10fffe}\u{10fffe}";
 
 /// Why a string could not be completed.
@@ -43,6 +45,14 @@ pub enum SubstitutionError<E> {
     /// The budget ended while the text was put together.
     #[error("the text cannot be put together")]
     Budget(#[source] EvalError),
+    /// A map's key became something else than a string.
+    #[error("the key {key:?} becomes {found}, but must become a string")]
+    Key {
+        /// The key as written.
+        key: String,
+        /// The type it got.
+        found: &'static str,
+    },
     /// Inserted text brought ever more variables.
     #[error("variables in inserted text go on without end ({MAX_REPLACEMENTS} replacements)")]
     Endless,
@@ -104,6 +114,54 @@ pub fn substitute<'a, E>(
         current.replace_range(range, &inserted);
     }
     Err(SubstitutionError::Endless)
+}
+
+/// Completes every string and every key of a document; what holds no variable stays borrowed.
+pub fn substitute_document<'a, E>(
+    document: &'a Value,
+    budget: &mut Budget,
+    evaluate: &mut impl FnMut(&str, &mut Budget) -> Result<Datum<'a>, E>,
+) -> Result<Datum<'a>, SubstitutionError<E>> {
+    budget.step().map_err(SubstitutionError::Budget)?;
+    if !needs_substitution(document) {
+        return Ok(Datum::Borrowed(document));
+    }
+    match document {
+        Value::String(text) => substitute(text, budget, evaluate),
+        Value::Array(elements) => {
+            let elements = elements
+                .iter()
+                .map(|element| substitute_document(element, budget, evaluate));
+            Ok(Datum::List(Arc::new(elements.collect::<Result<_, _>>()?)))
+        }
+        Value::Object(entries) => {
+            let mut completed = BTreeMap::new();
+            for (key, value) in entries {
+                let name = substitute(key, budget, &mut *evaluate)?;
+                let Some(name) = name.as_text() else {
+                    return Err(SubstitutionError::Key {
+                        key: key.clone(),
+                        found: name.type_name(),
+                    });
+                };
+                completed.insert(name, substitute_document(value, budget, evaluate)?);
+            }
+            Ok(Datum::Map(Arc::new(completed)))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Datum::Borrowed(document)),
+    }
+}
+
+/// Whether a document has a string or key with `{{` in it.
+fn needs_substitution(document: &Value) -> bool {
+    match document {
+        Value::String(text) => text.contains("{{"),
+        Value::Array(elements) => elements.iter().any(needs_substitution),
+        Value::Object(entries) => entries
+            .iter()
+            .any(|(key, value)| key.contains("{{") || needs_substitution(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// What a value looks like inside of a text.

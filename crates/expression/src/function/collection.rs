@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, scalar_text};
 use crate::datum::{Datum, List, Text, View};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -80,7 +80,8 @@ fn element<'a>(list: List<'_, 'a>, index: f64) -> Result<Option<Datum<'a>>, Stri
 
 /// An object of a list of keys and a list of values; null where the values end first.
 fn object_from_lists<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
-    let keys = call.texts(0)?;
+    let keys: Option<Vec<Text<'a>>> = call.list(0)?.iter().map(|key| scalar_text(&key)).collect();
+    let keys = keys.ok_or_else(|| call.type_error(0, "a list of strings"))?;
     let values = call.list(1)?;
     let object: BTreeMap<Text<'a>, Datum<'a>> = keys
         .into_iter()

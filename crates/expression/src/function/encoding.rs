@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use provost_manifest::yaml;
 use ring::digest;
 
 use super::{Call, Function, Outcome, md5};
 use crate::datum::Datum;
+use crate::error::EvalError;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("base64_decode", 1, base64_decode),
@@ -20,6 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         call.give_text(hexadecimal(&md5::digest(call.text(0)?.as_bytes())))
     }),
     Function::new("parse_json", 1, parse_json),
+    Function::new("parse_yaml", 1, parse_yaml),
     Function::new("sha1", 1, |call| digest(call, &digest::SHA1_FOR_LEGACY_USE_ONLY)),
     Function::new("sha256", 1, |call| digest(call, &digest::SHA256)),
 ];
@@ -63,13 +66,26 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 fn parse_json<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let text = call.text(0)?;
+    charge_parse(call, &text)?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| call.failure(format!("the text is not JSON: {error}")))?;
+    Ok(Datum::from(value))
+}
+
+fn parse_yaml<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
+    let text = call.text(0)?;
+    charge_parse(call, &text)?;
+    let document =
+        yaml::parse_one(&text).map_err(|error| call.failure(format!("the text is not YAML: {error}")))?;
+    Ok(Datum::from(document.value))
+}
+
+/// Spends what parsing a text may take, before it does.
+fn charge_parse(call: &mut Call<'_, '_>, text: &str) -> Result<(), EvalError> {
     call.evaluator
         .budget
         .spend((text.len() / BYTES_PER_STEP) as u64)?;
     call.evaluator
         .budget
-        .allocate(text.len().saturating_mul(VALUE_GROWTH))?;
-    let value: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| call.failure(format!("the text is not JSON: {error}")))?;
-    Ok(Datum::from(value))
+        .allocate(text.len().saturating_mul(VALUE_GROWTH))
 }

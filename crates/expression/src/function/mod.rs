@@ -1,19 +1,25 @@
 //! The functions: a table per subject, looked up once, when an expression is parsed.
 
+mod arithmetic;
 mod collection;
 mod encoding;
+mod layout;
 mod md5;
+mod network;
+mod random;
 mod regular;
 mod standard;
 mod text;
+mod time;
 mod version;
 
 use std::fmt;
 
 use crate::ast::{CallNode, Node};
-use crate::datum::{Datum, List, Map, Text};
+use crate::datum::{Datum, List, Map, Text, View};
 use crate::error::EvalError;
 use crate::evaluator::Evaluator;
+use crate::print;
 use crate::scope::Root;
 
 /// Finds a function by name.
@@ -31,6 +37,10 @@ const TABLES: &[&[Function]] = &[
     collection::FUNCTIONS,
     encoding::FUNCTIONS,
     version::FUNCTIONS,
+    arithmetic::FUNCTIONS,
+    time::FUNCTIONS,
+    random::FUNCTIONS,
+    network::FUNCTIONS,
 ];
 
 /// A function: its name, how many arguments it takes, and what it does.
@@ -158,6 +168,12 @@ impl<'a> Call<'_, 'a> {
             .ok_or_else(|| self.type_error(index, "a string"))
     }
 
+    /// A string; a number without exponent or a boolean as text.
+    fn scalar_text(&self, index: usize) -> Result<Text<'a>, EvalError> {
+        scalar_text(self.datum(index)?)
+            .ok_or_else(|| self.type_error(index, "a string, a number or a boolean"))
+    }
+
     fn number(&self, index: usize) -> Result<f64, EvalError> {
         self.datum(index)?
             .as_f64()
@@ -258,5 +274,15 @@ impl<'a> Call<'_, 'a> {
     /// The value of an expression reference over one element.
     fn apply(&mut self, node: &'a Node, element: Datum<'a>) -> Outcome<'a> {
         self.evaluator.known(node, &Root::Datum(element))
+    }
+}
+
+/// A scalar as text; `None` for null, lists and objects.
+fn scalar_text<'a>(datum: &Datum<'a>) -> Option<Text<'a>> {
+    match datum.view() {
+        View::Text(_) => datum.as_text(),
+        View::Number(number) => number.as_f64().map(|number| print::decimal(number).into()),
+        View::Bool(value) => Some(Text::Borrowed(if value { "true" } else { "false" })),
+        View::Null | View::List(_) | View::Map(_) => None,
     }
 }

@@ -1,18 +1,23 @@
 //! Regular expressions in Go's syntax, and wildcards.
 //!
 //! The `regex` crate shares RE2's design, but not all of its syntax: [`translate`] bridges the differences that
-//! policies can meet.
+//! policies can meet. What Go refuses and `regex` takes (`a**`, more than 1,000 repetitions, `(?x)`) is taken.
 
-use regex::{Regex, RegexBuilder};
+use provost_manifest::wildcard::Wildcard;
+use regex::{Captures, Regex, RegexBuilder};
 
 use super::{Call, Function, Outcome};
-use crate::datum::{Datum, View};
+use crate::datum::{Datum, Text};
 use crate::error::EvalError;
-use crate::print;
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("pattern_match", 2, |call| {
+        let text = searched(call, 1)?;
+        let pattern = Wildcard::new(&call.text(0)?).map_err(|error| call.failure(error.to_string()))?;
+        Ok(Datum::Bool(pattern.matches(&text)))
+    }),
     Function::new("regex_match", 2, |call| {
-        let text = text_or_number(call, 1)?;
+        let text = searched(call, 1)?;
         let regex = compiled(call)?;
         Ok(Datum::Bool(regex.is_match(&text)))
     }),
@@ -44,14 +49,9 @@ enum Replacement {
     Literal,
 }
 
-/// A string, or a number without exponent.
-fn text_or_number(call: &mut Call<'_, '_>, index: usize) -> Result<String, EvalError> {
-    let text = match call.datum(index)?.view() {
-        View::Text(text) => text.to_owned(),
-        View::Number(number) => number.as_f64().map_or_else(String::new, print::decimal),
-        _ => return Err(call.type_error(index, "a string or a number")),
-    };
-    call.evaluator.budget.allocate(text.len())?;
+/// What is searched: a scalar as text.
+fn searched<'a>(call: &mut Call<'_, 'a>, index: usize) -> Result<Text<'a>, EvalError> {
+    let text = call.scalar_text(index)?;
     call.evaluator
         .budget
         .spend((text.len() / BYTES_PER_STEP) as u64)?;
@@ -91,8 +91,8 @@ fn compile(pattern: &str) -> Result<Regex, String> {
 
 /// `f(pattern, text, replacement)`
 fn replace_all<'a>(call: &mut Call<'_, 'a>, replacement: Replacement) -> Outcome<'a> {
-    let text = text_or_number(call, 1)?;
-    let template = text_or_number(call, 2)?;
+    let text = searched(call, 1)?;
+    let template = call.scalar_text(2)?;
     let regex = compiled(call)?;
     let mut replaced = String::new();
     let mut end = 0;
@@ -101,7 +101,7 @@ fn replace_all<'a>(call: &mut Call<'_, 'a>, replacement: Replacement) -> Outcome
         let before = replaced.len();
         replaced.push_str(&text[end..whole.start()]);
         match replacement {
-            Replacement::Template => captures.expand(&template, &mut replaced),
+            Replacement::Template => expand(&template, &captures, &mut replaced),
             Replacement::Literal => replaced.push_str(&template),
         }
         end = whole.end();
@@ -110,6 +110,44 @@ fn replace_all<'a>(call: &mut Call<'_, 'a>, replacement: Replacement) -> Outcome
     }
     replaced.push_str(&text[end..]);
     call.give_text(replaced)
+}
+
+/// Puts what groups matched into a template: `$name` takes the longest name, so that `$1x` is the group named `1x`;
+/// a group that there is not is empty, and a `$` that begins no name stays.
+fn expand(template: &str, captures: &Captures<'_>, out: &mut String) {
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = after;
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = group_name(after) {
+            let group = match name.parse() {
+                Ok(number) => captures.get(number),
+                Err(_) => captures.name(name),
+            };
+            out.push_str(group.map_or("", |group| group.as_str()));
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+}
+
+/// The name of `name` or `{name}`, and what follows.
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let split = |text: &'_ str| text.len() - text.trim_start_matches(is_word).len();
+    let (name, rest) = match text.strip_prefix('{') {
+        Some(braced) => {
+            let (name, rest) = braced.split_at(split(braced));
+            (name, rest.strip_prefix('}')?)
+        }
+        None => text.split_at(split(text)),
+    };
+    (!name.is_empty()).then_some((name, rest))
 }
 
 /// Go's syntax in that of the `regex` crate: `\d`, `\w`, `\s` and `\b` know ASCII only, `\Q…\E` quotes, `{` that
@@ -178,8 +216,11 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
         _ => None,
     };
     match (letter, ascii) {
-        (_, Some((set, true))) => out.push_str(&format!("[^{set}]")),
-        (_, Some((set, false))) => out.push_str(&format!("[{set}]")),
+        (_, Some((set, negated))) => {
+            out.push_str(if negated { "[^" } else { "[" });
+            out.push_str(set);
+            out.push(']');
+        }
         ('b', _) if !in_class => out.push_str(r"(?-u:\b)"),
         ('B', _) if !in_class => out.push_str(r"(?-u:\B)"),
         ('<' | '>', _) => out.push(letter),
@@ -191,7 +232,12 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
             out.push_str(&regex::escape(quoted));
             return 2 + quoted.len() + after;
         }
-        _ => out.push_str(&rest[..1 + letter.len_utf8()]),
+        ('p' | 'P' | 'x', _) if rest[2..].starts_with('{') => {
+            let length = rest.find('}').map_or(rest.len(), |end| end + 1);
+            out.push_str(&rest[..length]);
+            return length;
+        }
+        _ => out.push_str(&rest[..=letter.len_utf8()]),
     }
     1 + letter.len_utf8()
 }

@@ -1,7 +1,16 @@
 //! What expressions give, through the public interface.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that unwraps wrongly fails, as it should"
+)]
+
 mod engine;
+mod functions;
+mod oracle;
 mod properties;
+mod variables;
 
 use provost_expression::{Budget, Environment, EvalError, parse, print};
 use serde_json::Value;

@@ -103,3 +103,116 @@ proptest! {
         }
     }
 }
+
+/// All functions by name, with the number of arguments each takes at least.
+const FUNCTIONS: &[(&str, usize)] = &[
+    ("abs", 1),
+    ("add", 2),
+    ("avg", 1),
+    ("base64_decode", 1),
+    ("base64_encode", 1),
+    ("ceil", 1),
+    ("compare", 2),
+    ("contains", 2),
+    ("divide", 2),
+    ("ends_with", 2),
+    ("equal_fold", 2),
+    ("floor", 1),
+    ("image_normalize", 1),
+    ("is_external_url", 1),
+    ("items", 3),
+    ("join", 2),
+    ("keys", 1),
+    ("label_match", 2),
+    ("length", 1),
+    ("lookup", 2),
+    ("max", 1),
+    ("md5", 1),
+    ("merge", 1),
+    ("min", 1),
+    ("modulo", 2),
+    ("multiply", 2),
+    ("not_null", 1),
+    ("object_from_lists", 2),
+    ("parse_json", 1),
+    ("parse_yaml", 1),
+    ("path_canonicalize", 1),
+    ("pattern_match", 2),
+    ("random", 1),
+    ("regex_match", 2),
+    ("regex_replace_all", 3),
+    ("regex_replace_all_literal", 3),
+    ("replace", 4),
+    ("replace_all", 3),
+    ("reverse", 1),
+    ("round", 2),
+    ("semver_compare", 2),
+    ("sha1", 1),
+    ("sha256", 1),
+    ("sort", 1),
+    ("split", 2),
+    ("starts_with", 2),
+    ("subtract", 2),
+    ("sum", 1),
+    ("time_add", 2),
+    ("time_after", 2),
+    ("time_before", 2),
+    ("time_between", 3),
+    ("time_diff", 2),
+    ("time_now", 0),
+    ("time_now_utc", 0),
+    ("time_parse", 2),
+    ("time_since", 3),
+    ("time_to_cron", 1),
+    ("time_truncate", 2),
+    ("time_utc", 1),
+    ("to_array", 1),
+    ("to_boolean", 1),
+    ("to_lower", 1),
+    ("to_number", 1),
+    ("to_string", 1),
+    ("to_upper", 1),
+    ("trim", 2),
+    ("trim_prefix", 2),
+    ("truncate", 2),
+    ("type", 1),
+    ("values", 1),
+];
+
+/// Values that functions take: any text, and texts that look like what they read.
+fn arguments() -> impl Strategy<Value = Value> {
+    let texts = prop_oneof![
+        ".{0,20}",
+        "[-+0-9.eEmkMGi]{0,8}",
+        "[-+0-9.µnumsh]{0,8}",
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[-+][0-9]{2}:[0-9]{2})",
+        "[-MonJaTZ0-9_:. ]{0,20}",
+        "[a-c\\\\\\[\\](){}*+?|^$.,0-9QEdwsbpx&~<>:-]{0,16}",
+        "[<>=!|x 0-9.-]{0,12}",
+        "[a-z0-9.:/@_-]{0,24}",
+    ];
+    prop_oneof![
+        4 => texts.prop_map(Value::from),
+        2 => any::<f64>().prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        2 => values(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_function_panics_on_any_arguments(
+        (name, count) in prop::sample::select(FUNCTIONS),
+        arguments in prop::collection::vec(arguments(), 4),
+    ) {
+        let list: Vec<String> = (0..count).map(|index| format!("[{index}]")).collect();
+        let text = format!("{name}({})", list.join(", "));
+        let root = Value::from(arguments);
+        let found = search(&text, &root);
+        let unknown = matches!(found, Err(EvalError::UnknownFunction { .. } | EvalError::ArgumentCount { .. }));
+        prop_assert!(!unknown, "{:?}", found);
+        prop_assert_eq!(found, search(&text, &root));
+    }
+}
