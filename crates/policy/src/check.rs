@@ -67,7 +67,10 @@ impl Check {
                 if !decision.holds {
                     return Ok(Judgement::Pass);
                 }
-                let messages = decision.held.iter().filter_map(|held| held.message(&view, budget));
+                let messages = decision
+                    .held
+                    .iter()
+                    .filter_map(|held| held.message(&view, budget));
                 Ok(Judgement::Fail(messages.collect()))
             }
             (Self::Foreach(entries), _) => foreach(entries, subject, frame, budget),
@@ -85,7 +88,10 @@ impl Check {
         match (self, subject.value) {
             (Self::Pattern(pattern), Some(value)) => {
                 let path = place_of(value, subject.object).unwrap_or_default();
-                pattern.compiled(frame, budget)?.as_ref().collect(value, &path, violations);
+                pattern
+                    .compiled(frame, budget)?
+                    .as_ref()
+                    .collect(value, &path, violations);
             }
             (Self::AnyPattern(patterns), Some(value)) => {
                 let path = place_of(value, subject.object).unwrap_or_default();
@@ -120,7 +126,8 @@ fn judgement(verdict: Verdict) -> Judgement {
         Verdict::Fail => Judgement::Fail(Vec::new()),
         Verdict::Skip => Judgement::Skip("an anchor of the pattern does not match the object"),
         Verdict::AnchorMissing => Judgement::Error(
-            "the object is not like the pattern, and a field that an anchor asks for is nowhere in it".to_owned(),
+            "the object is not like the pattern, and a field that an anchor asks for is nowhere in it"
+                .to_owned(),
         ),
         Verdict::ListTooShort => Judgement::Error("a list is shorter than in the pattern".to_owned()),
     }
@@ -161,8 +168,13 @@ fn nearest(
     let mut nearest: Option<Vec<Violation>> = None;
     for pattern in patterns {
         let mut violations = Vec::new();
-        pattern.compiled(frame, budget)?.as_ref().collect(value, path, &mut violations);
-        let is_nearer = nearest.as_ref().is_none_or(|nearest| violations.len() < nearest.len());
+        pattern
+            .compiled(frame, budget)?
+            .as_ref()
+            .collect(value, path, &mut violations);
+        let is_nearer = nearest
+            .as_ref()
+            .is_none_or(|nearest| violations.len() < nearest.len());
         if !violations.is_empty() && is_nearer {
             nearest = Some(violations);
         }
@@ -179,8 +191,11 @@ fn foreach(
 ) -> Result<Judgement, Halt> {
     let mut outcome = Judgement::None;
     for entry in entries {
-        entry.each(subject, frame, budget, &mut |check, subject, frame, budget| {
-            match check.judge(subject, frame, budget)? {
+        entry.each(
+            subject,
+            frame,
+            budget,
+            &mut |check, subject, frame, budget| match check.judge(subject, frame, budget)? {
                 Judgement::None | Judgement::Skip(_) => Ok(Step::Next),
                 Judgement::Pass => {
                     outcome = Judgement::Pass;
@@ -190,8 +205,8 @@ fn foreach(
                     outcome = decided;
                     Ok(Step::Stop)
                 }
-            }
-        })?;
+            },
+        )?;
         if matches!(outcome, Judgement::Fail(_) | Judgement::Error(_)) {
             break;
         }
@@ -261,7 +276,9 @@ impl Foreach {
         let value = value_of(&element.datum, budget).map_err(|error| frame.view().halt(&error))?;
         let is_map = value.is_object();
         if self.element_scope == Some(true) && !is_map {
-            return Err(Halt::Error("elementScope is true, and the element is no map".to_owned()));
+            return Err(Halt::Error(
+                "elementScope is true, and the element is no map".to_owned(),
+            ));
         }
         let inside = self.element_scope.unwrap_or(true) && is_map;
         let subject = Subject {

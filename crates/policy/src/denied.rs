@@ -88,7 +88,9 @@ fn plain_path(expression: &str) -> Option<FieldPath> {
 fn accepted(operator: Operator, value: &Value) -> String {
     let value = shorten(&in_words(value), MAX_ACCEPTED_CHARS).into_owned();
     match operator {
-        Operator::Equals | Operator::In | Operator::AnyIn | Operator::AllIn => format!("anything but {value}"),
+        Operator::Equals | Operator::In | Operator::AnyIn | Operator::AllIn => {
+            format!("anything but {value}")
+        }
         Operator::NotEquals | Operator::NotIn | Operator::AnyNotIn | Operator::AllNotIn => value,
         Operator::GreaterThan | Operator::DurationGreaterThan => format!("at most {value}"),
         Operator::GreaterThanOrEquals | Operator::DurationGreaterThanOrEquals => format!("less than {value}"),

@@ -121,7 +121,8 @@ impl Evaluation<'_> {
             Some(action) => action,
             None => policy.actions.resolve(target)?.unwrap_or(FailureAction::Audit),
         };
-        let result = |status, message: &str| Ok(Some(result(policy, rule, action, status, message.to_owned())));
+        let result =
+            |status, message: &str| Ok(Some(result(policy, rule, action, status, message.to_owned())));
         let run = Run {
             evaluation: self,
             policy,
@@ -133,9 +134,10 @@ impl Evaluation<'_> {
             Judgement::Pass => result(Status::Pass, ""),
             Judgement::Skip(why) => result(Status::Skip, why),
             Judgement::Error(why) => result(Status::Error, &why),
-            Judgement::Fail(_) if self.failed_before(&run)? => {
-                result(Status::Skip, "the object failed before this update, and existing violations are allowed")
-            }
+            Judgement::Fail(_) if self.failed_before(&run)? => result(
+                Status::Skip,
+                "the object failed before this update, and existing violations are allowed",
+            ),
             Judgement::Fail(notes) => {
                 let status = if policy.scored { Status::Fail } else { Status::Warn };
                 let (message, violations) = run.explain(target.object, notes)?;
@@ -220,7 +222,10 @@ impl Run<'_> {
             depth: 0,
         };
         let mut violations = Vec::new();
-        let collected = self.rule.check.collect(&subject, &frame, &mut Budget::default(), &mut violations);
+        let collected = self
+            .rule
+            .check
+            .collect(&subject, &frame, &mut Budget::default(), &mut violations);
         if let Err(needs @ Halt::Needs(_)) = collected {
             return Err(needs);
         }
@@ -249,8 +254,8 @@ impl Run<'_> {
             request,
             self.evaluation.inputs,
             self.evaluation.environment,
-            self.policy.namespace.as_deref(),
-            self.rule.wants_roles,
+            self.policy,
+            self.rule,
         )
     }
 }

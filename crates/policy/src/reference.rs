@@ -64,7 +64,11 @@ fn complete(text: &str, document: &Value, path: &[String]) -> Result<String, Str
                 Some(int) => format!("{operator}{int}"),
                 None => format!("{operator}{:.6}", number.as_f64().unwrap_or_default()),
             },
-            _ => return Err(format!("the reference $({inner}) leads to no text in the pattern")),
+            _ => {
+                return Err(format!(
+                    "the reference $({inner}) leads to no text in the pattern"
+                ));
+            }
         };
         text.replace_range(start..end, &replacement);
     }
@@ -89,7 +93,11 @@ fn split_operator(inner: &str) -> (&str, &str) {
 
 /// A relative path is joined to that of the field which holds the reference.
 fn absolute(target: &str, path: &[String]) -> Vec<String> {
-    let mut joined: Vec<String> = if target.starts_with('/') { Vec::new() } else { path.to_vec() };
+    let mut joined: Vec<String> = if target.starts_with('/') {
+        Vec::new()
+    } else {
+        path.to_vec()
+    };
     for segment in target.split('/') {
         match segment {
             "" | "." => {}

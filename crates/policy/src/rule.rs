@@ -60,6 +60,16 @@ pub(crate) struct Foreach {
     pub(crate) check: Check,
 }
 
+impl Rule {
+    /// The name of the rule that this one was generated from; its own where it was written.
+    pub(crate) fn written_name(&self) -> &str {
+        let name = &*self.name;
+        name.strip_prefix("autogen-cronjob-")
+            .or_else(|| name.strip_prefix("autogen-"))
+            .unwrap_or(name)
+    }
+}
+
 impl Check {
     /// Whether the check says something of a deletion.
     pub(crate) fn judges_deletions(&self) -> bool {

@@ -84,7 +84,9 @@ fn holds_variable(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains("{{"),
         Value::Array(items) => items.iter().any(holds_variable),
-        Value::Object(map) => map.iter().any(|(key, value)| key.contains("{{") || holds_variable(value)),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key.contains("{{") || holds_variable(value)),
         _ => false,
     }
 }
@@ -118,7 +120,8 @@ impl TextTemplate {
     /// The expression of a text that is one variable.
     pub(crate) fn only_expression(&self) -> Option<&Expression> {
         let inner = self.raw.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-        self.expressions.get(inner.strip_prefix('-').unwrap_or(inner).trim())
+        self.expressions
+            .get(inner.strip_prefix('-').unwrap_or(inner).trim())
     }
 
     /// The typed value of a text that is one variable; of any other, a string.
@@ -145,8 +148,10 @@ impl TextTemplate {
     }
 
     fn datum<'a>(&'a self, view: &'a View<'_>, budget: &mut Budget) -> Result<Datum<'a>, Halt> {
-        variables::substitute(&self.raw, budget, |text, budget| self.evaluate(text, view, budget))
-            .map_err(|error| halt(view, error))
+        variables::substitute(&self.raw, budget, |text, budget| {
+            self.evaluate(text, view, budget)
+        })
+        .map_err(|error| halt(view, error))
     }
 
     fn evaluate<'a>(
@@ -185,9 +190,15 @@ fn halt(view: &View<'_>, error: SubstitutionError<EvalError>) -> Halt {
 /// What comes out of the context has no whole numbers: all are floats, as the language has it.
 pub(crate) fn with_floats(value: Value) -> Value {
     match value {
-        Value::Number(number) => number.as_f64().and_then(Number::from_f64).map_or(Value::Null, Value::Number),
+        Value::Number(number) => number
+            .as_f64()
+            .and_then(Number::from_f64)
+            .map_or(Value::Null, Value::Number),
         Value::Array(items) => items.into_iter().map(with_floats).collect(),
-        Value::Object(map) => map.into_iter().map(|(key, value)| (key, with_floats(value))).collect(),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, value)| (key, with_floats(value)))
+            .collect(),
         other => other,
     }
 }

@@ -98,7 +98,10 @@ pub(super) fn duration(value: &Value) -> Option<Duration> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => {
-            #[expect(clippy::cast_possible_truncation, reason = "seconds are cut to whole ones; `as` saturates")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "seconds are cut to whole ones; `as` saturates"
+            )]
             let seconds = number.as_f64()? as i64;
             Duration::from_secs(seconds)
         }

@@ -57,7 +57,9 @@ fn list(membership: Membership, keys: &[Value], value: &Value) -> bool {
     let single;
     let values: &[Value] = match value {
         Value::Array(values) => values,
-        Value::Number(_) | Value::Bool(_) if matches!(membership, Membership::AnyIn | Membership::AnyNotIn) => {
+        Value::Number(_) | Value::Bool(_)
+            if matches!(membership, Membership::AnyIn | Membership::AnyNotIn) =>
+        {
             single = [value.clone()];
             &single
         }
@@ -122,7 +124,10 @@ pub(super) fn deprecated(key: &Value, value: &Value, negated: bool) -> bool {
             }
             match json_texts(text) {
                 Json::Texts(texts) => {
-                    let found = |key: &Value| key.as_str().is_some_and(|key| texts.iter().any(|text| text == key));
+                    let found = |key: &Value| {
+                        key.as_str()
+                            .is_some_and(|key| texts.iter().any(|text| text == key))
+                    };
                     keys.iter().all(found) != negated
                 }
                 Json::Other | Json::No => false,

@@ -66,7 +66,10 @@ pub(crate) const OPERATORS: [(&str, Operator); 18] = [
     ("LessThan", Operator::LessThan),
     ("LessThanOrEquals", Operator::LessThanOrEquals),
     ("DurationGreaterThan", Operator::DurationGreaterThan),
-    ("DurationGreaterThanOrEquals", Operator::DurationGreaterThanOrEquals),
+    (
+        "DurationGreaterThanOrEquals",
+        Operator::DurationGreaterThanOrEquals,
+    ),
     ("DurationLessThan", Operator::DurationLessThan),
     ("DurationLessThanOrEquals", Operator::DurationLessThanOrEquals),
 ];
@@ -162,4 +165,3 @@ fn operand(template: &Template, view: &View<'_>, budget: &mut Budget) -> Result<
         value
     })
 }
-

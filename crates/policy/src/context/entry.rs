@@ -43,12 +43,23 @@ pub(crate) enum Source {
 impl Entry {
     /// The value; `view` sees only the entries before this one.
     pub(super) fn load(&self, view: &View<'_>, budget: &mut Budget) -> Result<Datum<'static>, EvalError> {
+        let stated = match &self.source {
+            Source::Variable { .. } => None,
+            _ => view.shared().stated(&self.name),
+        };
+        if let Some(value) = stated {
+            return Ok(Datum::from(with_floats(value.clone())));
+        }
         let loaded = match &self.source {
             Source::Variable { value, path, default } => {
                 variable(value.as_ref(), path.as_ref(), default.as_ref(), view, budget)
             }
             Source::ConfigMap { namespace, name } => config_map(namespace, name, view, budget),
-            Source::ApiCall { path, select, default } => {
+            Source::ApiCall {
+                path,
+                select,
+                default,
+            } => {
                 let answer = api_call(path, view, budget);
                 match (answer, default) {
                     (Err(error), Some(default)) if !error.is_final() => complete(default, view, budget),
@@ -160,7 +171,11 @@ fn config_map(
 }
 
 /// The answer of the apiserver. The path stays below the API, and for a namespaced Policy in its namespace.
-fn api_call<'v>(path: &TextTemplate, view: &'v View<'_>, budget: &mut Budget) -> Result<&'v Value, EvalError> {
+fn api_call<'v>(
+    path: &TextTemplate,
+    view: &'v View<'_>,
+    budget: &mut Budget,
+) -> Result<&'v Value, EvalError> {
     let path = path.path(view, budget).map_err(|halt| view.error(halt))?;
     let (resource, _) = path.split_once('?').unwrap_or((&path, ""));
     let mut segments = resource.split('/').skip(1);
@@ -169,9 +184,12 @@ fn api_call<'v>(path: &TextTemplate, view: &'v View<'_>, budget: &mut Budget) ->
         return Err(EvalError::Scope(format!("{path} is not a path of the API")));
     }
     if let Some(own) = view.shared().confined_to {
-        let inside = segments.position(|segment| segment == "namespaces").is_some() && segments.next() == Some(own);
+        let inside =
+            segments.position(|segment| segment == "namespaces").is_some() && segments.next() == Some(own);
         if !inside {
-            return Err(EvalError::Scope(format!("a Policy in namespace {own} may not read {path}")));
+            return Err(EvalError::Scope(format!(
+                "a Policy in namespace {own} may not read {path}"
+            )));
         }
     }
     view.shared().fetched(Key::ApiCall { path })

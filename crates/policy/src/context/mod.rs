@@ -18,7 +18,9 @@ use provost_expression::{Budget, Datum, Environment, EvalError, Expression, Root
 use serde_json::Value;
 
 use crate::matching::Halt;
+use crate::policy::Policy;
 use crate::request::{Inputs, Key, Operation, Request};
+use crate::rule::Rule;
 
 /// What all frames of one rule's evaluation share.
 pub(crate) struct Shared<'a> {
@@ -27,6 +29,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) environment: Environment,
     /// The namespace that a namespaced Policy may read from.
     pub(crate) confined_to: Option<&'a str>,
+    /// The rule's name, without the prefix of generated rules.
+    rule: &'a str,
     request_datum: Result<Datum<'a>, EvalError>,
     images: OnceCell<Result<Datum<'static>, EvalError>>,
     needs: RefCell<Vec<Key>>,
@@ -51,24 +55,25 @@ pub(crate) struct View<'a> {
 // === impl Shared ===
 
 impl<'a> Shared<'a> {
-    /// `wants_roles` says whether the rule speaks of `request.roles` or `request.clusterRoles`.
+    /// For one rule and one request.
     pub(crate) fn new(
         request: &'a Request<'a>,
         inputs: &'a Inputs,
         environment: Environment,
-        confined_to: Option<&'a str>,
-        wants_roles: bool,
+        policy: &'a Policy,
+        rule: &'a Rule,
     ) -> Self {
         let mut shared = Self {
             request,
             inputs,
             environment,
-            confined_to,
+            confined_to: policy.namespace.as_deref(),
+            rule: rule.written_name(),
             request_datum: Ok(Datum::Null),
             images: OnceCell::new(),
             needs: RefCell::default(),
         };
-        let roles = if wants_roles && request.user.is_some() {
+        let roles = if rule.wants_roles && request.user.is_some() {
             shared.fetched(Key::Roles).map(Some)
         } else {
             Ok(None)
@@ -91,13 +96,33 @@ impl<'a> Shared<'a> {
     }
 
     fn global(&self, name: &str) -> Result<Option<Datum<'_>>, EvalError> {
+        if name != "request"
+            && let Some(stated) = self.stated(name)
+        {
+            return Ok(Some(Datum::Borrowed(stated)));
+        }
         match name {
             "request" => self.request_datum.clone().map(Some),
             "serviceAccountName" => Ok(Some(Datum::Text(Text::Borrowed(self.service_account().1)))),
             "serviceAccountNamespace" => Ok(Some(Datum::Text(Text::Borrowed(self.service_account().0)))),
-            "images" => self.images.get_or_init(|| images::of(self.request)).clone().map(Some),
+            "images" => self
+                .images
+                .get_or_init(|| images::of(self.request))
+                .clone()
+                .map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// What a test states for a name.
+    pub(crate) fn stated(&self, name: &str) -> Option<&'a Value> {
+        [self.rule, ""].into_iter().find_map(|rule| {
+            let key = Key::Stated {
+                rule: rule.to_owned(),
+                name: name.to_owned(),
+            };
+            self.inputs.get(&key)?.as_ref().ok()
+        })
     }
 
     /// Namespace and name of the requesting service account; empty for other users.
@@ -180,7 +205,12 @@ impl<'a> Frame<'a> {
     fn names(&self, end: usize) -> Vec<&str> {
         let mut names = match self.parent {
             Some(parent) => parent.names(parent.entries.len()),
-            None => vec!["request", "serviceAccountName", "serviceAccountNamespace", "images"],
+            None => vec![
+                "request",
+                "serviceAccountName",
+                "serviceAccountNamespace",
+                "images",
+            ],
         };
         names.extend(self.locals.iter().map(|(name, _)| name.as_str()));
         names.extend(self.entries[..end].iter().map(|entry| entry.name.as_str()));
@@ -210,7 +240,9 @@ impl View<'_> {
 
     /// Parses and evaluates an expression. On a deletion `request.object` in it means the old object.
     pub(crate) fn search_text(&self, text: &str, budget: &mut Budget) -> Result<Datum<'static>, EvalError> {
-        let rewritten = self.is_deletion().then(|| text.replace("request.object", "request.oldObject"));
+        let rewritten = self
+            .is_deletion()
+            .then(|| text.replace("request.object", "request.oldObject"));
         let expression = provost_expression::parse(rewritten.as_deref().unwrap_or(text))
             .map_err(|error| EvalError::Scope(error.to_string()))?;
         let found = self.search(&expression, budget)?;

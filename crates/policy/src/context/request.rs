@@ -49,7 +49,8 @@ fn known<'a>(request: &'a Request<'a>, fields: &mut BTreeMap<Text<'a>, Datum<'a>
     let kind = json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
     fields.insert(Text::Borrowed("kind"), Datum::from(kind));
     if let Some(user) = request.user {
-        let user = json!({"username": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra});
+        let user =
+            json!({"username": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra});
         fields.insert(Text::Borrowed("userInfo"), Datum::from(user));
     }
 }

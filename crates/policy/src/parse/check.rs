@@ -13,8 +13,16 @@ use crate::source::Cursor;
 use crate::template::Template;
 
 /// The ways to check, of which a rule has exactly one.
-pub(super) const CHECKS: [&str; 8] =
-    ["pattern", "anyPattern", "deny", "foreach", "podSecurity", "cel", "manifests", "assert"];
+pub(super) const CHECKS: [&str; 8] = [
+    "pattern",
+    "anyPattern",
+    "deny",
+    "foreach",
+    "podSecurity",
+    "cel",
+    "manifests",
+    "assert",
+];
 
 /// The ways to check an element.
 const OF_ELEMENTS: [&str; 4] = ["pattern", "anyPattern", "deny", "foreach"];
@@ -59,9 +67,9 @@ fn of(owner: &Cursor<'_>, ways: &[&str], names: &Names<'_>, depth: usize) -> Res
             Ok(Check::AnyPattern(patterns.collect::<Result<_, _>>()?))
         }
         "deny" => Ok(Check::Deny(deny(&body, names)?)),
-        "foreach" if depth == MAX_FOREACH_DEPTH => {
-            Err(body.key_fault(format!("foreach stands in foreach more than {MAX_FOREACH_DEPTH} deep")))
-        }
+        "foreach" if depth == MAX_FOREACH_DEPTH => Err(body.key_fault(format!(
+            "foreach stands in foreach more than {MAX_FOREACH_DEPTH} deep"
+        ))),
         "foreach" => {
             let entries = body.list()?;
             let entries = entries.iter().map(|item| foreach(item, names, depth + 1));
@@ -85,11 +93,15 @@ fn deny(body: &Cursor<'_>, names: &Names<'_>) -> Result<Conditions, Fault> {
 fn foreach(cursor: &Cursor<'_>, names: &Names<'_>, depth: usize) -> Result<Foreach, Fault> {
     cursor.only(&FOREACH)?;
     let list = cursor.require("list")?;
-    let expression = provost_expression::parse(list.text()?).map_err(|error| list.fault(error.to_string()))?;
+    let expression =
+        provost_expression::parse(list.text()?).map_err(|error| list.fault(error.to_string()))?;
     let names = names.inside();
     let entries = context(cursor, &names)?;
     let names = names.with(&entries);
-    let preconditions = cursor.get("preconditions").map(|c| conditions(&c, &names)).transpose()?;
+    let preconditions = cursor
+        .get("preconditions")
+        .map(|c| conditions(&c, &names))
+        .transpose()?;
     let check = of(cursor, &OF_ELEMENTS, &names, depth)?;
     Ok(Foreach {
         list: expression,
@@ -107,7 +119,8 @@ fn pattern(cursor: &Cursor<'_>, numbers: Numbers, names: &Names<'_>) -> Result<P
     let template = Template::compile(&resolved).map_err(|error| cursor.key_fault(error.to_string()))?;
     match template.as_static() {
         Some(fixed) => {
-            let pattern = Pattern::compile(fixed, numbers).map_err(|error| cursor.key_fault(error.to_string()))?;
+            let pattern =
+                Pattern::compile(fixed, numbers).map_err(|error| cursor.key_fault(error.to_string()))?;
             Ok(PatternSource::Fixed(pattern))
         }
         None => Ok(PatternSource::Variable(template, numbers)),
@@ -121,7 +134,9 @@ fn anchors(pattern: &Cursor<'_>) -> Result<(), Fault> {
             for (text, child) in pattern.children()? {
                 match Anchor::split(text).0 {
                     Anchor::Addition => {
-                        return Err(child.key_fault(format!("{text}: the anchor +() belongs to mutate rules")));
+                        return Err(
+                            child.key_fault(format!("{text}: the anchor +() belongs to mutate rules"))
+                        );
                     }
                     Anchor::Existence => existence(&child, text)?,
                     _ => {}

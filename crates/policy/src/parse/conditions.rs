@@ -16,7 +16,9 @@ pub(crate) fn conditions(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Condi
     cursor.only(&["any", "all"])?;
     Ok(Conditions {
         any: cursor.get("any").map(|any| list(&any, names)).transpose()?,
-        all: cursor.get("all").map_or(Ok(Vec::new()), |all| list(&all, names))?,
+        all: cursor
+            .get("all")
+            .map_or(Ok(Vec::new()), |all| list(&all, names))?,
     })
 }
 
@@ -30,7 +32,10 @@ fn condition(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Condition, Fault>
         operator: operator(&cursor.require("operator")?)?,
         key: template(&cursor.require("key")?, names)?,
         value: template(&cursor.require("value")?, names)?,
-        message: cursor.get("message").map(|message| text(&message, names)).transpose()?,
+        message: cursor
+            .get("message")
+            .map(|message| text(&message, names))
+            .transpose()?,
     })
 }
 

@@ -6,7 +6,13 @@ use crate::fault::Fault;
 use crate::source::Cursor;
 use crate::template::TextTemplate;
 
-const SOURCES: [&str; 5] = ["variable", "configMap", "apiCall", "globalReference", "imageRegistry"];
+const SOURCES: [&str; 5] = [
+    "variable",
+    "configMap",
+    "apiCall",
+    "globalReference",
+    "imageRegistry",
+];
 
 /// Names that a context entry cannot have.
 const RESERVED: [&str; 6] = [
@@ -50,9 +56,16 @@ fn entry(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Entry, Fault> {
     if RESERVED.contains(&root) {
         return Err(name.fault(format!("a context entry cannot be named {text}")));
     }
-    let given: Vec<&str> = SOURCES.iter().copied().filter(|source| cursor.get(source).is_some()).collect();
+    let given: Vec<&str> = SOURCES
+        .iter()
+        .copied()
+        .filter(|source| cursor.get(source).is_some())
+        .collect();
     let [kind] = given.as_slice() else {
-        return Err(cursor.key_fault(format!("context entry {text} needs exactly one of {}", SOURCES.join(", "))));
+        return Err(cursor.key_fault(format!(
+            "context entry {text} needs exactly one of {}",
+            SOURCES.join(", ")
+        )));
     };
     let body = cursor.require(kind)?;
     let source = match *kind {
@@ -102,14 +115,25 @@ fn config_map(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Source, Fault> {
 
 fn api_call(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Source, Fault> {
     cursor.only(&["urlPath", "method", "data", "service", "jmesPath", "default"])?;
-    cursor.refuse(&[("service", "policies call no other servers"), ("data", "policies only read")])?;
-    if let Some(method) = cursor.get("method") && method.text()? != "GET" {
+    cursor.refuse(&[
+        ("service", "policies call no other servers"),
+        ("data", "policies only read"),
+    ])?;
+    if let Some(method) = cursor.get("method")
+        && method.text()? != "GET"
+    {
         return Err(method.fault("method is GET: policies only read"));
     }
     Ok(Source::ApiCall {
         path: text(&cursor.require("urlPath")?, names)?,
-        select: cursor.get("jmesPath").map(|path| jmes_path(&path, names)).transpose()?,
-        default: cursor.get("default").map(|default| template(&default, names)).transpose()?,
+        select: cursor
+            .get("jmesPath")
+            .map(|path| jmes_path(&path, names))
+            .transpose()?,
+        default: cursor
+            .get("default")
+            .map(|default| template(&default, names))
+            .transpose()?,
     })
 }
 
@@ -117,6 +141,9 @@ fn global_reference(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Source, Fa
     cursor.only(&["name", "jmesPath"])?;
     Ok(Source::GlobalReference {
         name: text(&cursor.require("name")?, names)?,
-        select: cursor.get("jmesPath").map(|path| jmes_path(&path, names)).transpose()?,
+        select: cursor
+            .get("jmesPath")
+            .map(|path| jmes_path(&path, names))
+            .transpose()?,
     })
 }

@@ -300,15 +300,16 @@ fn generated(
     for (kind, values) in autogen::generate(&written, annotation.map(|(_, value)| *value)) {
         let mut compiled = Vec::new();
         for value in values {
-            let rule = super::rule(&Cursor::new(&value, &Source::Object), policy.background).map_err(|fault| {
-                let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
-                rules
-                    .key_fault(format!(
-                        "the rule generated for {kind} cannot be read: {}",
-                        fault.message
-                    ))
-                    .about(&format!("rule \"{name}\" of {} {}", policy.kind, policy.key))
-            })?;
+            let rule =
+                super::rule(&Cursor::new(&value, &Source::Object), policy.background).map_err(|fault| {
+                    let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
+                    rules
+                        .key_fault(format!(
+                            "the rule generated for {kind} cannot be read: {}",
+                            fault.message
+                        ))
+                        .about(&format!("rule \"{name}\" of {} {}", policy.kind, policy.key))
+                })?;
             compiled.push(Arc::new(rule));
         }
         generated.insert(kind, compiled);

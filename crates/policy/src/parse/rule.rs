@@ -75,7 +75,10 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
     };
     let entries = context(rule, &names)?;
     let names = names.with(&entries);
-    let preconditions = rule.get("preconditions").map(|c| conditions(&c, &names)).transpose()?;
+    let preconditions = rule
+        .get("preconditions")
+        .map(|c| conditions(&c, &names))
+        .transpose()?;
     let validate = rule.require("validate")?;
     validate.only(&VALIDATE)?;
     let check = check(&validate, &names)?;
@@ -103,7 +106,9 @@ fn speaks_of_roles(value: &Value) -> bool {
     match value {
         Value::String(text) => says_it(text),
         Value::Array(items) => items.iter().any(speaks_of_roles),
-        Value::Object(map) => map.iter().any(|(key, value)| says_it(key) || speaks_of_roles(value)),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| says_it(key) || speaks_of_roles(value)),
         _ => false,
     }
 }

@@ -34,7 +34,9 @@ impl<'e> Names<'e> {
     /// With the names of a context beside these.
     pub(crate) fn with(&self, entries: &'e [Entry]) -> Self {
         let mut names = self.clone();
-        names.entries.extend(entries.iter().map(|entry| entry.name.as_str()));
+        names
+            .entries
+            .extend(entries.iter().map(|entry| entry.name.as_str()));
         names
     }
 
@@ -49,7 +51,9 @@ impl<'e> Names<'e> {
     /// Refuses an expression that can never have a value here.
     fn check(&self, expression: &str) -> Result<(), String> {
         let plain = expression.replace('"', "");
-        if self.background && let Some(name) = OF_A_USER.iter().find(|name| mentions(&plain, name)) {
+        if self.background
+            && let Some(name) = OF_A_USER.iter().find(|name| mentions(&plain, name))
+        {
             return Err(format!(
                 "{name} is not known when existing objects are judged; set background: false, or do without"
             ));
@@ -72,9 +76,16 @@ impl<'e> Names<'e> {
                 plain[..at].ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             })
         };
-        ["request", "serviceAccountName", "serviceAccountNamespace", "@", "images", "image"]
-            .iter()
-            .any(|name| plain.contains(name))
+        [
+            "request",
+            "serviceAccountName",
+            "serviceAccountNamespace",
+            "@",
+            "images",
+            "image",
+        ]
+        .iter()
+        .any(|name| plain.contains(name))
             || self.entries.iter().any(|name| plain.contains(name))
             || is_call()
     }
