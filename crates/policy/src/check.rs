@@ -22,7 +22,7 @@ pub(crate) enum Judgement {
     Pass,
     /// It failed; what the conditions that decided say about it.
     Fail(Vec<String>),
-    Skip(&'static str),
+    Skip(Cow<'static, str>),
     Error(String),
     /// It says nothing of this object.
     None,
@@ -124,7 +124,7 @@ fn judgement(verdict: Verdict) -> Judgement {
     match verdict {
         Verdict::Pass => Judgement::Pass,
         Verdict::Fail => Judgement::Fail(Vec::new()),
-        Verdict::Skip => Judgement::Skip("an anchor of the pattern does not match the object"),
+        Verdict::Skip => Judgement::Skip("an anchor of the pattern does not match the object".into()),
         Verdict::AnchorMissing => Judgement::Error(
             "the object is not like the pattern, and a field that an anchor asks for is nowhere in it"
                 .to_owned(),
@@ -151,7 +151,7 @@ fn any_pattern(
     Ok(if patterns.is_empty() {
         Judgement::Pass
     } else if skipped_all {
-        Judgement::Skip("no pattern concerns the object")
+        Judgement::Skip("no pattern concerns the object".into())
     } else {
         Judgement::Fail(Vec::new())
     })

@@ -1,5 +1,6 @@
 //! Judges one request by all policies of a set.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,12 +9,13 @@ use serde_json::Value;
 
 use crate::check::{Judgement, Subject};
 use crate::context::{Frame, Shared};
+use crate::exception::Exception;
 use crate::matching::{Halt, Target};
 use crate::policy::Policy;
 use crate::request::{Inputs, Operation, Request};
 use crate::result::{FailureAction, Outcome, RuleResult, Status, Violation};
 use crate::rule::Rule;
-use crate::set::PolicySet;
+use crate::set::{Candidate, PolicySet};
 use crate::violations;
 
 /// Judges `request` by every rule of `set` that matches it.
@@ -37,8 +39,8 @@ pub fn evaluate(
         if !evaluation.is_in_namespace_of(&candidates.policy) {
             continue;
         }
-        for rule in &candidates.rules {
-            match evaluation.rule(&candidates.policy, rule) {
+        for candidate in &candidates.rules {
+            match evaluation.rule(&candidates.policy, candidate) {
                 Ok(None) => {}
                 Ok(Some(result)) => {
                     let decided = matches!(result.status, Status::Pass | Status::Fail | Status::Warn);
@@ -83,7 +85,12 @@ impl Evaluation<'_> {
     }
 
     /// The result of one rule; none where it does not concern the request. What must be fetched first is an error.
-    fn rule(&self, policy: &Policy, rule: &Rule) -> Result<Option<RuleResult>, crate::request::Key> {
+    fn rule(
+        &self,
+        policy: &Policy,
+        candidate: &Candidate,
+    ) -> Result<Option<RuleResult>, crate::request::Key> {
+        let rule = &*candidate.rule;
         let Some(object) = self.request.object.or(self.request.old_object) else {
             return Ok(None);
         };
@@ -94,7 +101,7 @@ impl Evaluation<'_> {
         };
         let judged = concerns(rule, &target).and_then(|concerned| {
             if concerned {
-                self.judge(policy, rule, &target)
+                self.judge(policy, candidate, &target)
             } else {
                 Ok(None)
             }
@@ -113,7 +120,13 @@ impl Evaluation<'_> {
         }
     }
 
-    fn judge(&self, policy: &Policy, rule: &Rule, target: &Target<'_>) -> Result<Option<RuleResult>, Halt> {
+    fn judge(
+        &self,
+        policy: &Policy,
+        candidate: &Candidate,
+        target: &Target<'_>,
+    ) -> Result<Option<RuleResult>, Halt> {
+        let rule = &*candidate.rule;
         if self.request.object.is_none() && !rule.check.judges_deletions() {
             return Ok(None);
         }
@@ -127,12 +140,13 @@ impl Evaluation<'_> {
             evaluation: self,
             policy,
             rule,
+            exceptions: &candidate.exceptions,
         };
         let mut budget = Budget::default();
         match run.decide(self.request, &mut budget)? {
             Judgement::None => Ok(None),
             Judgement::Pass => result(Status::Pass, ""),
-            Judgement::Skip(why) => result(Status::Skip, why),
+            Judgement::Skip(why) => result(Status::Skip, &why),
             Judgement::Error(why) => result(Status::Error, &why),
             Judgement::Fail(_) if self.failed_before(&run)? => result(
                 Status::Skip,
@@ -187,27 +201,54 @@ struct Run<'a> {
     evaluation: &'a Evaluation<'a>,
     policy: &'a Policy,
     rule: &'a Rule,
+    exceptions: &'a [Arc<Exception>],
 }
 
 impl Run<'_> {
-    /// Preconditions, then the check.
+    /// Preconditions, then exceptions, then the check.
     fn decide(&self, request: &Request<'_>, budget: &mut Budget) -> Result<Judgement, Halt> {
         let shared = self.shared(request);
         let frame = Frame::of_rule(&shared, &self.rule.context);
         if let Some(preconditions) = &self.rule.preconditions
             && !preconditions.decide(&frame.view(), budget)?.holds
         {
-            return Ok(Judgement::Skip("the preconditions are not met"));
+            return Ok(Judgement::Skip("the preconditions are not met".into()));
         }
         let Some(object) = request.object.or(request.old_object) else {
             return Ok(Judgement::None);
         };
+        if let Some(excused) = self.excused(request, object, &frame, budget)? {
+            return Ok(excused);
+        }
         let subject = Subject {
             value: request.object,
             object,
             depth: 0,
         };
         self.rule.check.judge(&subject, &frame, budget)
+    }
+
+    /// Whether exceptions excuse the object, and which.
+    fn excused(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+        frame: &Frame<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<Judgement>, Halt> {
+        let target = Target {
+            request,
+            object,
+            inputs: self.evaluation.inputs,
+        };
+        let mut keys = Vec::new();
+        for exception in self.exceptions {
+            if exception.excuses(&target, &frame.view(), budget)? {
+                keys.push(&*exception.key);
+            }
+        }
+        let excused = format!("excused by PolicyException {}", keys.join(", "));
+        Ok((!keys.is_empty()).then_some(Judgement::Skip(Cow::Owned(excused))))
     }
 
     /// The message and every violation of a failure. Nothing here can change the verdict: what cannot be explained

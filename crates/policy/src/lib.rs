@@ -15,6 +15,7 @@
 #![deny(missing_docs)]
 
 pub mod evaluate;
+pub mod exception;
 pub mod fault;
 pub mod policy;
 pub mod request;
@@ -39,11 +40,14 @@ mod template;
 mod violations;
 
 #[cfg(test)]
+mod check_tests;
+#[cfg(test)]
 mod test_support;
 #[cfg(test)]
 mod tests;
 
 pub use evaluate::evaluate;
+pub use exception::Exception;
 pub use fault::Fault;
 pub use policy::{Parsed, Policy};
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};

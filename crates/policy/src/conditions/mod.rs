@@ -165,3 +165,6 @@ fn operand(template: &Template, view: &View<'_>, budget: &mut Budget) -> Result<
         value
     })
 }
+
+#[cfg(test)]
+mod tests;

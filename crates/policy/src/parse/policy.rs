@@ -35,8 +35,7 @@ const SPEC: [&str; 15] = [
 const MAX_NAME: usize = 63;
 
 /// Kinds of policies that exist and are not done here.
-const OTHER_KINDS: [&str; 19] = [
-    "PolicyException",
+const OTHER_KINDS: [&str; 18] = [
     "CleanupPolicy",
     "ClusterCleanupPolicy",
     "GlobalContextEntry",
