@@ -1,1 +1,3 @@
 //! Git: bare mirrors and history.
+
+pub mod history;
