@@ -28,7 +28,9 @@ pub(crate) struct Quantity(f64);
 
 impl Quantity {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let end = text.find(|c: char| !(c.is_ascii_digit() || ".+-".contains(c))).unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !(c.is_ascii_digit() || ".+-".contains(c)))
+            .unwrap_or(text.len());
         let (number, suffix) = text.split_at(end);
         let number: f64 = number.parse().ok()?;
         let factor = match suffix {
@@ -82,7 +84,9 @@ pub(crate) fn duration(text: &str) -> Option<i64> {
         let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
         let number: f64 = rest[..end].parse().ok()?;
         rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = match &rest[..end] {
             "ns" => 1.0,
             "us" | "µs" | "μs" => 1e3,

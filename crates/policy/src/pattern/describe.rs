@@ -99,7 +99,10 @@ pub(super) fn map(map: &MapNode) -> String {
         let keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_str()).collect();
         return format!("{}, {}", sentence_list(&keys), fields[0].1);
     }
-    let fields: Vec<String> = fields.iter().map(|(key, accepted)| format!("{key}: {accepted}")).collect();
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(key, accepted)| format!("{key}: {accepted}"))
+        .collect();
     let mut text = fields.join("; ");
     if more > 0 {
         text.push_str(&format!("; and {more} more"));
@@ -109,7 +112,11 @@ pub(super) fn map(map: &MapNode) -> String {
 
 /// The fields that must be there, by their path below the map.
 fn leaves(map: &MapNode, prefix: &str, fields: &mut Vec<(String, String)>) {
-    let mut plain: Vec<&Entry> = map.fields.iter().filter(|entry| entry.anchor == Anchor::Plain).collect();
+    let mut plain: Vec<&Entry> = map
+        .fields
+        .iter()
+        .filter(|entry| entry.anchor == Anchor::Plain)
+        .collect();
     plain.sort_by(|a, b| b.key.cmp(&a.key));
     for entry in plain {
         let key = format!("{prefix}{}", entry.key);
