@@ -1,0 +1,194 @@
+use proptest::prelude::*;
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::path::FieldPath;
+
+fn value(text: &str) -> Value {
+    parse_one(text).expect("reads").value
+}
+
+fn error(text: &str) -> YamlError {
+    parse_one(text).expect_err("is refused")
+}
+
+#[rstest]
+#[case("a: yes", json!({"a": true}))]
+#[case("a: on", json!({"a": true}))]
+#[case("a: n", json!({"a": false}))]
+#[case("a: 'yes'", json!({"a": "yes"}))]
+#[case("a: 0755", json!({"a": 493}))]
+#[case("a: 0o17", json!({"a": 15}))]
+#[case("a: 0x1F", json!({"a": 31}))]
+#[case("a: 08", json!({"a": 8}))]
+#[case("a: 1_000", json!({"a": 1000}))]
+#[case("a: 012e3", json!({"a": 12000}))]
+#[case("a: 1e3", json!({"a": 1000}))]
+#[case("a: 1.0", json!({"a": 1}))]
+#[case("a: -0.0", json!({"a": 0}))]
+#[case("a: 1.5", json!({"a": 1.5}))]
+#[case("a: 18446744073709551615", json!({"a": 18_446_744_073_709_551_615_u64}))]
+#[case("a: 1e20", json!({"a": 1e20}))]
+#[case("a: ~", json!({"a": null}))]
+#[case("a:", json!({"a": null}))]
+#[case("a: 2001-01-01", json!({"a": "2001-01-01"}))]
+#[case("a: 1.2.3", json!({"a": "1.2.3"}))]
+#[case("a: \"\\u00e9\"", json!({"a": "é"}))]
+#[case("yes: 1\n0x10: 2\n1.5: 3\nname: 4", json!({"true": 1, "16": 2, "1.5": 3, "name": 4}))]
+#[case("'yes': 1", json!({"yes": 1}))]
+#[case("base: &b {x: 1, y: 2}\nused:\n  <<: *b\n  x: 3", json!({"base": {"x": 1, "true": 2}, "used": {"x": 3, "true": 2}}))]
+#[case("a: |\n  one\n  two\n", json!({"a": "one\ntwo\n"}))]
+#[case("{a: 1, b: [x, z]}", json!({"a": 1, "b": ["x", "z"]}))]
+#[case(r#"{"a": "\ud83d\ude00", "b": 1.0}"#, json!({"a": "😀", "b": 1}))]
+fn reads_as_kubectl_reads(#[case] text: &str, #[case] wanted: Value) {
+    assert_eq!(value(text), wanted);
+}
+
+#[test]
+fn splits_a_stream_and_skips_what_is_empty() {
+    let text = "\u{feff}# head\n---\n%YAML 1.2\n---\na: 1\n--- # b\n\n---\nb: |\n  text\n  --- not a marker\n...\n---\n~\n---\n{\"c\": 1}\n{\"d\": 2}\n";
+    let documents: Vec<_> = parse_stream(text)
+        .into_iter()
+        .map(|document| document.expect("reads"))
+        .map(|document| (document.index, document.first_line, document.value))
+        .collect();
+    assert_eq!(
+        documents,
+        [
+            (0, 5, json!({"a": 1})),
+            (1, 9, json!({"b": "text\n--- not a marker\n"})),
+            (2, 16, json!({"c": 1})),
+            (3, 17, json!({"d": 2})),
+        ]
+    );
+}
+
+#[test]
+fn a_broken_document_does_not_hide_the_others() {
+    let text = "a: 1\n---\nb: 1\n  c: [\n---\nd: 1\n";
+    let documents = parse_stream(text);
+    assert_eq!(documents.len(), 3);
+    assert_eq!(documents[0].as_ref().unwrap().value, json!({"a": 1}));
+    assert_eq!(documents[1].as_ref().unwrap_err().line, 4);
+    assert_eq!(documents[2].as_ref().unwrap().value, json!({"d": 1}));
+}
+
+#[rstest]
+#[case("a: 1\nb: 2\na: 3\n", 3, 1, "duplicate")]
+#[case(r#"{"a": 1, "a": 2}"#, 1, 10, "duplicate")]
+#[case("yes: 1\ntrue: 2\n", 1, 1, "duplicate")]
+#[case("a: .inf\n", 1, 4, "finite")]
+#[case("a: *nowhere\n", 1, 4, "")]
+#[case("? [a, b]\n: 1\n", 1, 3, "")]
+#[case("a: 1\n---\nb: 1\n", 3, 1, "2 documents")]
+#[case("# nothing\n", 1, 1, "no document")]
+fn refuses_with_the_place(
+    #[case] text: &str,
+    #[case] line: usize,
+    #[case] column: usize,
+    #[case] part: &str,
+) {
+    let error = error(text);
+    assert_eq!((error.line, error.column), (line, column), "{error}");
+    assert!(error.message.contains(part), "{error}");
+    assert!(!error.message.contains('\n'), "{error}");
+}
+
+#[test]
+fn bounds_hold_for_depth_nodes_and_aliases() {
+    let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
+    assert!(error(&deep).message.contains("deeper"), "{}", error(&deep));
+    let allowed = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+    assert!(parse_one(&allowed).is_ok());
+    let very_deep = "[".repeat(100_000);
+    assert!(parse_one(&very_deep).is_err());
+
+    let wide = format!("[{}]", "0,".repeat(MAX_NODES));
+    assert!(error(&wide).message.contains("more than"), "{}", error(&wide));
+
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{}", level - 1);
+        bomb += &format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", "));
+    }
+    assert!(parse_one(&bomb).is_err());
+}
+
+#[test]
+fn an_anchor_may_be_used_many_times() {
+    let text = format!("a: &a x\nb:\n{}", "- *a\n".repeat(500));
+    assert_eq!(value(&text)["b"].as_array().unwrap().len(), 500);
+}
+
+#[test]
+fn knows_where_each_key_and_value_stands() {
+    let text = "# head\n---\napiVersion: v1\nspec:\n  containers:\n  - name: web\n    image: a:1\n  - {name: side, yes: 1}\n";
+    let document = parse_one(text).unwrap();
+    let positions = document.positions();
+    let at = |line, column, length| Position { line, column, length };
+    let containers = FieldPath::root().key("spec").key("containers");
+    assert_eq!(positions.of_key(&containers), Some(at(5, 3, 10)));
+    let image = containers.index(0).key("image");
+    assert_eq!(positions.of_key(&image), Some(at(7, 5, 5)));
+    assert_eq!(positions.of_value(&image), Some(at(7, 12, 3)));
+    assert_eq!(
+        positions.of_key(&containers.index(1).key("true")),
+        Some(at(8, 18, 3))
+    );
+    assert_eq!(positions.of_key(&containers.index(1)), None);
+    // What is missing is looked for where it would be added.
+    assert_eq!(
+        positions
+            .nearest(&containers.index(1).key("resources").key("limits"))
+            .line,
+        8
+    );
+    assert_eq!(positions.nearest(&FieldPath::root().key("metadata")), at(3, 1, 1));
+}
+
+#[test]
+fn writes_what_kubectl_reads_back() {
+    let object = json!({"yes": "yes", "octal": "0644", "n": "n", "null": "null", "number": "1e3", "empty": "",
+        "text": "one\ntwo\n", "list": [], "map": {}, "sep": "---", "colon": "a: b", "int": 3, "tab": "\ta",
+        "trailing": "a ", "hash": "a #b", "date": "2001-01-01", "float": 1.5, "under": "1_000", "crlf": "a\r\nb"});
+    assert_eq!(value(&to_string(&object).unwrap()), object);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-1e9_f64..1e9)
+            .prop_filter("whole floats come back as integers", |f| f.fract() != 0.0)
+            .prop_map(Value::from),
+        "[ -~\n\u{e9}]{0,12}".prop_map(Value::from),
+        "(yes|no|on|0x1|017|1e3|~|null|-|\\.inf|<<|=|---|\\.\\.\\.)".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map("[ -~]{0,8}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back_the_same(inner in any_value()) {
+        let object = json!({"a": inner});
+        prop_assert_eq!(value(&to_string(&object).unwrap()), object);
+    }
+
+    #[test]
+    fn no_text_panics_and_every_error_has_a_place(text in "[-a:{}\\[\\]&*!|>%@\"' \n#,?.0x\\\\]{0,60}") {
+        for document in parse_stream(&text) {
+            match document {
+                Ok(document) => { document.positions(); }
+                Err(error) => prop_assert!(error.line >= 1 && error.column >= 1 && error.line <= text.lines().count() + 1),
+            }
+        }
+    }
+}
