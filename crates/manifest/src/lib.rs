@@ -7,6 +7,16 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bounds;
+pub mod diagnostic;
+pub mod diff;
+pub mod digest;
+pub mod duration;
+pub mod escape;
+pub mod list;
+pub mod mask;
 pub mod object;
 pub mod path;
+pub mod quantity;
+pub mod wildcard;
 pub mod yaml;

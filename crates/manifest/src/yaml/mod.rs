@@ -107,11 +107,7 @@ fn parse_part(part: &split::Part<'_>, documents: &mut Vec<Result<Document, YamlE
         && let Some(values) = tree::read_json(part.text)
     {
         for (value, at) in values {
-            let line = part.line
-                + part.text.as_bytes()[..at.start]
-                    .iter()
-                    .filter(|b| **b == b'\n')
-                    .count();
+            let line = part.line + part.text[..at.start].matches('\n').count();
             documents.push(Ok(Document::new(value, documents.len(), line, &part.text[at])));
         }
         return;
@@ -156,6 +152,15 @@ impl YamlError {
             line,
             column,
             message,
+        }
+    }
+
+    /// Its place in the file.
+    pub fn position(&self) -> Position {
+        Position {
+            line: self.line,
+            column: self.column,
+            length: 1,
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{DefaultMessageFormatter, MessageFormatter as _};
+use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
 
 use super::{MAX_ALIASES, MAX_DEPTH, MAX_NODES, YamlError};
 
@@ -62,9 +62,11 @@ fn yaml_error(error: &serde_saphyr::Error) -> YamlError {
     let (line, column) = error
         .location()
         .map_or((1, 1), |at| (at.line().max(1), at.column().max(1)));
-    let message = DefaultMessageFormatter
-        .format_message(error.without_snippet())
-        .into_owned();
+    let message = match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key {key:?}"),
+        serde_saphyr::Error::NonFiniteFloat { value, .. } => format!("the number {value} is not finite"),
+        error => UserMessageFormatter.format_message(error).into_owned(),
+    };
     YamlError::new(to_usize(line), to_usize(column), message)
 }
 
@@ -152,7 +154,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
         Number::from_f64(value)
             .map(Value::Number)
-            .ok_or_else(|| E::custom("a number that is not finite has no meaning in Kubernetes"))
+            .ok_or_else(|| E::custom("the number is not finite"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
