@@ -3,11 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use provost_evidence::event::{End, Event};
 
 use crate::{
     config::{Address, FailurePolicy, Role},
-    ledger::Ledger,
+    ledger::{Destination, Ledger},
     policies,
     serve::{self, Announcement, Config, Connection},
     telemetry::{self, LogFormat},
@@ -46,7 +45,7 @@ pub(super) struct Args {
     certs: PathBuf,
     /// Folder of the ledger, or "none" [default: below the state directory]
     #[arg(long, value_name = "DIR")]
-    ledger: Option<String>,
+    ledger: Option<Destination>,
     /// Roles to run
     #[arg(
         long = "role",
@@ -102,20 +101,24 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start_log(args.log_format, &args.log);
-    let (config, ledger) = args.into_config()?;
+    let (config, destination) = args.into_config()?;
+    let ledger = Ledger::open(&destination, serve::boot(&config))?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let serving = serve::start(config, ledger.clone()).await?;
-        print(&serving.announcement);
+        print(&serving.announcement, &ledger);
         serving.wait().await
-    })?;
-    ledger.append(Event::End(End {
-        reason: "stopped by a signal".to_owned(),
-    }));
+    });
+    let reason = match &served {
+        Ok(()) => "stopped by a signal".to_owned(),
+        Err(error) => format!("{error}"),
+    };
+    ledger.close(&reason)?;
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(announcement: &Announcement) {
+fn print(announcement: &Announcement, ledger: &Ledger) {
     let Announcement {
         url,
         authority,
@@ -124,7 +127,7 @@ fn print(announcement: &Announcement) {
         exempt_namespaces,
     } = announcement;
     for fault in &policies.refused {
-        anstream::println!("{}", policies::diagnostic(fault));
+        anstream::println!("{}", policies::diagnostic(fault, policies));
     }
     let (loaded, out) = (policies.loaded(), policies.refused.len());
     anstream::println!("Provost {} answers at {url}", env!("CARGO_PKG_VERSION"));
@@ -135,6 +138,10 @@ fn print(announcement: &Announcement) {
     anstream::println!("  policies in force      {}: {}", loaded.len(), loaded.join(", "));
     if out > 0 {
         anstream::println!("  policies out           {out}: see above");
+    }
+    match ledger.directory() {
+        Some(directory) => anstream::println!("  ledger                 {}", directory.display()),
+        None => anstream::println!("  ledger                 none: nothing is recorded"),
     }
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
 }
@@ -154,13 +161,13 @@ fn parse_service(text: &str) -> Result<Address, String> {
 // === impl Args ===
 
 impl Args {
-    fn into_config(self) -> anyhow::Result<(Config, Ledger)> {
+    fn into_config(self) -> anyhow::Result<(Config, Destination)> {
         let Self {
             standalone,
             policies,
             listen,
             certs,
-            ledger: _,
+            ledger,
             roles,
             metrics_listen,
             kubeconfig,
@@ -195,6 +202,6 @@ impl Args {
             failure_policy,
             exempt_namespaces,
         };
-        Ok((config, Ledger::none()))
+        Ok((config, ledger.unwrap_or_default()))
     }
 }

@@ -1,4 +1,6 @@
-//! Policies from the cluster: ClusterPolicy objects, watched.
+//! Policies from the cluster: ClusterPolicy and Policy objects, watched.
+//!
+//! RBAC: get, list, watch on clusterpolicies and policies of kyverno.io.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,24 +15,49 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Contents, Policies, Source};
 
-/// How many policies are taken from a cluster; what is over the bound is out, by name.
+/// How many policies of a kind are taken from a cluster; what is over the bound is out, by name.
 pub const MAX_POLICIES: usize = 5_000;
 
-/// ClusterPolicy objects as they are, understood or not.
-type Objects = BTreeMap<String, Result<Policy, Vec<Fault>>>;
-
-/// The kind that is watched.
-pub fn cluster_policies() -> ApiResource {
-    ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk("kyverno.io", "v1", "ClusterPolicy"),
-        "clusterpolicies",
-    )
+/// A kind of policy in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyKind {
+    /// Concerns the whole cluster.
+    ClusterPolicy,
+    /// Concerns its own namespace.
+    Policy,
 }
 
-/// Keeps `policies` at what the cluster holds, until `stop`. Errors of the watch are tried again with backoff; the
-/// policies that were read stay in force meanwhile.
-pub async fn watch(client: Client, policies: Arc<Policies>, stop: CancellationToken) {
-    let api: Api<DynamicObject> = Api::all_with(client, &cluster_policies());
+/// The objects of a kind as they are, understood or not, by namespace and name.
+type Objects = BTreeMap<(String, String), Result<Policy, Vec<Fault>>>;
+
+// === impl PolicyKind ===
+
+impl PolicyKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::ClusterPolicy, Self::Policy];
+
+    /// `ClusterPolicy` or `Policy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClusterPolicy => "ClusterPolicy",
+            Self::Policy => "Policy",
+        }
+    }
+
+    /// As kube's client wants it.
+    pub fn api_resource(self) -> ApiResource {
+        let plural = match self {
+            Self::ClusterPolicy => "clusterpolicies",
+            Self::Policy => "policies",
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kyverno.io", "v1", self.name()), plural)
+    }
+}
+
+/// Keeps `policies` at what the cluster holds of a kind, until `stop`. Errors of the watch are tried again with
+/// backoff; the policies that were read stay in force meanwhile.
+pub async fn watch(client: Client, kind: PolicyKind, policies: Arc<Policies>, stop: CancellationToken) {
+    let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource());
     let events = watcher(api, watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut objects = Objects::new();
@@ -45,7 +72,8 @@ pub async fn watch(client: Client, policies: Arc<Policies>, stop: CancellationTo
         match event {
             None => return,
             Some(Err(error)) => {
-                tracing::warn!(%error, "The watch of policies failed; it is tried again.");
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(kind = kind.name(), error, "The watch of policies failed; it is tried again.");
                 continue;
             }
             Some(Ok(watcher::Event::Init)) => {
@@ -53,37 +81,42 @@ pub async fn watch(client: Client, policies: Arc<Policies>, stop: CancellationTo
                 continue;
             }
             Some(Ok(watcher::Event::InitApply(object))) => {
-                insert(&mut listed, &object);
+                insert(&mut listed, kind, &object);
                 continue;
             }
             Some(Ok(watcher::Event::InitDone)) => objects = std::mem::take(&mut listed),
-            Some(Ok(watcher::Event::Apply(object))) => insert(&mut objects, &object),
+            Some(Ok(watcher::Event::Apply(object))) => insert(&mut objects, kind, &object),
             Some(Ok(watcher::Event::Delete(object))) => {
-                objects.remove(&object.metadata.name.unwrap_or_default());
+                objects.remove(&key(&object));
             }
         }
-        policies.replace(Source::Cluster, contents(&objects));
+        policies.replace(Source::Cluster(kind), contents(&objects));
     }
 }
 
-fn insert(objects: &mut Objects, object: &DynamicObject) {
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let subject = || format!("ClusterPolicy {name}");
+fn key(object: &DynamicObject) -> (String, String) {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    (text(&object.metadata.namespace), text(&object.metadata.name))
+}
+
+fn insert(objects: &mut Objects, kind: PolicyKind, object: &DynamicObject) {
+    let key = key(object);
     let fault = |message: String| Fault {
         message,
-        subject: subject(),
+        subject: match key.0.as_str() {
+            "" => format!("{} {}", kind.name(), key.1),
+            namespace => format!("{} {namespace}/{}", kind.name(), key.1),
+        },
         place: None,
     };
-    let policy = if objects.len() >= MAX_POLICIES && !objects.contains_key(&name) {
-        Err(vec![fault(format!(
-            "the cluster holds more than {MAX_POLICIES} policies"
-        ))])
+    let policy = if objects.len() >= MAX_POLICIES && !objects.contains_key(&key) {
+        Err(vec![fault(format!("the cluster holds more than {MAX_POLICIES} policies of this kind"))])
     } else {
         serde_json::to_value(object)
             .map_err(|error| vec![fault(format!("the object cannot be read: {error}"))])
             .and_then(|object| Policy::from_object(&object))
     };
-    objects.insert(name, policy);
+    objects.insert(key, policy);
 }
 
 fn contents(objects: &Objects) -> Contents {

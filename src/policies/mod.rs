@@ -11,13 +11,14 @@
 //! - Readers take no lock: a judgement sees one snapshot from its beginning to its end.
 //! - A change of the policies in force is one ledger record and one log line.
 
+pub mod check;
 pub mod cluster;
+pub mod crds;
 pub mod folder;
 pub mod judge;
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 use crate::ledger::Ledger;
 
+pub use cluster::PolicyKind;
 pub use judge::{Fetcher, judge};
 
 /// The policies in force at one moment, and those that are out.
@@ -46,7 +48,7 @@ pub enum Source {
     /// Files below a folder.
     Folder(PathBuf),
     /// Objects of the cluster.
-    Cluster,
+    Cluster(PolicyKind),
 }
 
 /// What one source holds.
@@ -58,7 +60,7 @@ pub struct Contents {
     pub faults: Vec<Fault>,
 }
 
-/// All policies of the process: written by sources, read by whoever judges.
+/// The policies for admission: written by sources, read by whoever judges requests.
 #[derive(Debug)]
 pub struct Policies {
     current: ArcSwap<Snapshot>,
@@ -91,12 +93,12 @@ pub enum Error {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Compiles what all sources hold.
-    fn compile<'a>(sources: impl Iterator<Item = &'a Contents>) -> Self {
+    /// Compiles what all sources hold, of policies those that are `wanted`.
+    fn compile<'a>(sources: impl Iterator<Item = &'a Contents>, wanted: impl Fn(&Policy) -> bool) -> Self {
         let mut policies = Vec::new();
         let mut refused = Vec::new();
         for contents in sources {
-            policies.extend(contents.policies.iter().cloned());
+            policies.extend(contents.policies.iter().filter(|policy| wanted(policy)).cloned());
             refused.extend(contents.faults.iter().cloned());
         }
         let (set, faults) = PolicySet::compile(policies);
@@ -106,7 +108,7 @@ impl Snapshot {
 
     /// A snapshot of one source alone, for commands that judge files.
     pub fn of(contents: &Contents) -> Self {
-        Self::compile(std::iter::once(contents))
+        Self::compile(std::iter::once(contents), |_| true)
     }
 
     /// The names of the policies in force.
@@ -149,7 +151,7 @@ impl Policies {
         // Held until the snapshot is stored, so that of two sources that change at once none is forgotten.
         let mut sources = self.sources();
         sources.insert(source, Some(contents));
-        let snapshot = Arc::new(Snapshot::compile(sources.values().flatten()));
+        let snapshot = Arc::new(Snapshot::compile(sources.values().flatten(), Policy::admission));
         let before = self.current.swap(Arc::clone(&snapshot));
         drop(sources);
         if before.set.digest() != snapshot.set.digest() || before.refused != snapshot.refused {
@@ -204,21 +206,12 @@ pub fn sentence(fault: &Fault) -> String {
     sentence
 }
 
-/// A fault as people read it, with the line of the file that it is about.
-pub fn diagnostic(fault: &Fault) -> String {
-    let mut text = format!("error: {}\n", fault.message);
-    if let Some(place) = &fault.place {
-        let number = place.line.to_string();
-        let gutter = " ".repeat(number.len());
-        let (file, line, column) = (&place.file, place.line, place.column);
-        let indent = " ".repeat(column.saturating_sub(1));
-        let marks = "^".repeat(place.width.max(1));
-        let _ = writeln!(text, "{gutter}--> {file}:{line}:{column}");
-        let _ = writeln!(text, "{gutter} |");
-        let _ = writeln!(text, "{number} | {}", place.source);
-        let _ = writeln!(text, "{gutter} | {indent}{marks} {}", fault.subject);
-    } else if !fault.subject.is_empty() {
-        let _ = writeln!(text, "  --> {}", fault.subject);
-    }
-    text
+/// A fault as people read it: its place, the line of the file, and what stays in force.
+pub fn diagnostic(fault: &Fault, snapshot: &Snapshot) -> String {
+    let note = match snapshot.set.policies().len() {
+        0 => "No policy is in force.".to_owned(),
+        1 => "The other policy stays in force.".to_owned(),
+        others => format!("The other {others} policies stay in force."),
+    };
+    fault.render(&note)
 }

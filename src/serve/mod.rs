@@ -64,6 +64,9 @@ pub enum Error {
     /// The policies cannot be read.
     #[error(transparent)]
     Policies(#[from] policies::Error),
+    /// The kinds of policies are not known to the cluster.
+    #[error(transparent)]
+    Crds(#[from] policies::crds::Error),
     /// The cluster's policies did not come.
     #[error("the cluster's policies could not be read within {} s: see the log for why", webhook::FIRST_LIST.as_secs())]
     FirstList,

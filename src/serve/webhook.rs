@@ -179,7 +179,7 @@ impl Registered {
     }
 }
 
-/// Reads the folder, and waits for the first list of the cluster's.
+/// Reads the folder, and waits for the first lists of the cluster's.
 async fn read_policies(
     config: &Config,
     client: Option<&Client>,
@@ -187,15 +187,21 @@ async fn read_policies(
     shutdown: &Shutdown,
 ) -> Result<Arc<Policies>, Error> {
     let folder = config.policies.clone().map(Source::Folder);
-    let cluster = client.map(|_| Source::Cluster);
-    let policies = Arc::new(Policies::new(ledger.clone(), folder.into_iter().chain(cluster)));
+    let kinds = match client {
+        Some(client) => policies::crds::served(client, config.install_crds).await?,
+        None => Vec::new(),
+    };
+    let sources = folder.into_iter().chain(kinds.iter().copied().map(Source::Cluster));
+    let policies = Arc::new(Policies::new(ledger.clone(), sources));
     if let Some(folder) = &config.policies {
         policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);
     }
     if let Some(client) = client {
         let mut changes = policies.subscribe();
-        let watch = policies::cluster::watch(client.clone(), Arc::clone(&policies), shutdown.drain.clone());
-        tokio::spawn(watch);
+        for kind in kinds {
+            let (policies, stop) = (Arc::clone(&policies), shutdown.drain.clone());
+            tokio::spawn(policies::cluster::watch(client.clone(), kind, policies, stop));
+        }
         let listed = timeout(FIRST_LIST, async {
             while !policies.complete() {
                 // The sender lives as long as `policies`, which we hold.

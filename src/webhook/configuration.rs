@@ -21,6 +21,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::ObjectMeta,
 };
+use provost_manifest::wildcard::Wildcard;
 use provost_policy::{MatchedKind, Operation};
 
 use crate::config::{Address, FailurePolicy};
@@ -170,22 +171,9 @@ async fn discover(client: &Client) -> Result<Vec<Served>, Error> {
     Ok(served)
 }
 
-/// Whether `text` is what `pattern` says, `*` for any characters and `?` for one.
+/// A pattern over the bounds of wildcards matches nothing: no policy that was understood holds one.
 fn matches(pattern: &str, text: &str) -> bool {
-    let mut rest = pattern.chars();
-    match rest.next() {
-        None => text.is_empty(),
-        Some('*') => text
-            .char_indices()
-            .map(|(at, _)| at)
-            .chain([text.len()])
-            .any(|at| matches(rest.as_str(), &text[at..])),
-        Some(wanted) => {
-            let mut text = text.chars();
-            text.next().is_some_and(|found| wanted == '?' || wanted == found)
-                && matches(rest.as_str(), text.as_str())
-        }
-    }
+    Wildcard::new(pattern).is_ok_and(|wildcard| wildcard.matches(text))
 }
 
 /// The configuration for `kinds` on a cluster that serves `served`.
