@@ -68,7 +68,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     for fault in &snapshot.refused {
         anstream::eprintln!("{}", policies::diagnostic(fault, &snapshot));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let findings = runtime.block_on(check_all(&paths, &snapshot))?;
     for sentence in &findings.unjudged {
         anstream::eprintln!("error: {sentence}");
@@ -78,13 +80,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Form::Table => findings.print_table(),
         Form::Json => findings.print_json()?,
     }
-    Ok(if !(findings.unjudged.is_empty() && snapshot.refused.is_empty()) {
-        ExitCode::from(2)
-    } else if findings.judged.iter().any(Judged::refused) {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(
+        if !(findings.unjudged.is_empty() && snapshot.refused.is_empty()) {
+            ExitCode::from(2)
+        } else if findings.judged.iter().any(Judged::refused) {
+            ExitCode::from(1)
+        } else {
+            ExitCode::SUCCESS
+        },
+    )
 }
 
 async fn check_all(paths: &[PathBuf], snapshot: &Snapshot) -> anyhow::Result<Findings> {
@@ -93,7 +97,9 @@ async fn check_all(paths: &[PathBuf], snapshot: &Snapshot) -> anyhow::Result<Fin
         if path == Path::new("-") {
             let mut text = String::new();
             let mut stdin = io::stdin().lock().take(folder::MAX_FILE_BYTES + 1);
-            stdin.read_to_string(&mut text).context("cannot read the standard input")?;
+            stdin
+                .read_to_string(&mut text)
+                .context("cannot read the standard input")?;
             anyhow::ensure!(
                 text.len() as u64 <= folder::MAX_FILE_BYTES,
                 "the standard input holds more than {} bytes",

@@ -52,13 +52,18 @@ impl Mirrors {
     /// Mirrors below `folder`, which is made when the first mirror is.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         set_process_wide_timeouts();
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     /// The mirror of a repository. Nothing is fetched or written yet.
     pub fn mirror(&self, url: &RepositoryUrl) -> Mirror {
         let digest = ring::digest::digest(&ring::digest::SHA256, url.expose().as_bytes());
-        let name: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = digest.as_ref()[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Mirror {
             folder: self.folder.join(format!("{name}.git")),
             url: url.clone(),
@@ -87,7 +92,10 @@ impl Mirror {
     fn fetch_into(&self, repository: &Repository) -> Result<Fetched, git2::Error> {
         let mut remote = repository.remote_anonymous(self.url.expose())?;
         let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), None)?;
-        let head = connection.default_branch().ok().and_then(|name| name.as_str().ok().map(str::to_owned));
+        let head = connection
+            .default_branch()
+            .ok()
+            .and_then(|name| name.as_str().ok().map(str::to_owned));
         let theirs: BTreeMap<String, Oid> = connection
             .list()?
             .iter()
@@ -195,7 +203,9 @@ fn find_commit(repository: &Repository, revision: &str) -> Option<Oid> {
     };
     let is_hex = revision.len() >= SHORT_ID && revision.chars().all(|c| c.is_ascii_hexdigit());
     let by_id = || {
-        let object = is_hex.then(|| repository.revparse_single(revision).ok()).flatten()?;
+        let object = is_hex
+            .then(|| repository.revparse_single(revision).ok())
+            .flatten()?;
         Some(object.peel_to_commit().ok()?.id())
     };
     match revision {
@@ -217,7 +227,9 @@ fn callbacks() -> RemoteCallbacks<'static> {
         if attempts <= CREDENTIAL_ATTEMPTS && allowed.contains(git2::CredentialType::SSH_KEY) {
             return git2::Cred::ssh_key_from_agent(user.unwrap_or("git"));
         }
-        Err(git2::Error::from_str("the repository asks for credentials, which are not supported yet"))
+        Err(git2::Error::from_str(
+            "the repository asks for credentials, which are not supported yet",
+        ))
     });
     callbacks.transfer_progress(move |progress| {
         Instant::now() < deadline && progress.received_bytes() < FETCH_MAX_BYTES

@@ -51,7 +51,11 @@ impl RepoPath {
     /// The folder that holds this path; the root holds itself.
     #[must_use]
     pub fn parent(&self) -> Self {
-        Self(self.0.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned()))
+        Self(
+            self.0
+                .rsplit_once('/')
+                .map_or_else(String::new, |(parent, _)| parent.to_owned()),
+        )
     }
 
     /// Whether this is the root.

@@ -110,7 +110,10 @@ impl Snapshot {
     pub fn list(&self, folder: &Entry) -> Result<Vec<Entry>, Error> {
         let tree = self.tree(folder.id.as_str(), &folder.path)?;
         let mut entries = Vec::new();
-        for name in tree.iter().filter_map(|entry| entry.name().ok().map(str::to_owned)) {
+        for name in tree
+            .iter()
+            .filter_map(|entry| entry.name().ok().map(str::to_owned))
+        {
             if let Some(path) = folder.path.join(&name)
                 && let Some(entry) = self.find(&path)?
             {
@@ -146,12 +149,18 @@ impl Snapshot {
             bytes: MAX_EXPORT_BYTES,
             files: MAX_EXPORT_FILES,
         };
-        folders
-            .iter()
-            .try_for_each(|folder| self.export_folder(folder, &target.join(folder.path.as_str()), &mut budget, MAX_LINKS))
+        folders.iter().try_for_each(|folder| {
+            self.export_folder(folder, &target.join(folder.path.as_str()), &mut budget, MAX_LINKS)
+        })
     }
 
-    fn export_folder(&self, folder: &Entry, target: &Path, budget: &mut Budget, links: usize) -> Result<(), Error> {
+    fn export_folder(
+        &self,
+        folder: &Entry,
+        target: &Path,
+        budget: &mut Budget,
+        links: usize,
+    ) -> Result<(), Error> {
         let cannot = |source| Error::Export {
             path: folder.path.to_string(),
             source,
@@ -159,7 +168,11 @@ impl Snapshot {
         fs::create_dir_all(target).map_err(cannot)?;
         let tree = self.tree(&folder.id, &folder.path)?;
         for item in &tree {
-            let Some((name, path)) = item.name().ok().and_then(|name| Some((name, folder.path.join(name)?))) else {
+            let Some((name, path)) = item
+                .name()
+                .ok()
+                .and_then(|name| Some((name, folder.path.join(name)?)))
+            else {
                 continue;
             };
             let target = target.join(name);
@@ -177,7 +190,9 @@ impl Snapshot {
                     });
                 }
                 Raw::Link => match self.find_within(&found.path, links)? {
-                    Some(end) if end.kind == EntryKind::File => self.export_file(&end, &target, false, budget)?,
+                    Some(end) if end.kind == EntryKind::File => {
+                        self.export_file(&end, &target, false, budget)?
+                    }
                     Some(end) if links > 0 => self.export_folder(&end, &target, budget, links - 1)?,
                     _ => {
                         return Err(Error::Link {
@@ -191,7 +206,13 @@ impl Snapshot {
         Ok(())
     }
 
-    fn export_file(&self, file: &Entry, target: &Path, program: bool, budget: &mut Budget) -> Result<(), Error> {
+    fn export_file(
+        &self,
+        file: &Entry,
+        target: &Path,
+        program: bool,
+        budget: &mut Budget,
+    ) -> Result<(), Error> {
         let cannot = |source| Error::Export {
             path: file.path.to_string(),
             source,
@@ -234,7 +255,11 @@ impl Snapshot {
             let kind = match Raw::of(item.kind(), item.filemode()) {
                 Raw::Folder => EntryKind::Folder,
                 Raw::File { .. } => EntryKind::File,
-                Raw::Submodule => return Err(Error::Submodule { path: here.to_string() }),
+                Raw::Submodule => {
+                    return Err(Error::Submodule {
+                        path: here.to_string(),
+                    });
+                }
                 Raw::Link => {
                     let end = self.follow(&found.path, &here, item.id(), links)?;
                     let Some(rest) = end.join(&parts[position + 1..].join("/")) else {
@@ -261,7 +286,10 @@ impl Snapshot {
         if links == 0 {
             return Err(refuse("leads to too many others"));
         }
-        let blob = self.repository.find_blob(id).map_err(|source| self.unreadable(link, source))?;
+        let blob = self
+            .repository
+            .find_blob(id)
+            .map_err(|source| self.unreadable(link, source))?;
         let target = std::str::from_utf8(blob.content()).map_err(|_| refuse("is not UTF-8"))?;
         if target.starts_with('/') {
             return Err(refuse("leaves the repository"));

@@ -56,14 +56,20 @@ impl RepositoryUrl {
 fn require_local(local: LocalRepositories) -> Result<(), &'static str> {
     match local {
         LocalRepositories::Allowed => Ok(()),
-        LocalRepositories::Refused => Err("repositories on this machine are read only with --allow-local-repositories"),
+        LocalRepositories::Refused => {
+            Err("repositories on this machine are read only with --allow-local-repositories")
+        }
     }
 }
 
 /// `git@host:path`, the form that is not a URL.
 fn is_scp_like(text: &str) -> bool {
     text.split_once(':').is_some_and(|(host, path)| {
-        !host.is_empty() && !host.starts_with('-') && !host.contains('/') && host.contains('@') && !path.is_empty()
+        !host.is_empty()
+            && !host.starts_with('-')
+            && !host.contains('/')
+            && host.contains('@')
+            && !path.is_empty()
     })
 }
 
@@ -107,7 +113,10 @@ mod tests {
     #[case("../x", false)]
     #[case("", false)]
     fn takes_https_and_ssh_only(#[case] url: &str, #[case] accepted: bool) {
-        assert_eq!(RepositoryUrl::parse(url, LocalRepositories::Refused).is_ok(), accepted);
+        assert_eq!(
+            RepositoryUrl::parse(url, LocalRepositories::Refused).is_ok(),
+            accepted
+        );
     }
 
     #[rstest]
@@ -119,7 +128,8 @@ mod tests {
 
     #[test]
     fn never_prints_credentials() {
-        let url = RepositoryUrl::parse("https://me:token@git.example.com/a@b", LocalRepositories::Refused).unwrap();
+        let url =
+            RepositoryUrl::parse("https://me:token@git.example.com/a@b", LocalRepositories::Refused).unwrap();
         assert_eq!(url.to_string(), "https://git.example.com/a@b");
         assert_eq!(format!("{url:?}"), "RepositoryUrl(https://git.example.com/a@b)");
     }

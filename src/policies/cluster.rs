@@ -73,7 +73,11 @@ pub async fn watch(client: Client, kind: PolicyKind, policies: Arc<Policies>, st
             None => return,
             Some(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(kind = kind.name(), error, "The watch of policies failed; it is tried again.");
+                tracing::warn!(
+                    kind = kind.name(),
+                    error,
+                    "The watch of policies failed; it is tried again."
+                );
                 continue;
             }
             Some(Ok(watcher::Event::Init)) => {
@@ -110,7 +114,9 @@ fn insert(objects: &mut Objects, kind: PolicyKind, object: &DynamicObject) {
         place: None,
     };
     let policy = if objects.len() >= MAX_POLICIES && !objects.contains_key(&key) {
-        Err(vec![fault(format!("the cluster holds more than {MAX_POLICIES} policies of this kind"))])
+        Err(vec![fault(format!(
+            "the cluster holds more than {MAX_POLICIES} policies of this kind"
+        ))])
     } else {
         serde_json::to_value(object)
             .map_err(|error| vec![fault(format!("the object cannot be read: {error}"))])

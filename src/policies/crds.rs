@@ -94,7 +94,12 @@ async fn serve(client: &Client, kind: PolicyKind, install: bool) -> Result<bool,
             }
         }
     }
-    match timeout(ESTABLISHED, await_condition(definitions, &name, is_crd_established())).await {
+    match timeout(
+        ESTABLISHED,
+        await_condition(definitions, &name, is_crd_established()),
+    )
+    .await
+    {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(_)) | Err(_) => Err(Error::Establish { name }),
     }

@@ -38,7 +38,9 @@ pub(super) fn flatten(document: Value, into: &mut Vec<Value>) {
 /// Why a value is no object that can be applied, or `None` where it is one.
 pub(super) fn flaw(object: &Value) -> Option<String> {
     let Some(fields) = object.as_object() else {
-        return Some("this is not a Kubernetes object: a map with apiVersion, kind and metadata is wanted".into());
+        return Some(
+            "this is not a Kubernetes object: a map with apiVersion, kind and metadata is wanted".into(),
+        );
     };
     let has = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     for field in ["apiVersion", "kind"] {

@@ -104,7 +104,9 @@ impl History {
             })?;
             files.push((file_name(key), text));
         }
-        commit(&repository, render, &files).map(|tree| tree.to_string()).map_err(failed)
+        commit(&repository, render, &files)
+            .map(|tree| tree.to_string())
+            .map_err(failed)
     }
 
     /// The object with its Secret values replaced, and its keys sorted.
@@ -112,7 +114,12 @@ impl History {
         let mut object = sorted(object);
         if object.get("kind").is_some_and(|kind| kind == "Secret") {
             for field in ["data", "stringData"] {
-                for (_, value) in object.get_mut(field).and_then(Value::as_object_mut).into_iter().flatten() {
+                for (_, value) in object
+                    .get_mut(field)
+                    .and_then(Value::as_object_mut)
+                    .into_iter()
+                    .flatten()
+                {
                     *value = self.digest(value).into();
                 }
             }
@@ -129,11 +136,17 @@ impl History {
 
 impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("History").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("History")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
-fn commit(repository: &Repository, render: &Render<'_>, files: &[(String, String)]) -> Result<Oid, git2::Error> {
+fn commit(
+    repository: &Repository,
+    render: &Render<'_>,
+    files: &[(String, String)],
+) -> Result<Oid, git2::Error> {
     let mut index = git2::Index::new()?;
     for (name, text) in files {
         index.add(&git2::IndexEntry {
@@ -157,7 +170,10 @@ fn commit(repository: &Repository, render: &Render<'_>, files: &[(String, String
         .find_reference(&reference)
         .and_then(|reference| reference.peel_to_commit())
         .ok();
-    if parent.as_ref().is_some_and(|parent| parent.tree_id() == tree.id()) {
+    if parent
+        .as_ref()
+        .is_some_and(|parent| parent.tree_id() == tree.id())
+    {
         return Ok(tree.id());
     }
     let short: String = render.commit.chars().take(12).collect();
@@ -178,13 +194,20 @@ fn file_name(key: &ObjectKey) -> String {
     } else {
         format!("{}.{}", key.kind, key.group)
     };
-    format!("{}/{kind}/{}.yaml", key.namespace.as_deref().unwrap_or("_cluster"), key.name)
+    format!(
+        "{}/{kind}/{}.yaml",
+        key.namespace.as_deref().unwrap_or("_cluster"),
+        key.name
+    )
 }
 
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            let mut fields: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect();
             fields.sort_by(|(a, _), (b, _)| a.cmp(b));
             Value::Object(fields.into_iter().collect())
         }
@@ -216,14 +239,18 @@ fn load_or_create_key(path: &Path) -> Result<Vec<u8>, HistoryError> {
         .mode(0o600)
         .open(path)
         .map_err(unusable)?;
-    file.write_all(&key).and_then(|()| file.sync_all()).map_err(unusable)?;
+    file.write_all(&key)
+        .and_then(|()| file.sync_all())
+        .map_err(unusable)?;
     Ok(key.to_vec())
 }
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -16,7 +16,14 @@ use crate::git::{Entry, EntryKind, RepoPath, Snapshot};
 /// The names that kustomize takes for its file.
 const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// The fields whose entries may be folders with kustomizations of their own.
-const FOLDER_FIELDS: [&str; 6] = ["resources", "bases", "components", "generators", "transformers", "validators"];
+const FOLDER_FIELDS: [&str; 6] = [
+    "resources",
+    "bases",
+    "components",
+    "generators",
+    "transformers",
+    "validators",
+];
 /// How many kustomizations one render may reach.
 const MAX_KUSTOMIZATIONS: usize = 1_000;
 /// How long kustomize may take.
@@ -61,7 +68,10 @@ impl Kustomize {
     }
 
     pub(super) fn key(&self, path: &RepoPath, roots: &[Entry]) -> String {
-        let trees: Vec<String> = roots.iter().map(|root| format!("{}={}", root.path, root.id)).collect();
+        let trees: Vec<String> = roots
+            .iter()
+            .map(|root| format!("{}={}", root.path, root.id))
+            .collect();
         format!("kustomize/1 {} {path} {}", self.version, trees.join(" "))
     }
 
@@ -76,7 +86,8 @@ impl Kustomize {
             path: path.to_string(),
             message,
         };
-        let copy = tempfile::tempdir().map_err(|error| failed(format!("no private copy could be made: {error}")))?;
+        let copy =
+            tempfile::tempdir().map_err(|error| failed(format!("no private copy could be made: {error}")))?;
         snapshot.export(roots, copy.path())?;
         let folder = copy.path().join(path.as_str());
         let had_origins = ask_for_origins(&folder).map_err(failed)?;
@@ -85,7 +96,9 @@ impl Kustomize {
         if !output.success {
             // The copy's place is ours; the user knows the repository's.
             let place = format!("{}/", copy.path().display());
-            return Err(failed(output.stderr.trim_start_matches("Error: ").replace(&place, "")));
+            return Err(failed(
+                output.stderr.trim_start_matches("Error: ").replace(&place, ""),
+            ));
         }
         objects(&String::from_utf8_lossy(&output.stdout), path, had_origins)
     }
@@ -110,7 +123,9 @@ pub(super) fn roots(snapshot: &Snapshot, folder: &Entry) -> Result<Vec<Entry>, E
     let mut found = BTreeMap::from([(folder.path.clone(), folder.clone())]);
     let mut waiting = vec![folder.clone()];
     while let Some(folder) = waiting.pop() {
-        let Some(file) = file_of(snapshot, &folder)? else { continue };
+        let Some(file) = file_of(snapshot, &folder)? else {
+            continue;
+        };
         for reference in references(snapshot, &file)? {
             let refuse = |reason: &str| Error::Kustomization {
                 file: file.path.to_string(),
@@ -164,7 +179,9 @@ fn ask_for_origins(folder: &Path) -> Result<bool, String> {
         .ok_or("the kustomization file is missing")?;
     let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
     let mut kustomization = yaml::parse_one(&text).map_err(|error| error.to_string())?.value;
-    let fields = kustomization.as_object_mut().ok_or("the kustomization is not a map")?;
+    let fields = kustomization
+        .as_object_mut()
+        .ok_or("the kustomization is not a map")?;
     let metadata = fields
         .entry("buildMetadata")
         .or_insert_with(|| Value::Array(Vec::new()))
@@ -199,7 +216,11 @@ fn objects(output: &str, path: &RepoPath, keep_origins: bool) -> Result<Vec<Rend
             if !keep_origins {
                 strip_origin(&mut value);
             }
-            rendered.push(RenderedObject { value, file, line: None });
+            rendered.push(RenderedObject {
+                value,
+                file,
+                line: None,
+            });
         }
     }
     Ok(rendered)
@@ -207,7 +228,11 @@ fn objects(output: &str, path: &RepoPath, keep_origins: bool) -> Result<Vec<Rend
 
 /// The file that kustomize names: the resource's, or the kustomization's that generated it.
 fn origin(object: &Value) -> Option<String> {
-    let text = object.get("metadata")?.get("annotations")?.get(ORIGIN)?.as_str()?;
+    let text = object
+        .get("metadata")?
+        .get("annotations")?
+        .get(ORIGIN)?
+        .as_str()?;
     let origin = yaml::parse_one(text).ok()?.value;
     let file = origin.get("path").or_else(|| origin.get("configuredIn"))?;
     file.as_str().map(str::to_owned)

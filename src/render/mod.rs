@@ -102,7 +102,9 @@ pub enum Error {
         limit: &'static str,
     },
     /// A Kustomize folder, and no kustomize.
-    #[error("{path} is a Kustomize folder, and no kustomize program was found: put one on PATH or name it with --kustomize")]
+    #[error(
+        "{path} is a Kustomize folder, and no kustomize program was found: put one on PATH or name it with --kustomize"
+    )]
     NoKustomize {
         /// The folder.
         path: String,

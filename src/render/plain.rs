@@ -12,7 +12,11 @@ const MAX_BYTES: u64 = 64 << 20;
 const MAX_DEPTH: usize = 32;
 
 /// The objects of a folder's `.yaml`, `.yml` and `.json` files, in order of their paths.
-pub(super) fn render(snapshot: &Snapshot, folder: &Entry, recurse: bool) -> Result<Vec<RenderedObject>, Error> {
+pub(super) fn render(
+    snapshot: &Snapshot,
+    folder: &Entry,
+    recurse: bool,
+) -> Result<Vec<RenderedObject>, Error> {
     let mut files = Vec::new();
     collect(snapshot, folder, if recurse { MAX_DEPTH } else { 0 }, &mut files)?;
     let mut objects = Vec::new();
@@ -41,13 +45,18 @@ fn collect(snapshot: &Snapshot, folder: &Entry, depth: usize, files: &mut Vec<En
 }
 
 fn is_manifest(name: &str) -> bool {
-    [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending))
+    [".yaml", ".yml", ".json"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
 }
 
 fn read(file: &Entry, bytes: &[u8], objects: &mut Vec<RenderedObject>) -> Result<(), Error> {
     let text = String::from_utf8_lossy(bytes);
     // What does not even look like a manifest (a chart's values, say) may lie beside manifests, as with Argo CD.
-    if !["apiVersion", "kind", "metadata"].iter().all(|key| text.contains(key)) {
+    if !["apiVersion", "kind", "metadata"]
+        .iter()
+        .all(|key| text.contains(key))
+    {
         return Ok(());
     }
     for document in yaml::parse_stream(&text) {

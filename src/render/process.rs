@@ -23,7 +23,12 @@ pub(super) struct Output {
 
 /// Runs a program in a folder, with an empty environment but for HOME, and ends its whole process group at the
 /// deadline or when it prints too much.
-pub(super) async fn run(program: &Path, arguments: &[&str], folder: &Path, deadline: Duration) -> Result<Output, Error> {
+pub(super) async fn run(
+    program: &Path,
+    arguments: &[&str],
+    folder: &Path,
+    deadline: Duration,
+) -> Result<Output, Error> {
     let failed = |reason: String| Error::Program {
         program: program.display().to_string(),
         reason,
@@ -99,7 +104,13 @@ mod tests {
     async fn a_program_that_does_not_end_is_ended_with_its_children() {
         let folder = tempfile::tempdir().unwrap();
         let arguments = ["-c", "/bin/sleep 300 & echo $! > child; wait"];
-        let outcome = run(Path::new("/bin/sh"), &arguments, folder.path(), Duration::from_millis(300)).await;
+        let outcome = run(
+            Path::new("/bin/sh"),
+            &arguments,
+            folder.path(),
+            Duration::from_millis(300),
+        )
+        .await;
         assert!(matches!(outcome, Err(Error::Program { .. })));
         let child = std::fs::read_to_string(folder.path().join("child")).unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
@@ -113,7 +124,17 @@ mod tests {
     #[tokio::test]
     async fn a_program_gets_an_empty_environment() {
         let folder = tempfile::tempdir().unwrap();
-        let output = run(Path::new("/usr/bin/env"), &[], folder.path(), Duration::from_secs(10)).await.unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("HOME={}\n", folder.path().display()));
+        let output = run(
+            Path::new("/usr/bin/env"),
+            &[],
+            folder.path(),
+            Duration::from_secs(10),
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            format!("HOME={}\n", folder.path().display())
+        );
     }
 }

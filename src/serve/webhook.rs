@@ -191,7 +191,9 @@ async fn read_policies(
         Some(client) => policies::crds::served(client, config.install_crds).await?,
         None => Vec::new(),
     };
-    let sources = folder.into_iter().chain(kinds.iter().copied().map(Source::Cluster));
+    let sources = folder
+        .into_iter()
+        .chain(kinds.iter().copied().map(Source::Cluster));
     let policies = Arc::new(Policies::new(ledger.clone(), sources));
     if let Some(folder) = &config.policies {
         policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);

@@ -22,8 +22,20 @@ pub mod result;
 pub mod set;
 pub mod text;
 
+mod action;
+mod autogen;
+mod matching;
+mod parse;
 mod pattern;
-mod values;
+mod rule;
+mod selector;
+mod source;
+mod violations;
+
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
 
 pub use evaluate::evaluate;
 pub use fault::Fault;

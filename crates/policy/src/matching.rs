@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use provost_manifest::object::GroupVersionKind;
+use provost_manifest::wildcard::Wildcard;
 use serde_json::{Map, Value};
 
 use crate::request::{Inputs, Key, Operation, Request};
 use crate::selector::LabelSelector;
-use crate::values::wildcard_match;
 
 /// Why a question about a request has no answer (yet).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +37,9 @@ pub(crate) enum Match {
 pub(crate) struct Filter {
     pub(crate) operations: Vec<Operation>,
     pub(crate) kinds: Vec<KindSelector>,
-    pub(crate) names: Vec<String>,
-    pub(crate) namespaces: Vec<String>,
-    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) names: Vec<Wildcard>,
+    pub(crate) namespaces: Vec<Wildcard>,
+    pub(crate) annotations: Vec<(Wildcard, Wildcard)>,
     pub(crate) selector: Option<LabelSelector>,
     pub(crate) namespace_selector: Option<LabelSelector>,
     pub(crate) roles: Vec<String>,
@@ -48,21 +48,21 @@ pub(crate) struct Filter {
 }
 
 /// Group, version, kind and subresource, each a wildcard.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KindSelector {
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) kind: String,
-    pub(crate) subresource: String,
+    pub(crate) group: Wildcard,
+    pub(crate) version: Wildcard,
+    pub(crate) kind: Wildcard,
+    pub(crate) subresource: Wildcard,
 }
 
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// A wildcard over user names; service accounts are users named `system:serviceaccount:NS:NAME`.
-    User(String),
+    User(Wildcard),
     /// A wildcard over groups.
-    Group(String),
+    Group(Wildcard),
 }
 
 /// The object that is matched, and what is known about the request.
@@ -177,7 +177,7 @@ impl Filter {
                 labels(target.object, "annotations").is_some_and(|annotations| {
                     annotations
                         .iter()
-                        .any(|(k, v)| wildcard_match(key, k) && v.as_str().is_some_and(|v| wildcard_match(value, v)))
+                        .any(|(k, v)| key.matches(k) && v.as_str().is_some_and(|v| value.matches(v)))
                 })
             })
             && self
@@ -207,8 +207,8 @@ impl Filter {
         };
         let subject = self.subjects.is_empty()
             || self.subjects.iter().any(|subject| match subject {
-                Subject::User(pattern) => wildcard_match(pattern, &user.username),
-                Subject::Group(pattern) => user.groups.iter().any(|group| wildcard_match(pattern, group)),
+                Subject::User(pattern) => pattern.matches(&user.username),
+                Subject::Group(pattern) => user.groups.iter().any(|group| pattern.matches(group)),
             });
         if !subject {
             return Ok(false);
@@ -262,23 +262,19 @@ fn labels<'o>(object: &'o Value, which: &str) -> Option<&'o Map<String, Value>> 
     object.get("metadata")?.get(which)?.as_object()
 }
 
-fn one_matches(patterns: &[String], text: &str) -> bool {
-    patterns.iter().any(|pattern| wildcard_match(pattern, text))
+pub(crate) fn one_matches(patterns: &[Wildcard], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
 }
 
 // === impl KindSelector ===
 
 impl KindSelector {
-    /// Reads `Pod`, `apps/v1/Deployment`, `v1/Pod/exec`, `Pod.status`, `*/*`; `None` for what matches nothing.
+    /// Reads `Pod`, `apps/v1/Deployment`, `v1/Pod/exec`, `Pod.status`, `*/*`; `None` for what matches
+    /// nothing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts: Vec<&str> = text.split('/').collect();
-        if let Some((kind, subresource)) = parts.pop()?.split_once('.').map_or_else(
-            || Some((text.rsplit('/').next()?, None)),
-            |(kind, subresource)| Some((kind, Some(subresource))),
-        ) {
-            parts.push(kind);
-            parts.extend(subresource);
-        }
+        let last = parts.pop()?;
+        parts.extend(last.split('.'));
         let is_version = |part: &str| part == "*" || is_api_version(part);
         let (group, version, kind, subresource) = match *parts.as_slice() {
             [kind] => ("*", "*", kind, ""),
@@ -292,21 +288,26 @@ impl KindSelector {
             _ => return None,
         };
         Some(Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind: kind.to_owned(),
-            subresource: subresource.to_owned(),
+            group: Wildcard::new(group).ok()?,
+            version: Wildcard::new(version).ok()?,
+            kind: Wildcard::new(kind).ok()?,
+            subresource: Wildcard::new(subresource).ok()?,
         })
+    }
+
+    /// Group, version, kind and subresource as they are written.
+    pub(crate) fn parts(&self) -> [&str; 4] {
+        [&self.group, &self.version, &self.kind, &self.subresource].map(Wildcard::as_str)
     }
 
     /// Whether it selects a kind and subresource.
     pub(crate) fn selects(&self, kind: &GroupVersionKind, subresource: &str) -> bool {
-        let subresource_selected = wildcard_match(&self.subresource, subresource)
-            || (self.subresource.is_empty() && subresource == "ephemeralcontainers" && kind.kind == "Pod");
+        let subresource_selected = self.subresource.matches(subresource)
+            || (self.subresource.as_str().is_empty() && subresource == "ephemeralcontainers" && kind.kind == "Pod");
         subresource_selected
-            && wildcard_match(&self.kind, &kind.kind)
-            && wildcard_match(&self.version, &kind.version)
-            && wildcard_match(&self.group, &kind.group)
+            && self.kind.matches(&kind.kind)
+            && self.version.matches(&kind.version)
+            && self.group.matches(&kind.group)
     }
 }
 

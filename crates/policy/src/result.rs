@@ -79,6 +79,8 @@ pub enum Found {
     Missing,
     /// This value.
     Value(Value),
+    /// A value that must not be shown, since it may be a secret.
+    Hidden,
 }
 
 /// What would be accepted at a violation's path, in words that finish the sentence "needs …".

@@ -1,15 +1,13 @@
 //! Label selectors, as Kubernetes has them, with wildcards in `matchLabels`.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
-use crate::values::wildcard_match;
+use provost_manifest::wildcard::Wildcard;
 
 /// A label selector: all its requirements must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LabelSelector {
-    pub(crate) match_labels: Vec<(String, String)>,
+    pub(crate) match_labels: Vec<(Wildcard, Wildcard)>,
     pub(crate) match_expressions: Vec<Requirement>,
 }
 
@@ -36,15 +34,12 @@ impl LabelSelector {
     pub(crate) fn selects(&self, labels: Option<&Map<String, Value>>) -> bool {
         let value_of = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
         self.match_labels.iter().all(|(key, value)| {
-            if has_wildcard(key) || has_wildcard(value) {
-                labels.is_some_and(|labels| {
-                    labels
-                        .iter()
-                        .any(|(k, v)| wildcard_match(key, k) && v.as_str().is_some_and(|v| wildcard_match(value, v)))
-                }) || value_of(&plain(key)) == Some(&plain(value))
-            } else {
-                value_of(key) == Some(value)
+            if let (Some(key), Some(value)) = (key.literal(), value.literal()) {
+                return value_of(key) == Some(value);
             }
+            let matches = |(k, v): (&String, &Value)| key.matches(k) && v.as_str().is_some_and(|v| value.matches(v));
+            labels.is_some_and(|labels| labels.iter().any(matches))
+                || value_of(&zeroed(key)).is_some_and(|found| found == zeroed(value))
         }) && self.match_expressions.iter().all(|requirement| {
             let value = value_of(&requirement.key);
             let listed = || value.is_some_and(|value| requirement.values.iter().any(|v| v == value));
@@ -58,15 +53,7 @@ impl LabelSelector {
     }
 }
 
-pub(crate) fn has_wildcard(text: &str) -> bool {
-    text.contains(['*', '?'])
-}
-
-/// A wildcard that found no label is read as this text.
-fn plain(text: &str) -> Cow<'_, str> {
-    if has_wildcard(text) {
-        Cow::Owned(text.replace(['*', '?'], "0"))
-    } else {
-        Cow::Borrowed(text)
-    }
+/// What a wildcard that found no label is read as.
+fn zeroed(wildcard: &Wildcard) -> String {
+    wildcard.as_str().replace(['*', '?'], "0")
 }

@@ -3,44 +3,24 @@
 use std::sync::Arc;
 
 use provost_manifest::path::{FieldPath, Segment};
+use provost_manifest::wildcard::Wildcard;
+use provost_manifest::yaml::{Document, Position, Positions};
 use serde_json::{Map, Value};
 
 use crate::fault::{Fault, Place};
 
-/// Where a field stands in its file: its value, and its key where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) key: Option<(usize, usize)>,
-    pub(crate) value: (usize, usize),
-}
-
 /// What a document is read from.
-pub(crate) trait Source {
-    /// The mark of a field; `None` where the document did not come from a file.
-    fn mark(&self, path: &FieldPath) -> Option<Mark>;
-
-    /// The file's name.
-    fn file(&self) -> Arc<str>;
-
-    /// The text of a line, from 1.
-    fn line(&self, line: usize) -> String;
-}
-
-/// A document that came as an object.
-pub(crate) struct Anonymous;
-
-impl Source for Anonymous {
-    fn mark(&self, _: &FieldPath) -> Option<Mark> {
-        None
-    }
-
-    fn file(&self) -> Arc<str> {
-        Arc::from("")
-    }
-
-    fn line(&self, _: usize) -> String {
-        String::new()
-    }
+#[derive(Clone, Debug)]
+pub(crate) enum Source<'d> {
+    /// A document of a file.
+    File {
+        /// The file, as it was named by whoever read it.
+        file: Arc<str>,
+        /// The document, which knows its places.
+        document: &'d Document,
+    },
+    /// An object, from the cluster or made here: it has no places.
+    Object,
 }
 
 /// One value of a document, and where it is.
@@ -48,13 +28,13 @@ impl Source for Anonymous {
 pub(crate) struct Cursor<'d> {
     value: &'d Value,
     path: FieldPath,
-    source: &'d dyn Source,
+    source: &'d Source<'d>,
 }
 
 // === impl Cursor ===
 
 impl<'d> Cursor<'d> {
-    pub(crate) fn new(value: &'d Value, source: &'d dyn Source) -> Self {
+    pub(crate) fn new(value: &'d Value, source: &'d Source<'d>) -> Self {
         Self {
             value,
             path: FieldPath::root(),
@@ -126,6 +106,21 @@ impl<'d> Cursor<'d> {
         self.list()?.iter().map(Self::text).collect()
     }
 
+    pub(crate) fn wildcard(&self) -> Result<Wildcard, Fault> {
+        self.wildcard_from(self.text()?)
+    }
+
+    /// A wildcard made of this field.
+    pub(crate) fn wildcard_from(&self, text: &str) -> Result<Wildcard, Fault> {
+        Wildcard::new(text).map_err(|error| self.fault(error.to_string()))
+    }
+
+    /// The list of wildcards below `key`; empty where there is none.
+    pub(crate) fn wildcards_of(&self, key: &str) -> Result<Vec<Wildcard>, Fault> {
+        self.get(key)
+            .map_or(Ok(Vec::new()), |cursor| cursor.list()?.iter().map(Self::wildcard).collect())
+    }
+
     /// The list of texts below `key`; empty where there is none.
     pub(crate) fn texts_of(&self, key: &str) -> Result<Vec<&'d str>, Fault> {
         self.get(key).map_or(Ok(Vec::new()), |cursor| cursor.texts())
@@ -174,47 +169,34 @@ impl<'d> Cursor<'d> {
 
     /// A complaint about the value.
     pub(crate) fn fault(&self, message: impl Into<String>) -> Fault {
-        let width = match self.value {
-            Value::String(text) => text.chars().count(),
-            Value::Object(_) | Value::Array(_) => 1,
-            scalar => scalar.to_string().chars().count(),
-        };
-        self.fault_at(message.into(), |mark| mark.value, width)
+        self.fault_at(message.into(), self.positions().and_then(|p| p.of_value(&self.path)))
     }
 
     /// A complaint about the field as a whole: points at its key.
     pub(crate) fn key_fault(&self, message: impl Into<String>) -> Fault {
-        let width = match self.path.segments().last() {
-            Some(Segment::Key(key)) => key.chars().count() + 1,
-            _ => 1,
-        };
-        self.fault_at(message.into(), |mark| mark.key.unwrap_or(mark.value), width)
+        self.fault_at(message.into(), self.positions().map(|p| p.nearest(&self.path)))
     }
 
     /// Where the value stands.
     pub(crate) fn place(&self) -> Option<Place> {
-        self.place_at(|mark| mark.value, 1)
+        self.source.place(self.positions()?.of_value(&self.path)?)
     }
 
-    fn fault_at(&self, message: String, at: impl Fn(Mark) -> (usize, usize), width: usize) -> Fault {
-        Fault {
-            message,
-            subject: String::new(),
-            place: self.place_at(at, width),
+    fn positions(&self) -> Option<&'d Positions> {
+        match self.source {
+            Source::File { document, .. } => Some(document.positions()),
+            Source::Object => None,
         }
     }
 
-    fn place_at(&self, at: impl Fn(Mark) -> (usize, usize), width: usize) -> Option<Place> {
-        let (line, column) = at(self.source.mark(&self.path)?);
-        let source = self.source.line(line);
-        let rest = source.chars().count().saturating_sub(column.saturating_sub(1));
-        Some(Place {
-            file: self.source.file(),
-            line,
-            column,
-            width: width.clamp(1, rest.max(1)),
-            source,
-        })
+    fn fault_at(&self, message: String, position: Option<Position>) -> Fault {
+        Fault {
+            message,
+            subject: String::new(),
+            place: position
+                .or_else(|| Some(self.positions()?.nearest(&self.path)))
+                .and_then(|position| self.source.place(position)),
+        }
     }
 
     fn wrong_type(&self, wanted: &str) -> Fault {
@@ -227,6 +209,19 @@ impl<'d> Cursor<'d> {
             Value::Object(_) => "a map",
         };
         self.fault(format!("{} must be {wanted}, found {found}", self.name()))
+    }
+}
+
+// === impl Source ===
+
+impl Source<'_> {
+    fn place(&self, position: Position) -> Option<Place> {
+        let Self::File { file, document } = self else {
+            return None;
+        };
+        let lines_above = document.first_line.saturating_sub(1);
+        let source = document.text().lines().nth(position.line.checked_sub(lines_above + 1)?)?;
+        Some(Place::new(file, position.line, position.column, position.length, source))
     }
 }
 

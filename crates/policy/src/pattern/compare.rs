@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use provost_manifest::duration::Duration;
+use provost_manifest::quantity::Quantity;
+use provost_manifest::wildcard::{Wildcard, WildcardError};
 use serde_json::{Number, Value};
 
 use super::Numbers;
-use crate::values::{Quantity, duration, wildcard_match};
 
 /// A compiled scalar.
 #[derive(Debug)]
@@ -50,25 +52,25 @@ pub(super) enum Operator {
 /// What a value is compared with, in every reading that it has.
 #[derive(Debug)]
 pub(super) struct Operand {
-    pub(super) text: String,
-    duration: Option<i64>,
+    pub(super) text: Wildcard,
+    duration: Option<Duration>,
     quantity: Option<Quantity>,
 }
 
 // === impl Scalar ===
 
 impl Scalar {
-    pub(super) fn compile(value: &Value, numbers: Numbers) -> Self {
-        match value {
+    pub(super) fn compile(value: &Value, numbers: Numbers) -> Result<Self, WildcardError> {
+        Ok(match value {
             Value::Bool(bool) => Self::Bool(*bool),
             Value::Number(number) => match number.as_i64() {
                 Some(int) if numbers == Numbers::AsWritten => Self::Int(int),
                 _ => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
-            Value::String(text) => Self::Text(Text::compile(text)),
+            Value::String(text) => Self::Text(Text::compile(text)?),
             // Maps and lists are not scalars and never get here.
             Value::Null | Value::Object(_) | Value::Array(_) => Self::Null,
-        }
+        })
     }
 
     /// Compares with a value; with a list, each of its elements.
@@ -132,20 +134,15 @@ fn as_float(value: &Value) -> Option<f64> {
 // === impl Text ===
 
 impl Text {
-    pub(super) fn compile(raw: &str) -> Self {
+    pub(super) fn compile(raw: &str) -> Result<Self, WildcardError> {
         let alternatives = raw
             .split('|')
-            .map(|alternative| {
-                alternative
-                    .split('&')
-                    .map(|atom| Atom::compile(atom.trim()))
-                    .collect()
-            })
-            .collect();
-        Self {
+            .map(|alternative| alternative.split('&').map(|atom| Atom::compile(atom.trim())).collect())
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
             raw: raw.to_owned(),
             alternatives,
-        }
+        })
     }
 
     pub(super) fn matches(&self, value: &Value) -> bool {
@@ -162,7 +159,7 @@ impl Text {
 // === impl Atom ===
 
 impl Atom {
-    pub(super) fn compile(text: &str) -> Self {
+    pub(super) fn compile(text: &str) -> Result<Self, WildcardError> {
         const OPERATORS: [(&str, Operator); 5] = [
             (">=", Operator::AtLeast),
             ("<=", Operator::AtMost),
@@ -173,17 +170,17 @@ impl Atom {
         if text.len() >= 2 {
             for (sign, operator) in OPERATORS {
                 if let Some(operand) = text.strip_prefix(sign) {
-                    return Self::Is(operator, Operand::parse(operand.trim()));
+                    return Ok(Self::Is(operator, Operand::parse(operand.trim())?));
                 }
             }
             if let Some((low, high)) = split_range(text, "!-") {
-                return Self::Outside(Operand::parse(low), Operand::parse(high));
+                return Ok(Self::Outside(Operand::parse(low)?, Operand::parse(high)?));
             }
             if let Some((low, high)) = split_range(text, "-") {
-                return Self::Within(Operand::parse(low), Operand::parse(high));
+                return Ok(Self::Within(Operand::parse(low)?, Operand::parse(high)?));
             }
         }
-        Self::Is(Operator::Equal, Operand::parse(text))
+        Ok(Self::Is(Operator::Equal, Operand::parse(text)?))
     }
 
     fn matches(&self, subject: &Subject<'_>) -> bool {
@@ -201,12 +198,12 @@ impl Atom {
 
 /// Whether `text` as a whole is a range, `1-5`.
 pub(crate) fn is_range(text: &str) -> bool {
-    matches!(Atom::compile(text), Atom::Within(..))
+    split_range(text, "-").is_some()
 }
 
 /// Whether `value` lies in the range `text`, or in one of the forms of a pattern's text.
 pub(crate) fn in_range(value: &Value, text: &str) -> bool {
-    Text::compile(text).matches(value)
+    Text::compile(text).is_ok_and(|range| range.matches(value))
 }
 
 /// Splits `1Mi-5Mi` at its separator: both ends are numbers with an optional sign, fraction and unit.
@@ -219,7 +216,12 @@ fn split_range<'t>(text: &'t str, separator: &str) -> Option<(&'t str, &'t str)>
 
 /// The length of the number with unit that `text` begins with.
 fn range_end(text: &str) -> Option<usize> {
-    let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
+    let digits = |from: usize| {
+        text[from..]
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count()
+    };
     let start = usize::from(text.starts_with(['-', '+', '|']));
     let whole = digits(start);
     if whole == 0 {
@@ -239,12 +241,12 @@ fn range_end(text: &str) -> Option<usize> {
 // === impl Operand ===
 
 impl Operand {
-    fn parse(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            duration: duration(text),
-            quantity: Quantity::parse(text),
-        }
+    fn parse(text: &str) -> Result<Self, WildcardError> {
+        Ok(Self {
+            text: Wildcard::new(text)?,
+            duration: text.parse().ok(),
+            quantity: text.parse().ok(),
+        })
     }
 
     /// Compares as durations where both sides are, else as quantities where both are, else as text.
@@ -254,12 +256,12 @@ impl Operand {
         {
             return operator.admits(value.cmp(&operand));
         }
-        if let Some(operand) = &self.quantity
+        if let Some(operand) = self.quantity
             && let Some(value) = subject.quantity()
         {
-            return operator.admits(value.compare(operand));
+            return operator.admits(value.cmp(&operand));
         }
-        let equal = || subject.text().map(|text| wildcard_match(&self.text, &text));
+        let equal = || subject.text().map(|text| self.text.matches(&text));
         match operator {
             Operator::Equal => equal() == Some(true),
             Operator::NotEqual => equal() == Some(false),
@@ -312,21 +314,21 @@ impl<'v> Subject<'v> {
         }
     }
 
-    /// Nanoseconds. What is missing counts as 0; of bare numbers only 0 is a duration.
-    fn duration(&self) -> Option<i64> {
+    /// What is missing counts as 0; of bare numbers only 0 is a duration.
+    fn duration(&self) -> Option<Duration> {
         match self {
-            Self::Text(text) => duration(text),
-            Self::Int(0) | Self::Null => Some(0),
+            Self::Text(text) => text.parse().ok(),
+            Self::Int(0) | Self::Null => Some(Duration::default()),
             _ => None,
         }
     }
 
     fn quantity(&self) -> Option<Quantity> {
         match self {
-            Self::Text(text) => Quantity::parse(text),
-            Self::Int(int) => Some(Quantity::from(*int)),
-            Self::Float(float) => Quantity::parse(&format!("{float:.6}")),
-            Self::Null => Some(Quantity::from(0)),
+            Self::Text(text) => text.parse().ok(),
+            Self::Int(int) => Some(Quantity::from_units(*int)),
+            Self::Float(float) => format!("{float:.6}").parse().ok(),
+            Self::Null => Some(Quantity::default()),
             Self::Bool(_) | Self::Compound => None,
         }
     }

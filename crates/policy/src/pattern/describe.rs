@@ -99,10 +99,7 @@ pub(super) fn map(map: &MapNode) -> String {
         let keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_str()).collect();
         return format!("{}, {}", sentence_list(&keys), fields[0].1);
     }
-    let fields: Vec<String> = fields
-        .iter()
-        .map(|(key, accepted)| format!("{key}: {accepted}"))
-        .collect();
+    let fields: Vec<String> = fields.iter().map(|(key, accepted)| format!("{key}: {accepted}")).collect();
     let mut text = fields.join("; ");
     if more > 0 {
         text.push_str(&format!("; and {more} more"));
@@ -112,12 +109,8 @@ pub(super) fn map(map: &MapNode) -> String {
 
 /// The fields that must be there, by their path below the map.
 fn leaves(map: &MapNode, prefix: &str, fields: &mut Vec<(String, String)>) {
-    let mut plain: Vec<&Entry> = map
-        .fields
-        .iter()
-        .filter(|entry| entry.anchor == Anchor::Plain)
-        .collect();
-    plain.sort_by(|a, b| b.key.cmp(&a.key));
+    let mut plain: Vec<&Entry> = map.fields.iter().filter(|entry| entry.anchor == Anchor::Plain).collect();
+    plain.sort_by_key(|entry| entry.position);
     for entry in plain {
         let key = format!("{prefix}{}", entry.key);
         match &entry.node {

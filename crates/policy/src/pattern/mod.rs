@@ -22,6 +22,7 @@ pub(crate) use walk::Verdict;
 
 use compare::Scalar;
 use provost_manifest::path::FieldPath;
+use provost_manifest::wildcard::Wildcard;
 use serde_json::Value;
 
 use crate::result::Violation;
@@ -69,6 +70,8 @@ struct MapNode {
 /// One key of a pattern's map.
 #[derive(Debug)]
 struct Entry {
+    /// Where the key stands among those of its map, as written.
+    position: usize,
     anchor: Anchor,
     /// The key without its anchor.
     key: String,
@@ -76,7 +79,7 @@ struct Entry {
     /// The value is exactly `"*"` under a plain key: anything but null.
     anything: bool,
     /// The key stands below labels or annotations and holds a wildcard: it means the first key that matches.
-    wildcard: bool,
+    wildcard: Option<Wildcard>,
     /// The number of this `(k)` or `^(k)` key among those of the pattern.
     tracked: Option<usize>,
 }
@@ -94,3 +97,6 @@ impl Pattern {
         collect::collect(self, value, path, violations);
     }
 }
+
+#[cfg(test)]
+mod tests;

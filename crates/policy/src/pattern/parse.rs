@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use provost_manifest::wildcard::{Wildcard, WildcardError, has_wildcard};
 use serde_json::{Map, Value};
 
 use super::{Anchor, Entry, ListNode, MapNode, Node, Pattern, Scalar};
@@ -31,50 +32,54 @@ struct Compiler {
 
 impl Pattern {
     /// Compiles a pattern without variables.
-    pub(crate) fn compile(pattern: &Value, numbers: Numbers) -> Self {
+    pub(crate) fn compile(pattern: &Value, numbers: Numbers) -> Result<Self, WildcardError> {
         let mut compiler = Compiler {
             numbers,
             tracked: HashMap::new(),
         };
-        let root = compiler.node(pattern, Place::Elsewhere);
-        Self {
+        let root = compiler.node(pattern, Place::Elsewhere)?;
+        Ok(Self {
             root,
             tracked: compiler.tracked.len(),
-        }
+        })
     }
 }
 
 impl Compiler {
-    fn node(&mut self, pattern: &Value, place: Place) -> Node {
-        match pattern {
-            Value::Object(map) => Node::Map(self.map(map, place)),
-            Value::Array(list) => Node::List(self.list(list)),
-            scalar => Node::Scalar(Scalar::compile(scalar, self.numbers)),
-        }
+    fn node(&mut self, pattern: &Value, place: Place) -> Result<Node, WildcardError> {
+        Ok(match pattern {
+            Value::Object(map) => Node::Map(self.map(map, place)?),
+            Value::Array(list) => Node::List(self.list(list)?),
+            scalar => Node::Scalar(Scalar::compile(scalar, self.numbers)?),
+        })
     }
 
-    fn list(&mut self, list: &[Value]) -> ListNode {
-        match list.first() {
+    fn list(&mut self, list: &[Value]) -> Result<ListNode, WildcardError> {
+        Ok(match list.first() {
             None => ListNode::Empty,
-            Some(Value::Object(map)) => ListNode::Each(self.map(map, Place::Elsewhere)),
+            Some(Value::Object(map)) => ListNode::Each(self.map(map, Place::Elsewhere)?),
             Some(Value::Array(_)) => {
-                ListNode::Positional(list.iter().map(|e| self.node(e, Place::Elsewhere)).collect())
+                let nodes = list.iter().map(|element| self.node(element, Place::Elsewhere));
+                ListNode::Positional(nodes.collect::<Result<_, _>>()?)
             }
-            Some(scalar) => ListNode::Scalar(Scalar::compile(scalar, self.numbers)),
-        }
+            Some(scalar) => ListNode::Scalar(Scalar::compile(scalar, self.numbers)?),
+        })
     }
 
-    fn map(&mut self, map: &Map<String, Value>, place: Place) -> MapNode {
-        let mut keys: Vec<(&String, &Value)> = map.iter().collect();
-        keys.sort_unstable_by_key(|(text, _)| text.as_str());
+    fn map(&mut self, map: &Map<String, Value>, place: Place) -> Result<MapNode, WildcardError> {
+        let mut keys: Vec<(usize, (&String, &Value))> = map.iter().enumerate().collect();
+        keys.sort_unstable_by_key(|(_, (text, _))| text.as_str());
         let mut compiled = MapNode::default();
         let (mut first, mut last) = (Vec::new(), Vec::new());
-        for (text, value) in keys {
+        for (position, (text, value)) in keys {
             if place == Place::Labels && !value.is_string() {
                 // Labels and annotations are text; the peer drops other entries when it expands wildcards.
                 continue;
             }
-            let entry = self.entry(text, value, place);
+            let entry = Entry {
+                position,
+                ..self.entry(text, value, place)?
+            };
             if entry.anchor.decides_first() {
                 compiled.anchored.push(entry);
             } else if entry.anchor == Anchor::Global || holds_anchor(value) {
@@ -86,10 +91,10 @@ impl Compiler {
         first.reverse();
         first.append(&mut last);
         compiled.fields = first;
-        compiled
+        Ok(compiled)
     }
 
-    fn entry(&mut self, text: &str, value: &Value, place: Place) -> Entry {
+    fn entry(&mut self, text: &str, value: &Value, place: Place) -> Result<Entry, WildcardError> {
         let (anchor, key) = match Anchor::split(text) {
             (Anchor::Addition, _) => (Anchor::Plain, text),
             split => split,
@@ -104,21 +109,23 @@ impl Compiler {
                 maps.iter()
                     .filter_map(Value::as_object)
                     .map(|map| self.map(map, Place::Elsewhere))
-                    .collect(),
+                    .collect::<Result<_, _>>()?,
             ),
-            _ => self.node(value, below),
+            _ => self.node(value, below)?,
         };
         let next = self.tracked.len();
         let tracked = matches!(anchor, Anchor::Condition | Anchor::Existence)
             .then(|| *self.tracked.entry(text.to_owned()).or_insert(next));
-        Entry {
+        let is_wildcard = place == Place::Labels && has_wildcard(key);
+        Ok(Entry {
+            position: 0,
             anchor,
             key: key.to_owned(),
             node,
             anything: anchor == Anchor::Plain && value == "*",
-            wildcard: place == Place::Labels && key.contains(['*', '?']),
+            wildcard: is_wildcard.then(|| Wildcard::new(key)).transpose()?,
             tracked,
-        }
+        })
     }
 }
 

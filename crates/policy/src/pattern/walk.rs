@@ -6,7 +6,6 @@
 use serde_json::{Map, Value};
 
 use super::{Anchor, Entry, ListNode, MapNode, Node, Pattern};
-use crate::values::wildcard_match;
 
 /// What a pattern says of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +136,8 @@ impl Walk {
         let Some(Value::Array(items)) = value else {
             return Err(Stop::Fail);
         };
-        let mut all = true;
-        for map in maps {
-            all = all && items.iter().any(|item| self.map(map, Some(item)).is_ok());
-        }
-        pass_or_fail(all)
+        let has_one_like = |map| items.iter().any(|item| self.map(map, Some(item)).is_ok());
+        pass_or_fail(maps.iter().all(has_one_like))
     }
 
     fn map(&mut self, map: &MapNode, value: Option<&Value>) -> Result<(), Stop> {
@@ -205,22 +201,18 @@ impl Entry {
     /// The object's key that this entry speaks of: for a wildcard the first that matches, in byte order, so that
     /// the order of a file's keys decides nothing.
     pub(super) fn key_in<'k>(&'k self, object: &'k Map<String, Value>) -> &'k str {
-        if !self.wildcard {
+        let Some(wildcard) = &self.wildcard else {
             return &self.key;
-        }
+        };
         object
             .keys()
-            .filter(|key| wildcard_match(&self.key, key))
+            .filter(|key| wildcard.matches(key))
             .min()
             .unwrap_or(&self.key)
     }
 
     pub(super) fn value_in<'o>(&self, object: &'o Map<String, Value>) -> Option<&'o Value> {
-        if self.wildcard {
-            object.get(self.key_in(object))
-        } else {
-            object.get(&self.key)
-        }
+        object.get(self.key_in(object))
     }
 }
 
@@ -234,7 +226,7 @@ impl Tracks {
         for entry in &map.anchored {
             let found = entry.value_in(object).is_some();
             // A wildcard that found its key was replaced by it, and is not the anchor that was written.
-            let replaced = entry.wildcard && found;
+            let replaced = entry.wildcard.is_some() && found;
             if let Some(track) = entry.tracked.filter(|_| !replaced) {
                 self.0[track].met = true;
                 self.0[track].found |= found;
