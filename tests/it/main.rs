@@ -1,3 +1,4 @@
 //! The integration tests: one module per room.
 
+mod architecture;
 mod ledger;

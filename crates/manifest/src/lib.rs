@@ -8,10 +8,13 @@
 #![deny(missing_docs)]
 
 pub mod bounds;
+pub mod diagnostic;
+pub mod diff;
 pub mod digest;
 pub mod duration;
 pub mod escape;
 pub mod list;
+pub mod mask;
 pub mod object;
 pub mod path;
 pub mod quantity;

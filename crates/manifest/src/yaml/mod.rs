@@ -159,6 +159,15 @@ impl YamlError {
         }
     }
 
+    /// Its place in the file.
+    pub fn position(&self) -> Position {
+        Position {
+            line: self.line,
+            column: self.column,
+            length: 1,
+        }
+    }
+
     /// The same error seen from the whole file, where the part begins on `first_line`.
     fn below(mut self, first_line: usize) -> Self {
         self.line += first_line.saturating_sub(1);

@@ -101,11 +101,13 @@ fn bounds_hold_for_depth_nodes_and_aliases() {
     let wide = format!("[{}]", "0,".repeat(MAX_NODES));
     assert!(error(&wide).message.contains("more than"), "{}", error(&wide));
 
-    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..12 {
-        let alias = format!("*a{}", level - 1);
-        bomb += &format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", "));
-    }
+    let levels = (1..12).map(|level| {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        format!("a{level}: &a{level} [{aliases}]\n")
+    });
+    let bomb: String = std::iter::once("a0: &a0 [x]\n".to_owned())
+        .chain(levels)
+        .collect();
     assert!(parse_one(&bomb).is_err());
 }
 

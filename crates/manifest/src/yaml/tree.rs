@@ -19,9 +19,10 @@ pub(super) fn read_yaml(text: &str) -> Result<Value, YamlError> {
         legacy_octal_numbers: true,
         with_snippet: false,
         budget: serde_saphyr::budget! {
-            // The tree below counts depth and nodes itself, with aliases expanded and for JSON too.
+            // The tree below counts depth and values itself, with aliases expanded and for JSON too; keys count here.
             max_depth: MAX_DEPTH + 1,
-            max_nodes: MAX_NODES + 1,
+            max_nodes: 2 * MAX_NODES,
+            max_events: 4 * MAX_NODES,
             max_aliases: MAX_ALIASES,
             max_anchors: MAX_ALIASES,
             max_merge_keys: MAX_ALIASES,
@@ -65,6 +66,7 @@ fn yaml_error(error: &serde_saphyr::Error) -> YamlError {
     let message = match error.without_snippet() {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key {key:?}"),
         serde_saphyr::Error::NonFiniteFloat { value, .. } => format!("the number {value} is not finite"),
+        serde_saphyr::Error::Budget { .. } => "the document is too large or too deeply nested".to_owned(),
         error => UserMessageFormatter.format_message(error).into_owned(),
     };
     YamlError::new(to_usize(line), to_usize(column), message)

@@ -1,0 +1,204 @@
+//! How an object is doing, by the rules that Argo CD's users know, where those are right.
+//!
+//! [`assess`] knows the built-in kinds and some others by name; what it does not know it judges by its conditions.
+//! The rules look at the live object alone. Where they differ from Argo CD's: a Job has failed only when its
+//! condition `Failed` is true, and init containers that cannot start make a Pod Degraded too.
+
+mod conditions;
+mod gitops;
+mod platform;
+mod workloads;
+
+use std::fmt;
+
+use provost_manifest::object::GroupVersionKind;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Annotation by which somebody says that an object's health does not count.
+pub const IGNORE_ANNOTATION: &str = "argocd.argoproj.io/ignore-healthcheck";
+/// A finalizer that only keeps a finished hook readable.
+const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
+
+/// From best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Status {
+    /// As it should be.
+    Healthy,
+    /// Held on purpose.
+    Suspended,
+    /// On its way.
+    Progressing,
+    /// Not in the cluster.
+    Missing,
+    /// Failed, and will not get better by itself.
+    Degraded,
+    /// Could not be judged.
+    Unknown,
+}
+
+/// How one object is doing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// In one word.
+    pub status: Status,
+    /// The cause; empty where there is nothing to say. May hold text from the cluster: escape it when printing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How the live object is doing.
+pub fn assess(object: &Value) -> Health {
+    if is_being_deleted(object) {
+        return Health::progressing("is being deleted");
+    }
+    let Some(GroupVersionKind { group, kind, .. }) = GroupVersionKind::of(object) else {
+        return Health::new(Status::Unknown, "has no apiVersion or no kind");
+    };
+    match (group.as_str(), kind.as_str()) {
+        ("apps", "Deployment") => workloads::deployment(object),
+        ("apps", "StatefulSet") => workloads::stateful_set(object),
+        ("apps", "DaemonSet") => workloads::daemon_set(object),
+        ("apps", "ReplicaSet") => workloads::replica_set(object),
+        ("batch", "Job") => workloads::job(object),
+        ("batch", "CronJob") => workloads::cron_job(object),
+        ("", "Pod") => workloads::pod(object),
+        ("", "Service") => platform::service(object),
+        ("networking.k8s.io" | "extensions", "Ingress") => platform::ingress(object),
+        ("", "PersistentVolumeClaim") => platform::volume_claim(object),
+        ("", "Namespace") => platform::namespace(object),
+        ("autoscaling", "HorizontalPodAutoscaler") => platform::pod_autoscaler(object),
+        ("apiregistration.k8s.io", "APIService") => platform::api_service(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => platform::custom_resource_definition(object),
+        ("policy", "PodDisruptionBudget") => platform::disruption_budget(object),
+        ("argoproj.io", "Workflow") => gitops::workflow(object),
+        ("argoproj.io", "Rollout") => gitops::rollout(object),
+        ("argoproj.io", "Application") => gitops::application(object),
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => gitops::flux_kustomization(object),
+        _ => conditions::by_conditions(object),
+    }
+}
+
+/// Whether the object's health counts in that of the whole it is part of.
+pub fn counts(object: &Value) -> bool {
+    object["metadata"]["annotations"][IGNORE_ANNOTATION] != "true"
+}
+
+/// The health of a whole: the worst of its parts. Something missing is out of sync rather than ill, so that it
+/// counts only where everything is missing; nothing at all is healthy.
+pub fn worst(parts: impl IntoIterator<Item = Status>) -> Status {
+    let mut is_any_there = false;
+    let mut is_any_missing = false;
+    let mut worst = Status::Healthy;
+    for part in parts {
+        if part == Status::Missing {
+            is_any_missing = true;
+        } else {
+            is_any_there = true;
+            worst = worst.max(part);
+        }
+    }
+    if is_any_missing && !is_any_there {
+        Status::Missing
+    } else {
+        worst
+    }
+}
+
+// === impl Status ===
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// A status with its cause.
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// Of an object that is not in the cluster.
+    pub fn missing() -> Self {
+        Self::new(Status::Missing, "is not in the cluster")
+    }
+
+    fn healthy() -> Self {
+        Self::new(Status::Healthy, "")
+    }
+
+    fn progressing(message: impl Into<String>) -> Self {
+        Self::new(Status::Progressing, message)
+    }
+
+    fn degraded(message: impl Into<String>) -> Self {
+        Self::new(Status::Degraded, message)
+    }
+
+    fn suspended(message: impl Into<String>) -> Self {
+        Self::new(Status::Suspended, message)
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            write!(f, "{}", self.status)
+        } else {
+            write!(f, "{}: {}", self.status, self.message)
+        }
+    }
+}
+
+/// Marked for deletion, and not merely kept readable as a finished hook.
+fn is_being_deleted(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let is_kept_hook = metadata["finalizers"]
+        .as_array()
+        .is_some_and(|finalizers| matches!(finalizers.as_slice(), [only] if *only == HOOK_FINALIZER));
+    metadata["deletionTimestamp"].is_string() && !is_kept_hook
+}
+
+/// Whether the controller has not seen the newest spec yet.
+fn is_behind(object: &Value) -> bool {
+    number(object, "/metadata/generation") > number(object, "/status/observedGeneration")
+}
+
+/// Says so, for the kinds whose controller notes what it has seen.
+fn behind() -> Health {
+    Health::progressing("the newest spec has not been taken up yet")
+}
+
+/// A count at a JSON pointer; 0 where there is none, as the API means it.
+fn number(object: &Value, pointer: &str) -> i64 {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or_default()
+}
+
+/// A text at a JSON pointer; empty where there is none.
+fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// A list at a JSON pointer; empty where there is none.
+fn items<'v>(object: &'v Value, pointer: &str) -> &'v [Value] {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
