@@ -31,13 +31,19 @@ pub(crate) fn generate(written: &[&Value], annotation: Option<&str>) -> Vec<(Str
         return Vec::new();
     }
     let chosen: Vec<&str> = match annotation {
-        Some(list) => list.split(',').filter(|kind| CONTROLLERS.contains(kind)).collect(),
+        Some(list) => list
+            .split(',')
+            .filter(|kind| CONTROLLERS.contains(kind))
+            .collect(),
         None => CONTROLLERS.to_vec(),
     };
     chosen
         .into_iter()
         .map(|kind| {
-            let rules = written.iter().filter(|rule| speaks_of_pods(rule)).filter_map(|rule| rewrite(rule, kind));
+            let rules = written
+                .iter()
+                .filter(|rule| speaks_of_pods(rule))
+                .filter_map(|rule| rewrite(rule, kind));
             (kind.to_owned(), rules.collect())
         })
         .collect()
@@ -51,7 +57,10 @@ fn takes_part(written: &[&Value]) -> bool {
         if rule.get("generate").is_some() || rule.pointer("/mutate/patchesJson6902").is_some() {
             return false;
         }
-        for description in descriptions(rule, "match").into_iter().chain(descriptions(rule, "exclude")) {
+        for description in descriptions(rule, "match")
+            .into_iter()
+            .chain(descriptions(rule, "exclude"))
+        {
             let particular = ["name", "names", "selector", "annotations"]
                 .iter()
                 .any(|key| description.get(*key).is_some_and(|value| !is_empty(value)));
@@ -59,7 +68,9 @@ fn takes_part(written: &[&Value]) -> bool {
             if particular || (kinds.len() > 1 && kinds.contains(&"Pod")) {
                 return false;
             }
-            names_pods_or_controllers |= kinds.iter().any(|kind| *kind == "Pod" || CONTROLLERS.contains(kind));
+            names_pods_or_controllers |= kinds
+                .iter()
+                .any(|kind| *kind == "Pod" || CONTROLLERS.contains(kind));
         }
     }
     names_pods_or_controllers
@@ -104,7 +115,12 @@ fn includes_pod<'k>(kinds: impl IntoIterator<Item = &'k str>) -> bool {
 
 /// Whether a rule is about Pods, and does not exclude only other kinds.
 fn speaks_of_pods(rule: &Value) -> bool {
-    let all_kinds = |block| descriptions(rule, block).into_iter().flat_map(kinds_of).collect::<Vec<_>>();
+    let all_kinds = |block| {
+        descriptions(rule, block)
+            .into_iter()
+            .flat_map(kinds_of)
+            .collect::<Vec<_>>()
+    };
     let excluded = all_kinds("exclude");
     includes_pod(all_kinds("match")) && (excluded.is_empty() || includes_pod(excluded))
 }
@@ -115,7 +131,10 @@ fn rewrite(rule: &Value, kind: &str) -> Option<Value> {
     let cron = kind == "CronJob";
     let prefix = if cron { "autogen-cronjob-" } else { "autogen-" };
     let name = format!("{prefix}{}", rule.get("name")?.as_str()?);
-    rule.insert("name".to_owned(), Value::from(name.chars().take(MAX_NAME).collect::<String>()));
+    rule.insert(
+        "name".to_owned(),
+        Value::from(name.chars().take(MAX_NAME).collect::<String>()),
+    );
     rule.remove("imageExtractors");
     for block in ["match", "exclude"] {
         if let Some(block) = rule.get_mut(block) {
@@ -127,9 +146,15 @@ fn rewrite(rule: &Value, kind: &str) -> Option<Value> {
         wrap(pattern, cron);
     }
     if let Some(Value::Array(patterns)) = validate.get_mut("anyPattern") {
-        patterns.iter_mut().for_each(|pattern| wrap(pattern, cron));
+        for pattern in patterns {
+            wrap(pattern, cron);
+        }
     }
-    let path = if cron { "spec/jobTemplate/spec/template" } else { "spec/template" };
+    let path = if cron {
+        "spec/jobTemplate/spec/template"
+    } else {
+        "spec/template"
+    };
     if let Some(Value::String(message)) = validate.get_mut("message") {
         *message = message.replace("$(pattern/", &format!("$(pattern/{path}/"));
     }
@@ -149,7 +174,11 @@ fn rewrite(rule: &Value, kind: &str) -> Option<Value> {
 fn wrap(pattern: &mut Value, cron: bool) {
     let inner = pattern.take();
     let template = json!({"spec": {"template": inner}});
-    *pattern = if cron { json!({"spec": {"jobTemplate": template}}) } else { template };
+    *pattern = if cron {
+        json!({"spec": {"jobTemplate": template}})
+    } else {
+        template
+    };
 }
 
 /// Puts the controller in the place of Pod. For CronJobs every filter that has kinds gets it, as the language has it.

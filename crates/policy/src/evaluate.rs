@@ -75,7 +75,7 @@ enum Judgement {
     Error(String),
 }
 
-impl<'a> Evaluation<'a> {
+impl Evaluation<'_> {
     /// A namespaced Policy concerns what is, and was, in its namespace.
     fn is_in_namespace_of(&self, policy: &Policy) -> bool {
         let Some(namespace) = policy.namespace.as_deref() else {
@@ -85,7 +85,10 @@ impl<'a> Evaluation<'a> {
             let written = object.get("metadata").and_then(|m| m.get("namespace"));
             written.and_then(Value::as_str).unwrap_or(self.request.namespace) == namespace
         };
-        [self.request.object, self.request.old_object].into_iter().flatten().all(inside)
+        [self.request.object, self.request.old_object]
+            .into_iter()
+            .flatten()
+            .all(inside)
     }
 
     /// The result of one rule; none where it does not concern the request. What must be fetched first is an error.
@@ -109,7 +112,11 @@ impl<'a> Evaluation<'a> {
             Ok(result) => Ok(result),
             Err(Halt::Needs(key)) => Err(key),
             Err(Halt::Error(message)) => {
-                let action = rule.actions.action.or(policy.actions.action).unwrap_or(FailureAction::Audit);
+                let action = rule
+                    .actions
+                    .action
+                    .or(policy.actions.action)
+                    .unwrap_or(FailureAction::Audit);
                 Ok(Some(result(policy, rule, action, Status::Error, message)))
             }
         }
@@ -128,9 +135,10 @@ impl<'a> Evaluation<'a> {
             Judgement::Pass => result(Status::Pass, ""),
             Judgement::Skip(why) => result(Status::Skip, why),
             Judgement::Error(why) => result(Status::Error, &why),
-            Judgement::Fail if self.failed_before(policy, rule)? => {
-                result(Status::Skip, "the object failed before this update, and existing violations are allowed")
-            }
+            Judgement::Fail if self.failed_before(policy, rule)? => result(
+                Status::Skip,
+                "the object failed before this update, and existing violations are allowed",
+            ),
             Judgement::Fail => {
                 let status = if policy.scored { Status::Fail } else { Status::Warn };
                 let mut result = result(status, &rule.message);
@@ -177,7 +185,13 @@ fn concerns(rule: &Rule, target: &Target<'_>) -> Result<bool, Halt> {
     }
 }
 
-fn result(policy: &Policy, rule: &Rule, action: FailureAction, status: Status, message: String) -> RuleResult {
+fn result(
+    policy: &Policy,
+    rule: &Rule,
+    action: FailureAction,
+    status: Status,
+    message: String,
+) -> RuleResult {
     RuleResult {
         policy: Arc::clone(&policy.key),
         rule: Arc::clone(&rule.name),
@@ -203,7 +217,8 @@ fn judgement(verdict: Verdict) -> Judgement {
         Verdict::Fail => Judgement::Fail,
         Verdict::Skip => Judgement::Skip("an anchor of the pattern does not match the object"),
         Verdict::AnchorMissing => Judgement::Error(
-            "the object is not like the pattern, and a field that an anchor asks for is nowhere in it".to_owned(),
+            "the object is not like the pattern, and a field that an anchor asks for is nowhere in it"
+                .to_owned(),
         ),
         Verdict::ListTooShort => Judgement::Error("a list is shorter than in the pattern".to_owned()),
     }
@@ -232,7 +247,11 @@ fn any_pattern(patterns: &[Pattern], object: &Value) -> Judgement {
 fn collect(rule: &Rule, object: &Value) -> Vec<Violation> {
     let of = |pattern: &Pattern| {
         let mut violations = Vec::new();
-        pattern.collect(object, &provost_manifest::path::FieldPath::root(), &mut violations);
+        pattern.collect(
+            object,
+            &provost_manifest::path::FieldPath::root(),
+            &mut violations,
+        );
         violations
     };
     match &rule.check {

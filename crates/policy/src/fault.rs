@@ -61,8 +61,17 @@ impl Fault {
         let marks = "^".repeat(place.width);
         let _ = writeln!(text, "{margin}--> {place}");
         let _ = writeln!(text, "{margin} |");
-        let _ = writeln!(text, "{number:>width$} | {}", escape::line(&place.source), width = margin.len());
-        let _ = writeln!(text, "{margin} | {}", format!("{shift}{marks} {}", escape::line(&self.subject)).trim_end());
+        let _ = writeln!(
+            text,
+            "{number:>width$} | {}",
+            escape::line(&place.source),
+            width = margin.len()
+        );
+        let _ = writeln!(
+            text,
+            "{margin} | {}",
+            format!("{shift}{marks} {}", escape::line(&self.subject)).trim_end()
+        );
         if !note.is_empty() {
             let _ = writeln!(text, "{margin} = {note}");
         }

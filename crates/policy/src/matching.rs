@@ -164,15 +164,23 @@ impl Filter {
     fn resource_holds(&self, target: &Target<'_>) -> bool {
         let request = target.request;
         let metadata = target.object.get("metadata");
-        let text = |key| metadata.and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or("");
+        let text = |key| {
+            metadata
+                .and_then(|m| m.get(key))
+                .and_then(Value::as_str)
+                .unwrap_or("")
+        };
         (self.operations.is_empty() || self.operations.contains(&request.operation))
             && (self.kinds.is_empty()
-                || self.kinds.iter().any(|kind| kind.selects(request.kind, request.subresource)))
+                || self
+                    .kinds
+                    .iter()
+                    .any(|kind| kind.selects(request.kind, request.subresource)))
             && (self.names.is_empty() || {
                 let name = Some(text("name")).filter(|name| !name.is_empty());
                 one_matches(&self.names, name.unwrap_or_else(|| text("generateName")))
             })
-            && (self.namespaces.is_empty() || one_matches(&self.namespaces, self.namespace_of(target)))
+            && (self.namespaces.is_empty() || one_matches(&self.namespaces, namespace_of(target)))
             && self.annotations.iter().all(|(key, value)| {
                 labels(target.object, "annotations").is_some_and(|annotations| {
                     annotations
@@ -184,18 +192,6 @@ impl Filter {
                 .selector
                 .as_ref()
                 .is_none_or(|selector| selector.selects(labels(target.object, "labels")))
-    }
-
-    /// The namespace that `namespaces` is about: for a Namespace itself, its own name.
-    fn namespace_of<'a>(&self, target: &Target<'a>) -> &'a str {
-        let key = if target.request.kind.kind == "Namespace" { "name" } else { "namespace" };
-        let written = target.object.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str);
-        match written.filter(|text| !text.is_empty()) {
-            Some(text) => text,
-            None if key == "name" => target.request.name,
-            // The body of a subresource often has no metadata; its namespace is the request's.
-            None => target.request.namespace,
-        }
     }
 
     fn user_holds(&self, target: &Target<'_>) -> Result<bool, Halt> {
@@ -235,6 +231,26 @@ impl Filter {
             return Ok(false);
         }
         selects_namespace(selector, target)
+    }
+}
+
+/// The namespace that `namespaces` is about: for a Namespace itself, its own name.
+fn namespace_of<'a>(target: &Target<'a>) -> &'a str {
+    let key = if target.request.kind.kind == "Namespace" {
+        "name"
+    } else {
+        "namespace"
+    };
+    let written = target
+        .object
+        .get("metadata")
+        .and_then(|m| m.get(key))
+        .and_then(Value::as_str);
+    match written.filter(|text| !text.is_empty()) {
+        Some(text) => text,
+        None if key == "name" => target.request.name,
+        // The body of a subresource often has no metadata; its namespace is the request's.
+        None => target.request.namespace,
     }
 }
 
@@ -303,7 +319,9 @@ impl KindSelector {
     /// Whether it selects a kind and subresource.
     pub(crate) fn selects(&self, kind: &GroupVersionKind, subresource: &str) -> bool {
         let subresource_selected = self.subresource.matches(subresource)
-            || (self.subresource.as_str().is_empty() && subresource == "ephemeralcontainers" && kind.kind == "Pod");
+            || (self.subresource.as_str().is_empty()
+                && subresource == "ephemeralcontainers"
+                && kind.kind == "Pod");
         subresource_selected
             && self.kind.matches(&kind.kind)
             && self.version.matches(&kind.version)
@@ -318,9 +336,10 @@ fn is_api_version(part: &str) -> bool {
         return false;
     };
     digit(rest)
-        || ["alpha", "beta"]
-            .iter()
-            .any(|stage| rest.split_once(stage).is_some_and(|(major, minor)| digit(major) && digit(minor)))
+        || ["alpha", "beta"].iter().any(|stage| {
+            rest.split_once(stage)
+                .is_some_and(|(major, minor)| digit(major) && digit(minor))
+        })
 }
 
 fn is_lower_case(text: &str) -> bool {
@@ -329,7 +348,12 @@ fn is_lower_case(text: &str) -> bool {
 
 /// Every operation that the filters of a match let through.
 pub(crate) fn operations(matches: &Match) -> BTreeSet<Operation> {
-    const ALL: [Operation; 4] = [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect];
+    const ALL: [Operation; 4] = [
+        Operation::Create,
+        Operation::Update,
+        Operation::Delete,
+        Operation::Connect,
+    ];
     let of_filter = |filter: &Filter| -> BTreeSet<Operation> {
         if filter.operations.is_empty() {
             ALL.into()

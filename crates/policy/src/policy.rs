@@ -13,6 +13,10 @@ use crate::source::{Cursor, Source};
 
 /// A ClusterPolicy or Policy whose every field is understood.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that policies have under this name"
+)]
 pub struct Policy {
     pub(crate) kind: &'static str,
     pub(crate) key: Arc<str>,

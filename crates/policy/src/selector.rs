@@ -37,7 +37,8 @@ impl LabelSelector {
             if let (Some(key), Some(value)) = (key.literal(), value.literal()) {
                 return value_of(key) == Some(value);
             }
-            let matches = |(k, v): (&String, &Value)| key.matches(k) && v.as_str().is_some_and(|v| value.matches(v));
+            let matches =
+                |(k, v): (&String, &Value)| key.matches(k) && v.as_str().is_some_and(|v| value.matches(v));
             labels.is_some_and(|labels| labels.iter().any(matches))
                 || value_of(&zeroed(key)).is_some_and(|found| found == zeroed(value))
         }) && self.match_expressions.iter().all(|requirement| {

@@ -107,14 +107,16 @@ impl PolicySet {
         kinds
             .into_iter()
             .filter(|(_, (operations, _))| !operations.is_empty())
-            .map(|([group, version, kind, subresource], (operations, fails_closed))| MatchedKind {
-                group: group.to_owned(),
-                version: version.to_owned(),
-                kind: kind.to_owned(),
-                subresource: subresource.to_owned(),
-                operations: operations.into_iter().collect(),
-                fails_closed,
-            })
+            .map(
+                |([group, version, kind, subresource], (operations, fails_closed))| MatchedKind {
+                    group: group.to_owned(),
+                    version: version.to_owned(),
+                    kind: kind.to_owned(),
+                    subresource: subresource.to_owned(),
+                    operations: operations.into_iter().collect(),
+                    fails_closed,
+                },
+            )
             .collect()
     }
 
@@ -146,7 +148,11 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
             .iter()
             .flat_map(|rule| rule.matches.filters())
             .flat_map(|filter| &filter.kinds);
-        kinds.extend(selectors.filter_map(|selector| selector.kind.literal()).map(str::to_owned));
+        kinds.extend(
+            selectors
+                .filter_map(|selector| selector.kind.literal())
+                .map(str::to_owned),
+        );
     }
     kinds
 }
@@ -154,10 +160,14 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
 /// The rules that may concern a kind, or any kind that no rule names.
 fn candidates(policies: &[Arc<Policy>], kind: Option<&str>) -> Vec<Candidates> {
     let may_concern = |rule: &Rule| {
-        rule.matches.filters().iter().flat_map(|filter| &filter.kinds).any(|selector| match kind {
-            Some(kind) => selector.kind.matches(kind),
-            None => selector.kind.literal().is_none(),
-        })
+        rule.matches
+            .filters()
+            .iter()
+            .flat_map(|filter| &filter.kinds)
+            .any(|selector| match kind {
+                Some(kind) => selector.kind.matches(kind),
+                None => selector.kind.literal().is_none(),
+            })
     };
     policies
         .iter()
@@ -180,11 +190,13 @@ fn candidates(policies: &[Arc<Policy>], kind: Option<&str>) -> Vec<Candidates> {
 fn judged_operations(rule: &Rule, selector: &KindSelector) -> impl Iterator<Item = Operation> {
     let connects = !selector.subresource.as_str().is_empty();
     let deletions = rule.check.judges_deletions();
-    operations(&rule.matches).into_iter().filter(move |operation| match operation {
-        Operation::Create | Operation::Update => true,
-        Operation::Delete => deletions,
-        Operation::Connect => connects,
-    })
+    operations(&rule.matches)
+        .into_iter()
+        .filter(move |operation| match operation {
+            Operation::Create | Operation::Update => true,
+            Operation::Delete => deletions,
+            Operation::Connect => connects,
+        })
 }
 
 fn digest(policies: &[Arc<Policy>]) -> String {

@@ -48,10 +48,15 @@ impl<'d> Cursor<'d> {
 
     /// The name of this field, `validate` for `spec.rules[0].validate`.
     pub(crate) fn name(&self) -> String {
-        let named = self.path.segments().iter().rev().find_map(|segment| match segment {
-            Segment::Key(key) => Some(key.clone()),
-            Segment::Index(_) => None,
-        });
+        let named = self
+            .path
+            .segments()
+            .iter()
+            .rev()
+            .find_map(|segment| match segment {
+                Segment::Key(key) => Some(key.clone()),
+                Segment::Index(_) => None,
+            });
         named.unwrap_or_else(|| "the document".to_owned())
     }
 
@@ -81,11 +86,15 @@ impl<'d> Cursor<'d> {
     }
 
     pub(crate) fn bool(&self) -> Result<bool, Fault> {
-        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.wrong_type("true or false"))
     }
 
     pub(crate) fn int(&self) -> Result<i64, Fault> {
-        self.value.as_i64().ok_or_else(|| self.wrong_type("a whole number"))
+        self.value
+            .as_i64()
+            .ok_or_else(|| self.wrong_type("a whole number"))
     }
 
     pub(crate) fn map(&self) -> Result<&'d Map<String, Value>, Fault> {
@@ -117,8 +126,9 @@ impl<'d> Cursor<'d> {
 
     /// The list of wildcards below `key`; empty where there is none.
     pub(crate) fn wildcards_of(&self, key: &str) -> Result<Vec<Wildcard>, Fault> {
-        self.get(key)
-            .map_or(Ok(Vec::new()), |cursor| cursor.list()?.iter().map(Self::wildcard).collect())
+        self.get(key).map_or(Ok(Vec::new()), |cursor| {
+            cursor.list()?.iter().map(Self::wildcard).collect()
+        })
     }
 
     /// The list of texts below `key`; empty where there is none.
@@ -169,7 +179,10 @@ impl<'d> Cursor<'d> {
 
     /// A complaint about the value.
     pub(crate) fn fault(&self, message: impl Into<String>) -> Fault {
-        self.fault_at(message.into(), self.positions().and_then(|p| p.of_value(&self.path)))
+        self.fault_at(
+            message.into(),
+            self.positions().and_then(|p| p.of_value(&self.path)),
+        )
     }
 
     /// A complaint about the field as a whole: points at its key.
@@ -220,8 +233,17 @@ impl Source<'_> {
             return None;
         };
         let lines_above = document.first_line.saturating_sub(1);
-        let source = document.text().lines().nth(position.line.checked_sub(lines_above + 1)?)?;
-        Some(Place::new(file, position.line, position.column, position.length, source))
+        let source = document
+            .text()
+            .lines()
+            .nth(position.line.checked_sub(lines_above + 1)?)?;
+        Some(Place::new(
+            file,
+            position.line,
+            position.column,
+            position.length,
+            source,
+        ))
     }
 }
 

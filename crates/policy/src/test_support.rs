@@ -45,9 +45,18 @@ use crate::{Policy, PolicySet, evaluate};
 
 /// The seed's three policies.
 pub(crate) const SEED: [(&str, &str); 3] = [
-    ("policies/require-approved-registry.yaml", include_str!("../../../policies/require-approved-registry.yaml")),
-    ("policies/require-labels.yaml", include_str!("../../../policies/require-labels.yaml")),
-    ("policies/require-resource-limits.yaml", include_str!("../../../policies/require-resource-limits.yaml")),
+    (
+        "policies/require-approved-registry.yaml",
+        include_str!("../../../policies/require-approved-registry.yaml"),
+    ),
+    (
+        "policies/require-labels.yaml",
+        include_str!("../../../policies/require-labels.yaml"),
+    ),
+    (
+        "policies/require-resource-limits.yaml",
+        include_str!("../../../policies/require-resource-limits.yaml"),
+    ),
 ];
 
 /// A set of the policies in a stream, which must be good.
@@ -97,6 +106,9 @@ pub(crate) fn done(set: &PolicySet, request: &Request<'_>, inputs: &Inputs) -> V
 pub(crate) fn statuses(set: &PolicySet, object: &Value) -> Vec<(String, Status)> {
     creating(object, |request| {
         let results = done(set, request, &Inputs::new());
-        results.into_iter().map(|result| (result.rule.to_string(), result.status)).collect()
+        results
+            .into_iter()
+            .map(|result| (result.rule.to_string(), result.status))
+            .collect()
     })
 }

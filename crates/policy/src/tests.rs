@@ -21,7 +21,10 @@ fn pod(image: &str) -> Value {
 #[case("gcr.io/my-project/a/b:1", Pass)]
 #[case("gcr.io/other/a", Fail)]
 fn the_seed_judges_images(#[case] image: &str, #[case] status: Status) {
-    assert_eq!(statuses(&seed(), &pod(image)), [("check-registry".to_owned(), status)]);
+    assert_eq!(
+        statuses(&seed(), &pod(image)),
+        [("check-registry".to_owned(), status)]
+    );
 }
 
 #[rstest]
@@ -58,7 +61,11 @@ fn policy(annotations: Value, spec: Value, rule: Value) -> PolicySet {
 }
 
 fn matching(filter: Value) -> PolicySet {
-    policy(json!({}), json!({"background": false}), json!({"match": {"any": [filter]}}))
+    policy(
+        json!({}),
+        json!({"background": false}),
+        json!({"match": {"any": [filter]}}),
+    )
 }
 
 #[rstest]
@@ -76,7 +83,11 @@ fn controllers_are_covered_as_the_policy_allows(
     #[case] resources: Value,
     #[case] covered: usize,
 ) {
-    let set = policy(annotations, json!({}), json!({"match": {"any": [{"resources": resources}]}}));
+    let set = policy(
+        annotations,
+        json!({}),
+        json!({"match": {"any": [{"resources": resources}]}}),
+    );
     assert_eq!(set.policies()[0].generated.len(), covered);
 }
 
@@ -138,8 +149,14 @@ fn every_part_of_a_filter_must_hold(#[case] filter: Value, #[case] matches: bool
         ..UserInfo::default()
     };
     let inputs = Inputs::from([
-        (Key::Roles, Ok(json!({"roles": ["shop:reader"], "clusterRoles": []}))),
-        (Key::NamespaceLabels("shop".to_owned()), Ok(json!({"tier": "gold"}))),
+        (
+            Key::Roles,
+            Ok(json!({"roles": ["shop:reader"], "clusterRoles": []})),
+        ),
+        (
+            Key::NamespaceLabels("shop".to_owned()),
+            Ok(json!({"tier": "gold"})),
+        ),
     ]);
     let results = creating(&object, |request| {
         let request = Request {
@@ -153,10 +170,13 @@ fn every_part_of_a_filter_must_hold(#[case] filter: Value, #[case] matches: bool
 
 #[test]
 fn what_a_rule_needs_is_asked_for_and_only_then() {
-    let filter = json!({"resources": {"kinds": ["Pod"], "namespaceSelector": {"matchLabels": {"tier": "gold"}}}});
+    let filter =
+        json!({"resources": {"kinds": ["Pod"], "namespaceSelector": {"matchLabels": {"tier": "gold"}}}});
     let set = matching(filter);
     let ask = |object: &Value, inputs: &Inputs| {
-        creating(object, |request| evaluate(&set, request, inputs, jiff::Timestamp::UNIX_EPOCH, 0))
+        creating(object, |request| {
+            evaluate(&set, request, inputs, jiff::Timestamp::UNIX_EPOCH, 0)
+        })
     };
     let key = Key::NamespaceLabels("shop".to_owned());
     assert!(matches!(ask(&pod("a"), &Inputs::new()), Outcome::Needs(keys) if keys == [key.clone()]));
@@ -164,7 +184,10 @@ fn what_a_rule_needs_is_asked_for_and_only_then() {
     let Outcome::Done(results) = ask(&pod("a"), &unreadable) else {
         unreachable!("everything was there");
     };
-    assert_eq!((results[0].status, results[0].message.as_str()), (Error, "the namespace could not be read"));
+    assert_eq!(
+        (results[0].status, results[0].message.as_str()),
+        (Error, "the namespace could not be read")
+    );
     let service = object("{apiVersion: v1, kind: Service, metadata: {name: a, namespace: shop}}");
     assert!(matches!(ask(&service, &Inputs::new()), Outcome::Done(results) if results.is_empty()));
 }
@@ -197,7 +220,9 @@ fn the_action_is_the_rules_and_the_namespaces(
     let mut validate = validate;
     validate["pattern"] = json!({"metadata": {"labels": {"ok": "yes"}}});
     let rule = json!({"match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": validate});
-    let results = creating(&pod("a"), |request| done(&policy(json!({}), spec, rule), request, &Inputs::new()));
+    let results = creating(&pod("a"), |request| {
+        done(&policy(json!({}), spec, rule), request, &Inputs::new())
+    });
     assert_eq!((results[0].status, results[0].action), (Fail, action));
 }
 
@@ -205,7 +230,11 @@ fn the_action_is_the_rules_and_the_namespaces(
 #[case::an_old_failure_is_allowed("nginx", json!({}), Skip)]
 #[case::a_new_failure_is_not("registry.example.com/nginx", json!({}), Fail)]
 #[case::unless_the_rule_says_so("nginx", json!({"allowExistingViolations": false}), Fail)]
-fn an_update_is_judged_by_what_it_changes(#[case] old: &str, #[case] validate: Value, #[case] status: Status) {
+fn an_update_is_judged_by_what_it_changes(
+    #[case] old: &str,
+    #[case] validate: Value,
+    #[case] status: Status,
+) {
     let mut validate = validate;
     validate["pattern"] = json!({"spec": {"containers": [{"image": "registry.example.com/*"}]}});
     let rule = json!({"match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": validate});
@@ -243,7 +272,10 @@ fn what_is_not_scored_only_warns() {
     let unscored = json!({"policies.kyverno.io/scored": "false"});
     let set = policy(unscored, json!({"validationFailureAction": "Enforce"}), rule);
     let results = creating(&pod("a"), |request| done(&set, request, &Inputs::new()));
-    assert_eq!((results[0].status, results[0].denies(), results[0].warns()), (Warn, false, true));
+    assert_eq!(
+        (results[0].status, results[0].denies(), results[0].warns()),
+        (Warn, false, true)
+    );
 }
 
 #[test]
@@ -252,7 +284,8 @@ fn any_pattern_wants_one_of_them_and_reports_the_nearest() {
         {"metadata": {"labels": {"a": "1", "b": "1"}}},
         {"metadata": {"labels": {"c": "1"}}},
     ]);
-    let rule = json!({"match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": {"anyPattern": patterns}});
+    let rule =
+        json!({"match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": {"anyPattern": patterns}});
     let set = policy(json!({}), json!({}), rule);
     let labelled = |labels: Value| {
         let mut pod = pod("a");
@@ -281,17 +314,25 @@ fn a_namespaced_policy_stays_in_its_namespace() {
 
 #[test]
 fn apply_rules_one_stops_after_the_first_decision() {
-    let rule = |name: &str| json!({"name": name, "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
-        "validate": {"pattern": {"metadata": {"name": "*"}}}});
+    let rule = |name: &str| {
+        json!({"name": name, "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+        "validate": {"pattern": {"metadata": {"name": "*"}}}})
+    };
     let text = json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
         "spec": {"applyRules": "One", "rules": [rule("a"), rule("b")]}});
-    assert_eq!(statuses(&set(&text.to_string()), &pod("a")), [("a".to_owned(), Pass)]);
+    assert_eq!(
+        statuses(&set(&text.to_string()), &pod("a")),
+        [("a".to_owned(), Pass)]
+    );
 }
 
 #[test]
 fn the_kinds_of_a_set_tell_what_a_webhook_is_called_for() {
     let kinds = seed().kinds();
-    let text: Vec<String> = kinds.iter().map(|kind| format!("{} {:?}", kind.kind, kind.operations)).collect();
+    let text: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("{} {:?}", kind.kind, kind.operations))
+        .collect();
     assert_eq!(text.len(), 9, "{text:?}");
     assert!(text.contains(&"Service [Create, Update]".to_owned()));
     assert!(text.contains(&"CronJob [Create, Update]".to_owned()));

@@ -102,7 +102,9 @@ fn resource_description(resources: &Cursor<'_>, filter: &mut Filter) -> Result<(
     filter.namespaces = resources.wildcards_of("namespaces")?;
     if let Some(annotations) = resources.get("annotations") {
         for (key, value) in annotations.children()? {
-            filter.annotations.push((value.wildcard_from(key)?, value.wildcard()?));
+            filter
+                .annotations
+                .push((value.wildcard_from(key)?, value.wildcard()?));
         }
     }
     if let Some(selector) = resources.get("selector") {
@@ -112,7 +114,11 @@ fn resource_description(resources: &Cursor<'_>, filter: &mut Filter) -> Result<(
         filter.namespace_selector = Some(label_selector(&selector)?);
     }
     if let Some(operations) = resources.get("operations") {
-        filter.operations = operations.list()?.iter().map(operation).collect::<Result<_, _>>()?;
+        filter.operations = operations
+            .list()?
+            .iter()
+            .map(operation)
+            .collect::<Result<_, _>>()?;
     }
     Ok(())
 }
@@ -149,7 +155,9 @@ pub(crate) fn label_selector(cursor: &Cursor<'_>) -> Result<LabelSelector, Fault
     let mut selector = LabelSelector::default();
     if let Some(labels) = cursor.get("matchLabels") {
         for (key, value) in labels.children()? {
-            selector.match_labels.push((value.wildcard_from(key)?, value.wildcard()?));
+            selector
+                .match_labels
+                .push((value.wildcard_from(key)?, value.wildcard()?));
         }
     }
     let wildcards = selector
@@ -158,7 +166,9 @@ pub(crate) fn label_selector(cursor: &Cursor<'_>) -> Result<LabelSelector, Fault
         .any(|(key, value)| key.literal().is_none() || value.literal().is_none());
     if let Some(expressions) = cursor.get("matchExpressions") {
         for expression in expressions.list()? {
-            selector.match_expressions.push(requirement(&expression, wildcards)?);
+            selector
+                .match_expressions
+                .push(requirement(&expression, wildcards)?);
         }
     }
     if selector == LabelSelector::default() {

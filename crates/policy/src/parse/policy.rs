@@ -102,8 +102,12 @@ fn head<'d>(root: &Cursor<'d>) -> Result<Head<'d>, Fault> {
         return Err(name.fault(format!("a policy's name has at most {MAX_NAME} characters")));
     }
     let namespace = metadata.get("namespace");
-    if known == "ClusterPolicy" && let Some(namespace) = &namespace {
-        return Err(namespace.key_fault("a ClusterPolicy has no namespace; use kind Policy for one namespace"));
+    if known == "ClusterPolicy"
+        && let Some(namespace) = &namespace
+    {
+        return Err(
+            namespace.key_fault("a ClusterPolicy has no namespace; use kind Policy for one namespace")
+        );
     }
     let mut annotations = Vec::new();
     if let Some(map) = metadata.get("annotations") {
@@ -126,14 +130,21 @@ fn head<'d>(root: &Cursor<'d>) -> Result<Head<'d>, Fault> {
 fn settings(root: &Cursor<'_>, head: &Head<'_>) -> Result<Policy, Fault> {
     let spec = root.require("spec")?;
     spec.only(&SPEC)?;
-    let annotation = |key| head.annotations.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
+    let annotation = |key| {
+        head.annotations
+            .iter()
+            .find(|(k, _)| *k == key)
+            .map(|(_, value)| *value)
+    };
     let webhook = spec.get("webhookConfiguration");
     if let Some(webhook) = &webhook {
         webhook.only(&["failurePolicy", "timeoutSeconds", "matchConditions"])?;
         webhook.refuse(&[("matchConditions", "conditions in CEL come later")])?;
     }
     let timeout = one_of(&spec, "webhookTimeoutSeconds", webhook.as_ref(), "timeoutSeconds")?;
-    if let Some(timeout) = timeout && !(1..=30).contains(&timeout.int()?) {
+    if let Some(timeout) = timeout
+        && !(1..=30).contains(&timeout.int()?)
+    {
         return Err(timeout.fault("a timeout is 1 to 30 seconds"));
     }
     let fails_closed = match one_of(&spec, "failurePolicy", webhook.as_ref(), "failurePolicy")? {
@@ -144,9 +155,14 @@ fn settings(root: &Cursor<'_>, head: &Head<'_>) -> Result<Policy, Fault> {
             _ => return Err(policy.fault("failurePolicy is Fail or Ignore")),
         },
     };
-    let (admission, background) = (spec.bool_of("admission", true)?, spec.bool_of("background", true)?);
+    let (admission, background) = (
+        spec.bool_of("admission", true)?,
+        spec.bool_of("background", true)?,
+    );
     if !admission && !background {
-        return Err(spec.key_fault("admission and background are both false: the policy would never be evaluated"));
+        return Err(
+            spec.key_fault("admission and background are both false: the policy would never be evaluated")
+        );
     }
     let first_rule_only = match spec.get("applyRules") {
         None => false,
@@ -194,18 +210,25 @@ fn one_of<'d>(
     newer: &str,
 ) -> Result<Option<Cursor<'d>>, Fault> {
     match (spec.get(older), webhook.and_then(|webhook| webhook.get(newer))) {
-        (Some(_), Some(twice)) => Err(twice.key_fault(format!("{newer} is also set as spec.{older}; keep one"))),
+        (Some(_), Some(twice)) => {
+            Err(twice.key_fault(format!("{newer} is also set as spec.{older}; keep one")))
+        }
         (older, newer) => Ok(newer.or(older)),
     }
 }
 
 fn spec_actions(spec: &Cursor<'_>, head: &Head<'_>) -> Result<Actions, Fault> {
     let overrides = spec.get("validationFailureActionOverrides");
-    if head.kind == "Policy" && let Some(overrides) = &overrides {
+    if head.kind == "Policy"
+        && let Some(overrides) = &overrides
+    {
         return Err(overrides.key_fault("a namespaced Policy has no overrides by namespace"));
     }
     Ok(Actions {
-        action: spec.get("validationFailureAction").map(|a| action(&a)).transpose()?,
+        action: spec
+            .get("validationFailureAction")
+            .map(|a| action(&a))
+            .transpose()?,
         overrides: overrides.map_or(Ok(Vec::new()), |list| self::overrides(&list))?,
     })
 }
@@ -269,14 +292,21 @@ fn generated(
 ) -> Result<BTreeMap<String, Vec<Arc<Rule>>>, Fault> {
     let rules = root.require("spec")?.require("rules")?;
     let written: Vec<&Value> = rules.list()?.iter().map(Cursor::value).collect();
-    let annotation = head.annotations.iter().find(|(key, _)| *key == autogen::ANNOTATION);
+    let annotation = head
+        .annotations
+        .iter()
+        .find(|(key, _)| *key == autogen::ANNOTATION);
     let mut generated = BTreeMap::new();
     for (kind, values) in autogen::generate(&written, annotation.map(|(_, value)| *value)) {
         let mut compiled = Vec::new();
         for value in values {
             let rule = super::rule(&Cursor::new(&value, &Source::Object)).map_err(|fault| {
                 let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
-                rules.key_fault(format!("the rule generated for {kind} cannot be read: {}", fault.message))
+                rules
+                    .key_fault(format!(
+                        "the rule generated for {kind} cannot be read: {}",
+                        fault.message
+                    ))
                     .about(&format!("rule \"{name}\" of {} {}", policy.kind, policy.key))
             })?;
             compiled.push(Arc::new(rule));

@@ -51,7 +51,16 @@ const VALIDATE: [&str; 12] = [
 ];
 
 /// The ways to check, of which a rule has exactly one.
-const CHECKS: [&str; 8] = ["pattern", "anyPattern", "deny", "foreach", "podSecurity", "cel", "manifests", "assert"];
+const CHECKS: [&str; 8] = [
+    "pattern",
+    "anyPattern",
+    "deny",
+    "foreach",
+    "podSecurity",
+    "cel",
+    "manifests",
+    "assert",
+];
 
 /// Reads a rule, written or generated.
 pub(crate) fn rule(rule: &Cursor<'_>) -> Result<Rule, Fault> {
@@ -65,7 +74,10 @@ pub(crate) fn rule(rule: &Cursor<'_>) -> Result<Rule, Fault> {
     ])?;
     let name = rule.require("name")?.text()?;
     let matches = super::matches(&rule.require("match")?, true)?;
-    let exclude = rule.get("exclude").map(|block| super::matches(&block, false)).transpose()?;
+    let exclude = rule
+        .get("exclude")
+        .map(|block| super::matches(&block, false))
+        .transpose()?;
     rule.bool_of("skipBackgroundRequests", true)?;
     let validate = rule.require("validate")?;
     validate.only(&VALIDATE)?;
@@ -83,7 +95,10 @@ pub(crate) fn rule(rule: &Cursor<'_>) -> Result<Rule, Fault> {
 
 fn actions(validate: &Cursor<'_>) -> Result<Actions, Fault> {
     Ok(Actions {
-        action: validate.get("failureAction").map(|cursor| action(&cursor)).transpose()?,
+        action: validate
+            .get("failureAction")
+            .map(|cursor| action(&cursor))
+            .transpose()?,
         overrides: validate
             .get("failureActionOverrides")
             .map_or(Ok(Vec::new()), |list| overrides(&list))?,
@@ -135,7 +150,9 @@ fn anchors(pattern: &Cursor<'_>) -> Result<(), Fault> {
             for (text, child) in pattern.children()? {
                 match Anchor::split(text).0 {
                     Anchor::Addition => {
-                        return Err(child.key_fault(format!("{text}: the anchor +() belongs to mutate rules")));
+                        return Err(
+                            child.key_fault(format!("{text}: the anchor +() belongs to mutate rules"))
+                        );
                     }
                     Anchor::Existence => existence(&child, text)?,
                     _ => {}

@@ -42,7 +42,10 @@ impl Anchor {
 
     /// Whether keys with this anchor are decided before all others of their map.
     pub(super) fn decides_first(self) -> bool {
-        matches!(self, Self::Condition | Self::Equality | Self::Negation | Self::Existence)
+        matches!(
+            self,
+            Self::Condition | Self::Equality | Self::Negation | Self::Existence
+        )
     }
 }
 

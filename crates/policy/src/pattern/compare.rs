@@ -137,7 +137,12 @@ impl Text {
     pub(super) fn compile(raw: &str) -> Result<Self, WildcardError> {
         let alternatives = raw
             .split('|')
-            .map(|alternative| alternative.split('&').map(|atom| Atom::compile(atom.trim())).collect())
+            .map(|alternative| {
+                alternative
+                    .split('&')
+                    .map(|atom| Atom::compile(atom.trim()))
+                    .collect()
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             raw: raw.to_owned(),
@@ -216,12 +221,7 @@ fn split_range<'t>(text: &'t str, separator: &str) -> Option<(&'t str, &'t str)>
 
 /// The length of the number with unit that `text` begins with.
 fn range_end(text: &str) -> Option<usize> {
-    let digits = |from: usize| {
-        text[from..]
-            .bytes()
-            .take_while(u8::is_ascii_digit)
-            .count()
-    };
+    let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
     let start = usize::from(text.starts_with(['-', '+', '|']));
     let whole = digits(start);
     if whole == 0 {

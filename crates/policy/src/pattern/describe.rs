@@ -1,5 +1,7 @@
 //! What a pattern accepts, in words that finish the sentence "needs …".
 
+use std::fmt::Write as _;
+
 use super::compare::{Atom, Operand, Operator, Scalar};
 use super::{Anchor, Entry, ListNode, MapNode, Node};
 
@@ -99,17 +101,24 @@ pub(super) fn map(map: &MapNode) -> String {
         let keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_str()).collect();
         return format!("{}, {}", sentence_list(&keys), fields[0].1);
     }
-    let fields: Vec<String> = fields.iter().map(|(key, accepted)| format!("{key}: {accepted}")).collect();
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(key, accepted)| format!("{key}: {accepted}"))
+        .collect();
     let mut text = fields.join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        let _ = write!(text, "; and {more} more");
     }
     text
 }
 
 /// The fields that must be there, by their path below the map.
 fn leaves(map: &MapNode, prefix: &str, fields: &mut Vec<(String, String)>) {
-    let mut plain: Vec<&Entry> = map.fields.iter().filter(|entry| entry.anchor == Anchor::Plain).collect();
+    let mut plain: Vec<&Entry> = map
+        .fields
+        .iter()
+        .filter(|entry| entry.anchor == Anchor::Plain)
+        .collect();
     plain.sort_by_key(|entry| entry.position);
     for entry in plain {
         let key = format!("{prefix}{}", entry.key);

@@ -9,11 +9,17 @@ use crate::test_support::any_json;
 use Verdict::{AnchorMissing, Fail, ListTooShort, Pass, Skip};
 
 fn check(pattern: &Value, value: &Value) -> Verdict {
-    Pattern::compile(pattern, Numbers::AsWritten).unwrap().check(value)
+    Pattern::compile(pattern, Numbers::AsWritten)
+        .unwrap()
+        .check(value)
 }
 
 fn field(pattern: &Value, value: Value) -> bool {
-    let object = if value == json!("MISSING") { json!({}) } else { json!({"f": value}) };
+    let object = if value == json!("MISSING") {
+        json!({})
+    } else {
+        json!({"f": value})
+    };
     check(&json!({"f": pattern}), &object) == Pass
 }
 
@@ -138,7 +144,11 @@ fn a_failure_is_an_error_where_an_anchor_was_never_found(
 #[case(json!(null), json!({}), false)]
 #[case(json!(null), json!([0, ""]), true)]
 #[case(json!(null), json!([1]), false)]
-fn literals_compare_with_what_reads_as_them(#[case] pattern: Value, #[case] value: Value, #[case] pass: bool) {
+fn literals_compare_with_what_reads_as_them(
+    #[case] pattern: Value,
+    #[case] value: Value,
+    #[case] pass: bool,
+) {
     assert_eq!(field(&pattern, value), pass);
 }
 
@@ -206,7 +216,10 @@ fn keys_of_labels_take_wildcards(#[case] pattern: Value, #[case] labels: Value, 
 
 #[test]
 fn keys_elsewhere_are_literal() {
-    assert_eq!(check(&json!({"spec": {"a*": 1}}), &json!({"spec": {"ab": 1}})), Fail);
+    assert_eq!(
+        check(&json!({"spec": {"a*": 1}}), &json!({"spec": {"ab": 1}})),
+        Fail
+    );
 }
 
 proptest! {

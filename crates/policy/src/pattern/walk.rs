@@ -179,14 +179,14 @@ impl Walk {
             (Anchor::Plain | Anchor::Addition, _) if entry.anything => {
                 pass_or_fail(value.is_some_and(|value| !value.is_null()))
             }
-            (Anchor::Plain | Anchor::Addition, _) => self.node(&entry.node, value),
             (Anchor::Condition, None) => Err(Stop::Skip),
+            (Anchor::Plain | Anchor::Addition, None) => self.node(&entry.node, None),
             (_, None) => Ok(()),
             (Anchor::Condition | Anchor::Global, Some(_)) => {
                 self.node(&entry.node, value).map_err(|_| Stop::Skip)
             }
-            (Anchor::Equality | Anchor::Existence, Some(_)) => self.node(&entry.node, value),
             (Anchor::Negation, Some(_)) => Err(Stop::Negated),
+            (_, Some(_)) => self.node(&entry.node, value),
         }
     }
 }

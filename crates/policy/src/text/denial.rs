@@ -1,5 +1,7 @@
 //! The text of a denial, as a user of kubectl meets it.
 
+use std::fmt::Write as _;
+
 use provost_manifest::escape::{self, shorten};
 
 use super::{by_importance, counts, found, heading, needs, object_name, path, plural, table, weight};
@@ -30,11 +32,18 @@ pub fn denial(request: &Request<'_>, results: &[RuleResult], hint: &str) -> Stri
     };
     let mut left_out = 0;
     for result in denying {
-        let rows: Vec<_> = result.violations.iter().map(|v| [path(v), found(v), needs(v)]).collect();
+        let rows: Vec<_> = result
+            .violations
+            .iter()
+            .map(|v| [path(v), found(v), needs(v)])
+            .collect();
         let mut lines = table::lines(&rows).into_iter();
         let mut shown = 0;
         if left_out == 0 && text.push(&format!("\n{}\n", heading(result, ""))) {
-            shown = lines.by_ref().take_while(|line| text.push(&format!("{line}\n"))).count();
+            shown = lines
+                .by_ref()
+                .take_while(|line| text.push(&format!("{line}\n")))
+                .count();
             // A rule that names no field is shown by its heading.
             shown = shown.max(usize::from(result.violations.is_empty()));
         }
@@ -42,10 +51,11 @@ pub fn denial(request: &Request<'_>, results: &[RuleResult], hint: &str) -> Stri
     }
     let mut text = text.text;
     if left_out > 0 {
-        text.push_str(&format!("\n… and {}.\n", plural(left_out, "more violation", "more violations")));
+        let rest = plural(left_out, "more violation", "more violations");
+        let _ = write!(text, "\n… and {rest}.\n");
     }
     if !hint.is_empty() {
-        text.push_str(&format!("\n{hint}"));
+        let _ = write!(text, "\n{hint}");
     }
     text.trim_end().to_owned()
 }

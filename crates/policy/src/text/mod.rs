@@ -12,6 +12,8 @@ pub use denial::{HINT, MAX_DENIAL_BYTES, denial};
 pub use report::report;
 pub use warning::{MAX_WARNING_CHARS, MAX_WARNINGS, warnings};
 
+use std::fmt::Write as _;
+
 use provost_manifest::escape::{self, shorten};
 use provost_manifest::path::{FieldPath, Segment};
 use serde_json::Value;
@@ -28,14 +30,23 @@ pub const MAX_PATH_CHARS: usize = 300;
 
 /// `Deployment shop/my-app`, `Pod shop/web (exec)`.
 pub fn object_name(request: &Request<'_>) -> String {
-    let metadata = request.object.or(request.old_object).and_then(|object| object.get("metadata"));
+    let metadata = request
+        .object
+        .or(request.old_object)
+        .and_then(|object| object.get("metadata"));
     let generated = || {
         let prefix = metadata?.get("generateName")?.as_str()?;
         Some(format!("{prefix}…"))
     };
     let name = if request.name.is_empty() {
-        let written = metadata.and_then(|m| m.get("name")).and_then(Value::as_str).map(str::to_owned);
-        written.filter(|name| !name.is_empty()).or_else(generated).unwrap_or_else(|| "without a name".to_owned())
+        let written = metadata
+            .and_then(|m| m.get("name"))
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        written
+            .filter(|name| !name.is_empty())
+            .or_else(generated)
+            .unwrap_or_else(|| "without a name".to_owned())
     } else {
         request.name.to_owned()
     };
@@ -47,17 +58,24 @@ pub fn object_name(request: &Request<'_>) -> String {
     }
     text.push_str(&name);
     if !request.subresource.is_empty() {
-        text.push_str(&format!(" ({})", request.subresource));
+        let _ = write!(text, " ({})", request.subresource);
     }
     shorten(&escape::line(&text), MAX_PATH_CHARS).into_owned()
 }
 
 /// `4 violations of 2 policies`, `1 violation of 1 policy and 1 rule that could not be judged`.
 fn counts(results: &[&RuleResult]) -> String {
-    let mut policies: Vec<&str> = results.iter().filter(|r| r.status != Status::Error).map(|r| &*r.policy).collect();
+    let mut policies: Vec<&str> = results
+        .iter()
+        .filter(|r| r.status != Status::Error)
+        .map(|r| &*r.policy)
+        .collect();
     policies.sort_unstable();
     policies.dedup();
-    let errors = results.iter().filter(|result| result.status == Status::Error).count();
+    let errors = results
+        .iter()
+        .filter(|result| result.status == Status::Error)
+        .count();
     let violations: usize = results.iter().map(|result| weight(result)).sum::<usize>() - errors;
     let broken = match errors {
         0 => String::new(),
@@ -72,7 +90,11 @@ fn counts(results: &[&RuleResult]) -> String {
         plural(violations, "violation", "violations"),
         plural(policies.len(), "policy", "policies")
     );
-    if errors == 0 { text } else { format!("{text} and {broken}") }
+    if errors == 0 {
+        text
+    } else {
+        format!("{text} and {broken}")
+    }
 }
 
 /// How many violations a result stands for: a rule that fails without naming a field is one.
@@ -86,9 +108,17 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 
 /// `require-labels/check-labels: Resources must have required labels`; `note` stands behind the name.
 fn heading(result: &RuleResult, note: &str) -> String {
-    let name = format!("{}/{}{note}", escape::line(&result.policy), escape::line(&result.rule));
+    let name = format!(
+        "{}/{}{note}",
+        escape::line(&result.policy),
+        escape::line(&result.rule)
+    );
     let message = message(result);
-    if message.is_empty() { name } else { format!("{name}: {message}") }
+    if message.is_empty() {
+        name
+    } else {
+        format!("{name}: {message}")
+    }
 }
 
 /// The author's words, or what went wrong, on one line.
@@ -106,10 +136,13 @@ fn found(violation: &Violation) -> String {
     let mut text = match &violation.found {
         Found::Missing => "missing".to_owned(),
         Found::Hidden => "is a secret, not shown".to_owned(),
-        Found::Value(value) => format!("is {}", shorten(&escape::line(&value.to_string()), MAX_VALUE_CHARS)),
+        Found::Value(value) => format!(
+            "is {}",
+            shorten(&escape::line(&value.to_string()), MAX_VALUE_CHARS)
+        ),
     };
     if let Some(within) = &violation.within {
-        text.push_str(&format!(" ({})", shorten(&escape::line(within), MAX_VALUE_CHARS)));
+        let _ = write!(text, " ({})", shorten(&escape::line(within), MAX_VALUE_CHARS));
     }
     text
 }
@@ -119,15 +152,23 @@ fn path(violation: &Violation) -> String {
 }
 
 fn needs(violation: &Violation) -> String {
-    format!("needs {}", shorten(&escape::line(&violation.accepted.0), MAX_MESSAGE_CHARS))
+    format!(
+        "needs {}",
+        shorten(&escape::line(&violation.accepted.0), MAX_MESSAGE_CHARS)
+    )
 }
 
 /// What runs comes before what it is called: rules about labels and annotations alone come last.
 fn by_importance<'r>(results: impl Iterator<Item = &'r RuleResult>) -> Vec<&'r RuleResult> {
-    let in_metadata = |path: &FieldPath| matches!(path.segments().first(), Some(Segment::Key(key)) if key == "metadata");
+    let in_metadata =
+        |path: &FieldPath| matches!(path.segments().first(), Some(Segment::Key(key)) if key == "metadata");
     let mut results: Vec<&RuleResult> = results.collect();
     results.sort_by_key(|result| {
-        !result.violations.is_empty() && result.violations.iter().all(|violation| in_metadata(&violation.path))
+        !result.violations.is_empty()
+            && result
+                .violations
+                .iter()
+                .all(|violation| in_metadata(&violation.path))
     });
     results
 }

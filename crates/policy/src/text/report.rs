@@ -1,5 +1,7 @@
 //! The report of a check: for a terminal or a log of CI, each violation with its place in the file.
 
+use std::fmt::Write as _;
+
 use provost_manifest::escape;
 use provost_manifest::path::FieldPath;
 
@@ -25,12 +27,23 @@ pub fn report(
             FailureAction::Enforce => "",
             FailureAction::Audit => " (audit)",
         };
-        text.push_str(&format!("\n{}\n", heading(result, note)));
-        let place_of = |path| place(path).map(|place| escape::line(&place).into_owned()).unwrap_or_default();
+        let _ = writeln!(text, "\n{}", heading(result, note));
+        let place_of = |path| {
+            place(path)
+                .map(|place| escape::line(&place).into_owned())
+                .unwrap_or_default()
+        };
         let rows: Vec<_> = result
             .violations
             .iter()
-            .map(|violation| [place_of(&violation.path), path(violation), found(violation), needs(violation)])
+            .map(|violation| {
+                [
+                    place_of(&violation.path),
+                    path(violation),
+                    found(violation),
+                    needs(violation),
+                ]
+            })
             .collect();
         for line in table::lines(&rows) {
             text.push_str(&line);

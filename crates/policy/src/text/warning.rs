@@ -1,5 +1,7 @@
 //! Warnings: what kubectl prints for a request that is let in.
 
+use std::fmt::Write as _;
+
 use provost_manifest::escape::{self, shorten};
 
 use super::{found, message, path, plural};
@@ -14,7 +16,11 @@ pub const MAX_WARNINGS: usize = 16;
 /// One warning for each failure and error that does not deny, the rule's name first.
 pub fn warnings(results: &[RuleResult]) -> Vec<String> {
     let warning: Vec<&RuleResult> = results.iter().filter(|result| result.warns()).collect();
-    let mut texts: Vec<String> = warning.iter().take(MAX_WARNINGS).map(|result| one(result)).collect();
+    let mut texts: Vec<String> = warning
+        .iter()
+        .take(MAX_WARNINGS)
+        .map(|result| one(result))
+        .collect();
     if warning.len() > MAX_WARNINGS {
         texts.truncate(MAX_WARNINGS - 1);
         let rest = plural(warning.len() - texts.len(), "more rule", "more rules");
@@ -28,16 +34,20 @@ fn one(result: &RuleResult) -> String {
         Status::Error => "error",
         _ => "audit",
     };
-    let mut text = format!("{}/{} ({kind})", escape::line(&result.policy), escape::line(&result.rule));
+    let mut text = format!(
+        "{}/{} ({kind})",
+        escape::line(&result.policy),
+        escape::line(&result.rule)
+    );
     if let Some(first) = result.violations.first() {
-        text.push_str(&format!(": {} {}", path(first), found(first)));
+        let _ = write!(text, ": {} {}", path(first), found(first));
         if result.violations.len() > 1 {
-            text.push_str(&format!(" and {} more", result.violations.len() - 1));
+            let _ = write!(text, " and {} more", result.violations.len() - 1);
         }
     }
     let message = message(result);
     if !message.is_empty() {
-        text.push_str(&format!(": {message}"));
+        let _ = write!(text, ": {message}");
     }
     shorten(&text, MAX_WARNING_CHARS).into_owned()
 }
