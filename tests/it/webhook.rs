@@ -84,6 +84,15 @@ impl Webhook {
         Self::start(&args, add).await
     }
 
+    /// Waits for the end of a process that was told to stop, and returns its exit code.
+    async fn ended(&mut self) -> anyhow::Result<i32> {
+        wait_for("provost ends", SOON, async || {
+            let code = self.provost.ended()?;
+            code.context("it still runs")
+        })
+        .await
+    }
+
     async fn client(&self) -> anyhow::Result<Http2> {
         Http2::connect(self.address, &self.authority).await
     }
@@ -377,7 +386,7 @@ async fn a_review_in_flight_is_answered_after_the_signal_to_stop() -> anyhow::Re
 
     let answer = in_flight.await??;
     assert!(answer.text().contains("\"allowed\":false"), "{}", answer.text());
-    assert_eq!(webhook.provost.stop().await?, 0);
+    assert_eq!(webhook.ended().await?, 0);
     Ok(())
 }
 
@@ -398,17 +407,43 @@ async fn kubectl_users_are_told_everything_that_is_to_be_changed() -> anyhow::Re
 
     let pod = apply(&namespace, BAD_POD).await?;
     assert_eq!(pod.code, 1);
-    assert_snapshot!(pod.stderr.replace(&namespace, "shop"), @"");
+    assert_snapshot!(pod.stderr.replace(&namespace, "shop"), @r#"
+    Error from server (Forbidden): error when creating "STDIN": admission webhook "enforce.provost.dev" denied the request: 
+    Pod shop/web is refused: 1 violation of 1 policy.
+
+    require-approved-registry/check-registry: Images must come from approved registries
+      spec.containers[0].image   is "docker.io/library/nginx:1.29" (container "web")   needs registry.example.com/* or gcr.io/my-project/*
+
+    Before you apply: provost check FILE
+    "#);
     let deployment = apply(&namespace, BAD_DEPLOYMENT).await?;
     assert_eq!(deployment.code, 1);
-    assert_snapshot!(deployment.stderr.replace(&namespace, "shop"), @"");
+    assert_snapshot!(deployment.stderr.replace(&namespace, "shop"), @r#"
+    Error from server (Forbidden): error when creating "STDIN": admission webhook "enforce.provost.dev" denied the request: 
+    Deployment shop/my-app is refused: 5 violations of 3 policies.
+
+    require-approved-registry/autogen-check-registry: Images must come from approved registries
+      spec.template.spec.containers[1].image   is "docker.io/sidecar:1" (container "sidecar")   needs registry.example.com/* or gcr.io/my-project/*
+
+    require-resource-limits/check-limits: All containers must have resource limits
+      spec.template.spec.containers[1].resources.limits       missing (container "sidecar")   needs memory and cpu, any value
+      spec.template.spec.containers[0].resources.limits.cpu   missing (container "web")       needs any value
+
+    require-labels/check-labels: Resources must have required labels
+      metadata.labels["app.kubernetes.io/managed-by"]   missing   needs any value
+      metadata.labels["app.kubernetes.io/name"]         is ""     needs at least one character
+
+    Before you apply: provost check FILE
+    "#);
 
     apply(&namespace, GOOD_POD).await?.success()?;
     apply(&namespace, GOOD_DEPLOYMENT).await?.success()?;
 
     let warned = apply(&namespace, CONFIG_MAP).await?;
     assert_eq!(warned.code, 0);
-    assert_snapshot!(warned.stderr, @"");
+    assert_snapshot!(warned.stderr, @r#"
+    Warning: require-owner/check-owner (audit): metadata.annotations.owner missing: Say who owns it
+    "#);
 
     let args = ["-n", "kube-system", "apply", "-f", "-"];
     cluster.kubectl(User::Admin, &args, BAD_POD).await?.success()?;
@@ -416,7 +451,14 @@ async fn kubectl_users_are_told_everything_that_is_to_be_changed() -> anyhow::Re
     let args = ["get", "validatingwebhookconfiguration", "provost", "-o", "json"];
     let configuration: Value =
         serde_json::from_str(&cluster.kubectl(User::Admin, &args, "").await?.success()?)?;
-    assert_snapshot!(summary(&configuration), @"");
+    assert_snapshot!(summary(&configuration), @r#"
+    "enforce.provost.dev" "Fail" not in ["kube-node-lease","kube-system","provost"]
+      [""] ["v1"] ["pods","pods/ephemeralcontainers","replicationcontrollers","services"] ["CREATE","UPDATE"]
+      ["apps"] ["v1"] ["daemonsets","deployments","replicasets","statefulsets"] ["CREATE","UPDATE"]
+      ["batch"] ["v1"] ["cronjobs","jobs"] ["CREATE","UPDATE"]
+    "audit.provost.dev" "Ignore" not in ["kube-node-lease","kube-system","provost"]
+      [""] ["v1"] ["configmaps"] ["CREATE","UPDATE"]
+    "#);
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
 }
@@ -478,7 +520,7 @@ async fn policies_of_the_cluster_come_into_force_and_go_and_a_stop_withdraws_the
         .await?;
     let args = ["get", "validatingwebhookconfigurations", "-o", "name"];
     assert_eq!(cluster.kubectl(User::Admin, &args, "").await?.success()?, "");
-    assert_eq!(webhook.provost.stop().await?, 0);
+    assert_eq!(webhook.ended().await?, 0);
     let args = ["-n", &namespace, "apply", "-f", "-"];
     cluster
         .kubectl(User::Developer, &args, BAD_DEPLOYMENT)

@@ -19,29 +19,29 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A body that may come piece by piece.
-pub type Body = BoxBody<Bytes, Infallible>;
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
 
 /// An open HTTP/2 connection; clones share it, and their requests run side by side.
 #[derive(Clone)]
-pub struct Http2 {
+pub(crate) struct Http2 {
     sender: http2::SendRequest<Body>,
     address: SocketAddr,
 }
 
 /// What was answered.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 /// The whole of a body at once.
-pub fn whole(body: impl Into<Bytes>) -> Body {
+pub(crate) fn whole(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).boxed()
 }
 
 /// Sends one request over HTTP/1.1, on a connection of its own.
-pub async fn http1(
+pub(crate) async fn http1(
     address: SocketAddr,
     authority: &str,
     method: Method,
@@ -84,7 +84,7 @@ async fn connect(
 // === impl Http2 ===
 
 impl Http2 {
-    pub async fn connect(address: SocketAddr, authority: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr, authority: &str) -> anyhow::Result<Self> {
         let tls = connect(address, authority, "h2").await?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .handshake(TokioIo::new(tls))
@@ -93,15 +93,15 @@ impl Http2 {
         Ok(Self { sender, address })
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.send(Method::GET, path, whole("")).await
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> anyhow::Result<Answer> {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, whole(body)).await
     }
 
-    pub async fn send(&self, method: Method, path: &str, body: Body) -> anyhow::Result<Answer> {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Body) -> anyhow::Result<Answer> {
         let request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.address))
@@ -122,7 +122,7 @@ impl Answer {
         })
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }

@@ -1,3 +1,3 @@
 //! What several rooms' tests need.
 
-pub mod https;
+pub(crate) mod https;
