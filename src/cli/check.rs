@@ -146,7 +146,7 @@ impl Findings {
 
     fn print_table(&self) {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING);
+        table.load_style(comfy_table::presets::NOTHING);
         table.set_header(["OBJECT", "VERDICT", "VIOLATIONS", "PLACE"]);
         for judged in &self.judged {
             let fields: usize = judged.results.iter().map(|result| result.violations.len()).sum();
@@ -158,7 +158,7 @@ impl Findings {
             ];
             table.add_row(row);
         }
-        anstream::println!("{table}");
+        anstream::println!("{}", table.trim_fmt());
     }
 
     fn print_json(&self) -> anyhow::Result<()> {

@@ -136,6 +136,13 @@ impl Ledger {
         self.queue.as_ref().map(|queue| queue.directory.as_path())
     }
 
+    /// How many events were lost so far that no gap record names yet.
+    pub fn lost(&self) -> u64 {
+        self.queue
+            .as_ref()
+            .map_or(0, |queue| queue.lost.load(Ordering::Relaxed))
+    }
+
     /// Queues one event. Its time is now.
     pub fn append(&self, event: Event) {
         let Some(queue) = &self.queue else { return };

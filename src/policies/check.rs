@@ -3,7 +3,6 @@
 use provost_manifest::{
     escape,
     list::flatten,
-    mask,
     object::GroupVersionKind,
     path::{FieldPath, Segment},
     yaml::{self, Document},
@@ -106,20 +105,20 @@ async fn judge_object(
         object: text::object_name(&request),
         place: place(&FieldPath::root()),
         report: text::report(&request, &results, &|path| Some(place(path))),
-        violations: violations(&results, place, mask::is_secret(object)),
+        violations: violations(&results, place),
         results,
     }
 }
 
-fn violations(results: &[RuleResult], place: &dyn Fn(&FieldPath) -> String, secret: bool) -> Vec<Value> {
+fn violations(results: &[RuleResult], place: &dyn Fn(&FieldPath) -> String) -> Vec<Value> {
     let objecting = results.iter().filter(|result| result.denies() || result.warns());
     objecting
         .map(|result| {
             let fields = result.violations.iter().map(|violation| {
                 let found = match &violation.found {
                     Found::Missing => Value::Null,
-                    Found::Value(_) if secret => json!("(a Secret's values are not shown)"),
                     Found::Value(value) => value.clone(),
+                    Found::Hidden => json!("(a secret, not shown)"),
                 };
                 json!({
                     "path": violation.path.to_string(),

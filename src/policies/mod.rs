@@ -167,11 +167,7 @@ impl Policies {
 
     fn announce(&self, snapshot: &Snapshot) {
         for fault in &snapshot.refused {
-            tracing::warn!(
-                place = place(fault),
-                subject = fault.subject,
-                "A policy is out: {fault}"
-            );
+            tracing::warn!("A policy is out: {fault}.");
         }
         let loaded = snapshot.loaded();
         let refused = snapshot.refused.len();
@@ -179,31 +175,9 @@ impl Policies {
         self.ledger.append(Event::Policies(event::Policies {
             policy_set: snapshot.set.digest().to_owned(),
             loaded,
-            refused: snapshot.refused.iter().map(sentence).collect(),
+            refused: snapshot.refused.iter().map(Fault::to_string).collect(),
         }));
     }
-}
-
-/// Where a fault stands, `policies/require-labels.yaml:19:9`; empty for what came from the cluster.
-fn place(fault: &Fault) -> String {
-    fault.place.as_ref().map_or_else(String::new, |place| {
-        format!("{}:{}:{}", place.file, place.line, place.column)
-    })
-}
-
-/// A fault in one line: where, what, of which policy.
-pub fn sentence(fault: &Fault) -> String {
-    let mut sentence = place(fault);
-    if !sentence.is_empty() {
-        sentence.push_str(": ");
-    }
-    sentence.push_str(&fault.message);
-    if !fault.subject.is_empty() {
-        sentence.push_str(" (");
-        sentence.push_str(&fault.subject);
-        sentence.push(')');
-    }
-    sentence
 }
 
 /// A fault as people read it: its place, the line of the file, and what stays in force.

@@ -86,7 +86,7 @@ pub(super) async fn start(
         policies: Arc::clone(&policies),
         fetcher: client.clone().map(Fetcher::cluster).unwrap_or_default(),
         ledger: ledger.clone(),
-        metrics: WebhookMetrics::register(metrics, Arc::clone(&policies)),
+        metrics: WebhookMetrics::register(metrics, Arc::clone(&policies), ledger.clone()),
         exempt_namespaces: exempt_namespaces.clone(),
         token,
         stop: shutdown.drain.clone(),

@@ -101,8 +101,9 @@ impl Answer {
                 (false, false) => Verdict::Warned,
                 (false, true) => Verdict::Allowed,
             },
+            // The apiserver puts its own words before ours, on the same line.
             denial: if denied {
-                text::denial(request, results, HINT)
+                format!("\n{}", text::denial(request, results, HINT))
             } else {
                 String::new()
             },

@@ -1,5 +1,5 @@
 //! What the webhook counts: `provost_webhook_reviews_total{verdict}`, `provost_webhook_refused_total{status}`,
-//! `provost_webhook_review_seconds`, `provost_webhook_policies{state}`.
+//! `provost_webhook_review_seconds`, `provost_webhook_policies{state}`, `provost_webhook_ledger_lost`.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ use prometheus_client::{
 
 use super::{Verdict, body::Refusal};
 use crate::{
+    ledger::Ledger,
     policies::Policies,
     telemetry::{Latency, Metrics},
 };
@@ -35,9 +36,12 @@ struct RefusedLabels {
     status: u16,
 }
 
-/// Counts the policies at each scrape.
+/// Counts at each scrape what is counted elsewhere.
 #[derive(Debug)]
-struct PolicyCounts(Arc<Policies>);
+struct Counts {
+    policies: Arc<Policies>,
+    ledger: Ledger,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PolicyLabels {
@@ -48,7 +52,7 @@ struct PolicyLabels {
 
 impl WebhookMetrics {
     /// Registers the metrics, among them how many policies are in force and how many are out.
-    pub fn register(metrics: &Metrics, policies: Arc<Policies>) -> Self {
+    pub fn register(metrics: &Metrics, policies: Arc<Policies>, ledger: Ledger) -> Self {
         let reviews = Family::<VerdictLabels, Counter>::default();
         let this = Self {
             reviews: Verdict::ALL.map(|verdict| {
@@ -71,7 +75,7 @@ impl WebhookMetrics {
                 Unit::Seconds,
                 this.latency.clone(),
             );
-            registry.register_collector(Box::new(PolicyCounts(policies)));
+            registry.register_collector(Box::new(Counts { policies, ledger }));
         });
         this
     }
@@ -93,11 +97,11 @@ impl WebhookMetrics {
     }
 }
 
-// === impl PolicyCounts ===
+// === impl Counts ===
 
-impl Collector for PolicyCounts {
+impl Collector for Counts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let snapshot = self.0.current();
+        let snapshot = self.policies.current();
         let counts = [
             ("loaded", snapshot.set.policies().len()),
             ("refused", snapshot.refused.len()),
@@ -110,6 +114,9 @@ impl Collector for PolicyCounts {
                 .encode_family(&PolicyLabels { state })?
                 .encode_gauge(&count)?;
         }
-        Ok(())
+        let help = "Records that the ledger could not take and that no gap record names yet";
+        let lost = i64::try_from(self.ledger.lost()).unwrap_or(i64::MAX);
+        let mut gauge = encoder.encode_descriptor("ledger_lost", help, None, MetricType::Gauge)?;
+        gauge.encode_gauge(&lost)
     }
 }

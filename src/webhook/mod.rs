@@ -45,7 +45,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     ledger::Ledger,
-    policies::{self, Fetcher, Policies, Snapshot, judge},
+    policies::{Fetcher, Policies, Snapshot, judge},
 };
 
 pub use answer::{Answer, Verdict};
@@ -114,7 +114,7 @@ impl Webhook {
         let request = review.request();
         self.metrics.count(answer.verdict);
         if answer.verdict == Verdict::Denied {
-            tracing::info!(
+            tracing::debug!(
                 uid = review.uid(),
                 kind = request.kind.kind,
                 namespace = request.namespace,
@@ -200,7 +200,7 @@ fn readiness(snapshot: &Snapshot) -> String {
     }
     text.push('\n');
     for fault in &snapshot.refused {
-        let _ = writeln!(text, "out: {}", policies::sentence(fault));
+        let _ = writeln!(text, "out: {fault}");
     }
     text
 }

@@ -2,3 +2,5 @@
 
 mod architecture;
 mod ledger;
+mod support;
+mod webhook;
