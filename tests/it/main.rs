@@ -2,5 +2,8 @@
 
 mod architecture;
 mod ledger;
+mod report;
+mod report_history;
+mod report_real_input;
 mod support;
 mod webhook;
