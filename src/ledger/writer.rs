@@ -336,8 +336,8 @@ mod tests {
             gaps,
             [
                 "no end record: the writer is still running, or was stopped hard",
-                "4 records were lost: \"the disk refused: No space left on device (os error 28)\"",
-                "1 record was lost: \"for the test\"",
+                "4 records were lost: the disk refused: No space left on device (os error 28)",
+                "1 record was lost: for the test",
             ]
         );
     }

@@ -3,3 +3,8 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod report;
+mod report_history;
+mod report_real_input;
+mod support;
+mod webhook;

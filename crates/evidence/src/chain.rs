@@ -11,17 +11,14 @@
 //! `previous` is the `hash` of the line before, and 64 zeros in the first one. `seq` counts from 0. A chain belongs to
 //! one writer and one boot of it: the first record is a boot record, the last an end record.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use ring::digest::{Context, SHA256};
+use provost_manifest::digest::{Digest, canonical_json};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 
-/// The SHA-256 of a record and, through `previous`, of everything before it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RecordHash([u8; 32]);
+/// What stands before the first record.
+pub const GENESIS: Digest = Digest::from_bytes([0; 32]);
 
 /// One event, in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,16 +38,16 @@ pub struct Record {
 pub struct Chain {
     boot: String,
     next: u64,
-    head: RecordHash,
+    head: Digest,
 }
 
 /// A line taken apart, not yet believed.
 #[derive(Clone, Copy, Debug)]
 pub struct Sealed<'a> {
     /// The hash that the line claims.
-    pub hash: RecordHash,
+    pub hash: Digest,
     /// The hash of the line before, as the line claims.
-    pub previous: RecordHash,
+    pub previous: Digest,
     /// The text that was hashed.
     pub record: &'a str,
 }
@@ -78,7 +75,7 @@ impl Chain {
         Self {
             boot: boot.into(),
             next: 0,
-            head: RecordHash::GENESIS,
+            head: GENESIS,
         }
     }
 
@@ -93,7 +90,7 @@ impl Chain {
     }
 
     /// The hash of its last record.
-    pub fn head(&self) -> RecordHash {
+    pub fn head(&self) -> Digest {
         self.head
     }
 
@@ -106,10 +103,8 @@ impl Chain {
             seq: self.next,
             time: format_time(time),
         };
-        let mut value = serde_json::to_value(&record)?;
-        value.sort_all_objects();
-        let text = value.to_string();
-        let hash = RecordHash::of(self.head, &text);
+        let text = canonical_json(&serde_json::to_value(&record)?);
+        let hash = record_hash(self.head, &text);
         let line = format!(
             "{HASH_KEY}{hash}{PREVIOUS_KEY}{}{RECORD_KEY}{text}}}\n",
             self.head
@@ -131,61 +126,24 @@ impl<'a> Sealed<'a> {
         let (previous, rest) = rest.split_at_checked(HEX_LENGTH)?;
         let record = rest.strip_prefix(RECORD_KEY.as_bytes())?.strip_suffix(b"}")?;
         Some(Self {
-            hash: RecordHash::from_hex(hash)?,
-            previous: RecordHash::from_hex(previous)?,
+            hash: digest(hash)?,
+            previous: digest(previous)?,
             record: std::str::from_utf8(record).ok()?,
         })
     }
 
     /// Whether the record is the one that its hash was made for.
     pub fn is_intact(&self) -> bool {
-        RecordHash::of(self.previous, self.record) == self.hash
+        record_hash(self.previous, self.record) == self.hash
     }
 }
 
-// === impl RecordHash ===
-
-impl RecordHash {
-    /// What stands before the first record.
-    pub const GENESIS: Self = Self([0; 32]);
-
-    fn of(previous: Self, record: &str) -> Self {
-        let mut context = Context::new(&SHA256);
-        context.update(&previous.0);
-        context.update(record.as_bytes());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        Self(bytes)
-    }
-
-    /// Lower-case hexadecimal only, so that one hash has one text.
-    fn from_hex(hex: &[u8]) -> Option<Self> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Some(Self(bytes))
-    }
+fn digest(hex: &[u8]) -> Option<Digest> {
+    std::str::from_utf8(hex).ok()?.parse().ok()
 }
 
-impl fmt::Display for RecordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for RecordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+fn record_hash(previous: Digest, record: &str) -> Digest {
+    Digest::of_bytes(&[previous.as_bytes(), record.as_bytes()].concat())
 }
 
 #[cfg(test)]
@@ -221,7 +179,7 @@ mod tests {
             .unwrap();
         let first = Sealed::parse(first.trim_end().as_bytes()).unwrap();
         let second = Sealed::parse(second.trim_end().as_bytes()).unwrap();
-        assert_eq!(first.previous, RecordHash::GENESIS);
+        assert_eq!(first.previous, GENESIS);
         assert_eq!((first.hash, second.previous), (head, head));
         assert!(first.is_intact() && second.is_intact());
     }

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use provost_manifest::digest::Digest;
+use provost_manifest::escape;
 use serde::Deserialize;
 
-use crate::chain::{RecordHash, Sealed};
+use crate::chain::{GENESIS, Sealed};
 
 /// Findings kept for one chain; more are counted, not kept: a chain of a million damaged lines must not take memory.
 pub const MAX_FINDINGS: usize = 1_000;
@@ -102,7 +104,7 @@ pub struct ChainReport {
     /// Lines that are records, whole or damaged.
     pub records: u64,
     /// Hash of the last whole record, where there is one.
-    pub head: Option<RecordHash>,
+    pub head: Option<Digest>,
     /// Time of the first whole record.
     pub first_time: Option<String>,
     /// Time of the last whole record.
@@ -125,7 +127,7 @@ pub struct Verifier {
     /// Number after that of the last whole record.
     expected: u64,
     /// Hash of the last whole record.
-    head: RecordHash,
+    head: Digest,
     /// Its line.
     head_line: u64,
     /// Lines since then that are no records.
@@ -167,7 +169,7 @@ impl Verifier {
             report: ChainReport::default(),
             line: 0,
             expected: 0,
-            head: RecordHash::GENESIS,
+            head: GENESIS,
             head_line: 0,
             skipped: 0,
             ended: false,
@@ -248,7 +250,7 @@ impl Verifier {
     }
 
     /// Whether the whole record `seq` follows what came before it.
-    fn follow(&mut self, previous: RecordHash, seq: u64) {
+    fn follow(&mut self, previous: Digest, seq: u64) {
         let reached = self.expected.saturating_add(self.skipped);
         if seq > reached {
             let seqs = reached..=seq - 1;
@@ -371,7 +373,9 @@ impl fmt::Display for Damage {
             ),
             Self::Duplicated { seq } => write!(f, "record {seq} stands here a second time"),
             Self::Inserted => write!(f, "this line is not a record of the chain: it was added"),
-            Self::Foreign { boot } => write!(f, "the record belongs to another chain, {boot:?}"),
+            Self::Foreign { boot } => {
+                write!(f, "the record belongs to another chain, {}", escape::line(boot))
+            }
             Self::Copied { boot, original } => {
                 write!(
                     f,
@@ -408,8 +412,10 @@ impl fmt::Display for GapCause {
                 "no end record: the writer is still running, or was stopped hard"
             ),
             Self::Torn => write!(f, "the last line was cut off while it was written"),
-            Self::Declared { lost: 1, reason } => write!(f, "1 record was lost: {reason:?}"),
-            Self::Declared { lost, reason } => write!(f, "{lost} records were lost: {reason:?}"),
+            Self::Declared { lost: 1, reason } => write!(f, "1 record was lost: {}", escape::line(reason)),
+            Self::Declared { lost, reason } => {
+                write!(f, "{lost} records were lost: {}", escape::line(reason))
+            }
         }
     }
 }

@@ -52,7 +52,8 @@ pub struct MatchedKind {
     pub subresource: String,
     /// The operations on which a rule may say something, sorted.
     pub operations: Vec<Operation>,
-    /// Whether some policy that matches it fails closed.
+    /// Whether it is to be denied while the webhook does not answer: some rule that matches it may deny, and its
+    /// policy fails closed.
     pub fails_closed: bool,
 }
 
@@ -119,7 +120,7 @@ impl PolicySet {
                 for selector in rule.matches.filters().iter().flat_map(|filter| &filter.kinds) {
                     let (known, fails_closed) = kinds.entry(selector.parts()).or_default();
                     known.extend(judged_operations(rule, selector));
-                    *fails_closed |= policy.fails_closed;
+                    *fails_closed |= policy.fails_closed && may_deny(policy, rule);
                 }
             }
         }
@@ -213,6 +214,11 @@ fn candidates(
             })
         })
         .collect()
+}
+
+fn may_deny(policy: &Policy, rule: &Rule) -> bool {
+    let of_rule = rule.actions.may_enforce();
+    of_rule.or_else(|| policy.actions.may_enforce()).unwrap_or(false)
 }
 
 /// The operations on which a rule may say something about a kind: only subresources are connected to, and patterns
