@@ -1,2 +1,6 @@
-#[test]
-fn t() {}
+//! The integration tests: one module per room.
+
+mod architecture;
+mod ledger;
+mod support;
+mod webhook;

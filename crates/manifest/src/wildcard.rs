@@ -102,11 +102,8 @@ fn shape_of(pattern: &str) -> Result<Shape, WildcardError> {
     if escaped.bytes().filter(|byte| *byte == b'*').count() > MAX_STARS {
         return Err(WildcardError);
     }
-    Ok(Shape::General(Box::new(compile(&escaped))))
-}
-
-fn compile(escaped: &str) -> Pattern {
-    Pattern::new(escaped).expect("glob refuses only classes and double stars, and none is left")
+    let pattern = Pattern::new(&escaped).expect("no class and no double star is left in it");
+    Ok(Shape::General(Box::new(pattern)))
 }
 
 /// The same pattern for `glob`: no character classes, and a run of stars is one star.

@@ -3,18 +3,43 @@
 //! ```text
 //! YAML ──parse──▶ Policy ──compile──▶ PolicySet ─┐
 //! object, user, operation ──▶ Request ───────────┼─evaluate─▶ Done(results) | Needs(keys)
-//! what was fetched before ──▶ Inputs ────────────┘
+//! what was fetched before ──▶ Inputs ────────────┘                 └──text──▶ denial, warnings, report
 //! ```
 //!
 //! Guarantees: evaluation is deterministic and total. The same set, request, inputs, time and seed give the same
 //! results; every rule that matches ends in pass, fail, warn, skip, error or no result. The engine asks
 //! ([`Outcome::Needs`]) and never fetches, so it is the same in webhook, agent, audit, `check` and `test`.
+//! Whatever a policy says that is not done here is refused by name when it is read, never passed over.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod evaluate;
+pub mod fault;
+pub mod policy;
 pub mod request;
 pub mod result;
+pub mod set;
+pub mod text;
 
+mod action;
+mod autogen;
+mod matching;
+mod parse;
+mod pattern;
+mod rule;
+mod selector;
+mod source;
+mod violations;
+
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
+
+pub use evaluate::evaluate;
+pub use fault::Fault;
+pub use policy::{Parsed, Policy};
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};
 pub use result::{Accepted, FailureAction, Found, Outcome, RuleResult, Status, Violation};
+pub use set::{MatchedKind, PolicySet};

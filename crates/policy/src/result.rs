@@ -79,8 +79,29 @@ pub enum Found {
     Missing,
     /// This value.
     Value(Value),
+    /// A value that must not be shown, since it may be a secret.
+    Hidden,
 }
 
 /// What would be accepted at a violation's path, in words that finish the sentence "needs …".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted(pub String);
+
+// === impl RuleResult ===
+
+impl RuleResult {
+    /// Whether this result denies the request: a failure that is enforced, or an error of an enforced rule whose
+    /// policy fails closed.
+    pub fn denies(&self) -> bool {
+        match self.status {
+            Status::Fail => self.action == FailureAction::Enforce,
+            Status::Error => self.action == FailureAction::Enforce && self.fails_closed,
+            Status::Pass | Status::Warn | Status::Skip => false,
+        }
+    }
+
+    /// Whether this result is worth a warning though it does not deny.
+    pub fn warns(&self) -> bool {
+        !self.denies() && matches!(self.status, Status::Fail | Status::Warn | Status::Error)
+    }
+}

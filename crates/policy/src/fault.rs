@@ -1,0 +1,118 @@
+//! Why a policy is refused: what is wrong, where it stands, what to do.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use provost_manifest::escape;
+
+/// One reason why a policy (or a file of policies) is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong, such as `unknown field "patern" in validate; did you mean "pattern"?`.
+    pub message: String,
+    /// What it is wrong with, such as `rule "check-labels" of ClusterPolicy require-labels`; may be empty.
+    pub subject: String,
+    /// Where it stands; `None` for a policy that came from the cluster.
+    pub place: Option<Place>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named by whoever read it.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// How many characters are meant, at least 1.
+    pub width: usize,
+    /// The text of the line.
+    pub source: String,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// The same fault, known to concern `subject`; what was said before stays.
+    #[must_use]
+    pub(crate) fn about(mut self, subject: &str) -> Self {
+        if self.subject.is_empty() {
+            subject.clone_into(&mut self.subject);
+        }
+        self
+    }
+
+    /// The fault with its place, the source line shown, and `note` (what stays in force, what to do) below it.
+    pub fn render(&self, note: &str) -> String {
+        let mut text = format!("error: {}\n", escape::line(&self.message));
+        let Some(place) = &self.place else {
+            if !self.subject.is_empty() {
+                let _ = writeln!(text, "  --> {}", escape::line(&self.subject));
+            }
+            if !note.is_empty() {
+                let _ = writeln!(text, "   = {note}");
+            }
+            return text;
+        };
+        let number = place.line.to_string();
+        let margin = " ".repeat(number.len().max(2));
+        let shift = " ".repeat(place.column.saturating_sub(1));
+        let marks = "^".repeat(place.width);
+        let _ = writeln!(text, "{margin}--> {place}");
+        let _ = writeln!(text, "{margin} |");
+        let _ = writeln!(
+            text,
+            "{number:>width$} | {}",
+            escape::line(&place.source),
+            width = margin.len()
+        );
+        let _ = writeln!(
+            text,
+            "{margin} | {}",
+            format!("{shift}{marks} {}", escape::line(&self.subject)).trim_end()
+        );
+        if !note.is_empty() {
+            let _ = writeln!(text, "{margin} = {note}");
+        }
+        text
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&escape::line(&self.message))?;
+        if !self.subject.is_empty() {
+            write!(f, " ({})", escape::line(&self.subject))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+// === impl Place ===
+
+impl Place {
+    /// A place of `width` characters, fewer where the line ends before.
+    pub(crate) fn new(file: &Arc<str>, line: usize, column: usize, width: usize, source: &str) -> Self {
+        let rest = source.chars().count().saturating_sub(column.saturating_sub(1));
+        Self {
+            file: Arc::clone(file),
+            line,
+            column,
+            width: width.clamp(1, rest.max(1)),
+            source: source.to_owned(),
+        }
+    }
+}
+
+/// `policies/require-labels.yaml:19:9`
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", escape::line(&self.file), self.line, self.column)
+    }
+}

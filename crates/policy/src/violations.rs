@@ -1,0 +1,62 @@
+//! What every collected violation gets: the element it is in, its rank, and the mask of secrets.
+
+use provost_manifest::object::GroupVersionKind;
+use provost_manifest::path::{FieldPath, Segment};
+use serde_json::Value;
+
+use crate::result::{Found, Violation};
+
+/// Completes the violations of one rule: names the list elements, hides secret values, puts the most important first.
+pub(crate) fn finish(violations: &mut [Violation], object: &Value, kind: &GroupVersionKind) {
+    let secret = kind.kind == "Secret" && kind.group.is_empty();
+    for violation in violations.iter_mut() {
+        violation.within = within(&violation.path, object);
+        if secret && matches!(violation.found, Found::Value(_)) && is_secret(&violation.path) {
+            violation.found = Found::Hidden;
+        }
+    }
+    violations.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.path.cmp(&b.path)));
+}
+
+/// What is missing higher up comes first: mending it mends what is below.
+fn rank(violation: &Violation) -> (usize, bool) {
+    (violation.path.segments().len(), violation.found != Found::Missing)
+}
+
+/// Of a Secret only its names, labels and type may be shown; annotations can hold a copy of it.
+fn is_secret(path: &FieldPath) -> bool {
+    let keys: Vec<&str> = path
+        .segments()
+        .iter()
+        .map_while(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Index(_) => None,
+        })
+        .collect();
+    !matches!(
+        keys.as_slice(),
+        ["apiVersion" | "kind" | "type" | "immutable"] | ["metadata", "name" | "namespace" | "labels", ..]
+    )
+}
+
+/// The nearest element of a list around the path that has a name: `container "web"`.
+fn within(path: &FieldPath, object: &Value) -> Option<String> {
+    let segments = path.segments();
+    (1..segments.len()).rev().find_map(|position| {
+        let (Segment::Key(list), Segment::Index(_)) = (&segments[position - 1], &segments[position]) else {
+            return None;
+        };
+        let element: FieldPath = segments[..=position].iter().cloned().collect();
+        let name = element.get(object)?.get("name")?.as_str()?;
+        Some(format!("{} {name:?}", singular(list)))
+    })
+}
+
+fn singular(list: &str) -> &str {
+    match list {
+        "initContainers" => "init container",
+        "ephemeralContainers" => "ephemeral container",
+        "env" => "variable",
+        _ => list.strip_suffix('s').unwrap_or(list),
+    }
+}
