@@ -1,6 +1,7 @@
 //! The integration tests: one module per room.
 
 mod architecture;
+mod documentation;
 mod ledger;
 mod support;
 mod webhook;
