@@ -4,4 +4,5 @@ mod architecture;
 mod documentation;
 mod ledger;
 mod support;
+mod sync;
 mod webhook;
