@@ -7,4 +7,5 @@ mod report;
 mod report_history;
 mod report_real_input;
 mod support;
+mod sync;
 mod webhook;
