@@ -188,7 +188,7 @@ fn evidence(narrator: &mut Narrator, alex: &Person) -> anyhow::Result<()> {
     narrator.step("The evidence: the commit, the author and the file behind every live object")?;
     narrator.run(
         alex,
-        "provost report --repo infrastructure --out tables/cluster",
+        "provost report --repo infrastructure --kubeconfig \"$KUBECONFIG\" --out tables/cluster",
         Expected::Success,
     )?;
     narrator.run(alex, "cat tables/cluster/objects.md", Expected::Success)?;
@@ -213,7 +213,7 @@ fn person(name: &'static str, stage: &Stage, cluster: Option<(&Cluster, User)>) 
 /// Starts `provost serve` and shows what it says of itself.
 async fn serve(narrator: &mut Narrator, person: &Person) -> anyhow::Result<Provost> {
     let command = "provost serve --policies policies --certs certs --ledger ledger --listen 127.0.0.1:0 \
-                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories";
+                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories --poll-interval 1s";
     narrator.show(person, command)?;
     let args: Vec<_> = command.split_whitespace().skip(1).collect();
     let kubeconfig = person
@@ -227,7 +227,7 @@ async fn serve(narrator: &mut Narrator, person: &Person) -> anyhow::Result<Provo
         ("PATH", person.path.as_str()),
     ];
     let mut serving = Provost::start_in(Some(&person.folder), &args, &env)?;
-    serving.wait_for_line("exempt namespaces", SOON).await?;
+    serving.wait_for_line("Ready.", SOON).await?;
     serving.log().lines().try_for_each(|line| narrator.print(line))?;
     Ok(serving)
 }
