@@ -3,6 +3,7 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod real_input;
 mod support;
 mod sync;
 mod webhook;
