@@ -1,6 +1,7 @@
 //! Plain configuration: what a person decides, as data. The command line builds it; rooms read it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Namespaces that are never judged: without them a cluster cannot heal itself.
 pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
@@ -38,6 +39,23 @@ pub enum FailurePolicy {
     Fail,
     /// It is let in.
     Ignore,
+}
+
+/// Where Provost keeps what outlives a process, below the user's state directory; `None` where the user has none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the XDG directories are the environment's to name; this is the one place"
+)]
+pub fn state_directory() -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = || absolute("HOME").map(|home| home.join(".local/state"));
+    absolute("XDG_STATE_HOME")
+        .or_else(home)
+        .map(|state| state.join("provost"))
 }
 
 // === impl Role ===

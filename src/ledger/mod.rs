@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use provost_evidence::event::{Boot, Event};
 
 use self::writer::{Message, Writer};
+use crate::config;
 
 /// Events that wait for the writer: at 5,000 a second, more than a second of a disk that hangs.
 pub const QUEUE_CAPACITY: usize = 8_192;
@@ -178,15 +179,8 @@ impl Destination {
             Self::None => Ok(None),
             Self::Directory(directory) => Ok(Some(directory.clone())),
             Self::StateDirectory => {
-                let absolute = |name| {
-                    std::env::var_os(name)
-                        .map(PathBuf::from)
-                        .filter(|path| path.is_absolute())
-                };
-                let state = absolute("XDG_STATE_HOME")
-                    .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-                    .ok_or(Error::NoStateDirectory)?;
-                Ok(Some(state.join("provost/ledger")))
+                let state = config::state_directory().ok_or(Error::NoStateDirectory)?;
+                Ok(Some(state.join("ledger")))
             }
         }
     }

@@ -35,16 +35,23 @@ pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Res
     }
     let wanted = wanted(&repository, revision, &mut facts);
     add_history(&repository.history(revision, &wanted)?, &mut facts);
-    for file in repository.files(revision)? {
-        if MANIFEST_EXTENSIONS
-            .iter()
-            .any(|extension| file.path.ends_with(extension))
-        {
-            add_manifests(&repository, &file, &mut facts)?;
-        }
+    for file in repository
+        .files(revision)?
+        .iter()
+        .filter(|file| may_hold_objects(&file.path))
+    {
+        add_manifests(&repository, file, &mut facts)?;
     }
     let walked_again = repository.count_commits(revision, |seconds| request.period.contains(seconds))?;
     Ok((facts, walked_again))
+}
+
+fn may_hold_objects(path: &str) -> bool {
+    // A path that is not UTF-8 stands in quotes.
+    let path = path.strip_suffix('"').unwrap_or(path);
+    MANIFEST_EXTENSIONS
+        .iter()
+        .any(|extension| path.ends_with(extension))
 }
 
 /// Every file of the report's revision, and of each synced revision the files that inventories name.

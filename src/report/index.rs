@@ -93,8 +93,11 @@ impl Index {
     /// README.md.
     pub(super) fn page(&self) -> String {
         let mut page = String::from("# Evidence: objects and commits\n\n");
-        for line in self.summary().lines() {
-            let _ = writeln!(page, "{}  ", escape::markdown(line));
+        for (index, line) in self.summary().lines().enumerate() {
+            let _ = match index {
+                0 => writeln!(page, "{}\n", escape::markdown(line)),
+                _ => writeln!(page, "- {}", escape::markdown(line)),
+            };
         }
         page.push_str(
             "\nGUIDE.md says what each file is, what its columns mean and how to make the tables again without us.\n",

@@ -85,14 +85,13 @@ pub fn report(
     let sources = loaded.iter().map(|(name, text)| (*name, text.as_str()));
     let mut database = Database::load(sources, provost_evidence::tables::SCHEMA)?;
     drop(loaded);
-    let tables: Vec<Table> = TABLES
-        .iter()
-        .map(|query| database.run(*query))
-        .collect::<Result<_, _>>()?;
-    let guarded = tables
-        .iter()
-        .map(|table| folder.table(table))
-        .sum::<Result<u64, _>>()?;
+    let mut tables: Vec<Table> = Vec::new();
+    let mut guarded = 0;
+    for query in TABLES {
+        let table = database.run(*query)?;
+        guarded += folder.table(&table, query.shown)?;
+        tables.push(table);
+    }
     folder.queries(&fact_tables)?;
     let index = Index::of(&facts, &tables, walked_again, guarded);
     folder.write("README.md", &index.page())?;

@@ -105,14 +105,14 @@ impl Folder {
     }
 
     /// Writes a table in its forms and returns how many cells were defused for spreadsheets.
-    pub(super) fn table(&self, table: &Table) -> Result<u64, Error> {
+    pub(super) fn table(&self, table: &Table, shown: &[&str]) -> Result<u64, Error> {
         let name = &table.name;
         self.write(&format!("{name}.csv"), &csv::exact(table))?;
         let guarded = csv::guarded(table);
         self.write(&format!("{name}.excel.csv"), &guarded.text)?;
         self.write(
             &format!("{name}.md"),
-            &format!("# {name}\n\n{}", markdown::table(table)),
+            &format!("# {name}\n\n{}", markdown::table(table, shown)),
         )?;
         Ok(guarded.guarded_cells)
     }

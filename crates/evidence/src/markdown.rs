@@ -1,4 +1,5 @@
-//! A table as Markdown, for people: hostile text is shown as what it is, and what is too long is cut, visibly.
+//! A table as Markdown, for people: hostile text is shown as what it is, what is too long is cut, visibly, and the
+//! columns stand under each other, so that it reads well as plain text too.
 
 use std::fmt::Write as _;
 
@@ -9,34 +10,62 @@ use crate::table::{Cell, Table};
 /// Rows shown; the CSV file has all.
 pub const MAX_ROWS: usize = 5_000;
 /// Characters of a cell shown; the CSV file has all.
-pub const MAX_CELL: usize = 240;
+pub const MAX_CELL: usize = 100;
+/// Up to this width a column is filled up with blanks; a longer cell just sticks out.
+const MAX_WIDTH: usize = 48;
 
-/// The table, and what of it is not shown.
-pub fn table(table: &Table) -> String {
-    let mut text = String::new();
-    let header: Vec<String> = table
-        .columns
+/// The named columns of a table, and what of it is not shown.
+pub fn table(table: &Table, shown: &[&str]) -> String {
+    let mut rows: Vec<Vec<String>> = vec![Vec::new(); table.rows.len().min(MAX_ROWS)];
+    for column in shown {
+        for (row, cell) in rows.iter_mut().zip(table.column(column)) {
+            row.push(text(cell));
+        }
+    }
+    let width = |index: usize, name: &str| {
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(index))
+            .map(|cell| cell.chars().count());
+        cells
+            .filter(|width| *width <= MAX_WIDTH)
+            .chain([name.len(), 3])
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = shown
         .iter()
-        .map(|column| escape::markdown(column))
+        .enumerate()
+        .map(|(index, name)| width(index, name))
         .collect();
-    let _ = writeln!(text, "| {} |", header.join(" | "));
-    let _ = writeln!(text, "|{}", " --- |".repeat(header.len()));
-    for row in table.rows.iter().take(MAX_ROWS) {
-        let cells: Vec<String> = row.iter().map(cell).collect();
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    let mut page = String::new();
+    write_row(
+        &mut page,
+        shown.iter().map(|name| (*name).replace('_', " ")),
+        &widths,
+    );
+    write_row(&mut page, widths.iter().map(|width| "-".repeat(*width)), &widths);
+    for row in &rows {
+        write_row(&mut page, row.iter().cloned(), &widths);
     }
+    let name = &table.name;
     if table.rows.len() > MAX_ROWS {
-        let _ = writeln!(
-            text,
-            "\nThe first {MAX_ROWS} of {} rows; all are in {}.csv.",
-            table.rows.len(),
-            table.name
-        );
+        let _ = write!(page, "\nThe first {MAX_ROWS} of {} rows. ", table.rows.len());
+    } else {
+        page.push('\n');
     }
-    text
+    let _ = writeln!(page, "All rows and columns, exactly: {name}.csv.");
+    page
 }
 
-fn cell(cell: &Cell) -> String {
+fn write_row(page: &mut String, cells: impl Iterator<Item = String>, widths: &[usize]) {
+    for (cell, width) in cells.zip(widths) {
+        let _ = write!(page, "| {cell:<width$} ");
+    }
+    page.push_str("|\n");
+}
+
+fn text(cell: &Cell) -> String {
     match cell {
         Cell::Null => String::new(),
         Cell::Integer(number) => number.to_string(),
@@ -61,13 +90,37 @@ mod tests {
                 vec![Cell::Null],
             ],
         };
-        let text = super::table(&table);
+        let text = super::table(&table, &["subject"]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 5);
         assert_eq!(
             lines[2],
             r"| a \| b\\n\| c \| \`d\` &#60;img src=x&#62; \[e\]\(f\) \\u\{1b\}\[31m \\u\{202e\}g |"
         );
         assert!(lines[3].ends_with("x… |"));
+        assert_eq!(
+            &lines[4..],
+            ["|         |", "", "All rows and columns, exactly: t.csv."]
+        );
+    }
+
+    #[test]
+    fn columns_stand_under_each_other() {
+        let row = |object: &str, number| vec![Cell::from(object), Cell::from("not shown"), number];
+        let table = Table {
+            name: "t".into(),
+            columns: ["object", "other", "pull_request"].map(str::to_owned).to_vec(),
+            rows: vec![
+                row("Service shop/web", Cell::Integer(12)),
+                row("Namespace shop", Cell::Null),
+            ],
+        };
+        insta::assert_snapshot!(super::table(&table, &["object", "pull_request"]), @"
+        | object           | pull request |
+        | ---------------- | ------------ |
+        | Service shop/web | 12           |
+        | Namespace shop   |              |
+
+        All rows and columns, exactly: t.csv.
+        ");
     }
 }

@@ -1,5 +1,7 @@
 //! JSON and numbers as Go prints them: the text that people's policies compare with and see.
 
+use std::fmt::Write as _;
+
 use crate::budget::Budget;
 use crate::datum::{Datum, View};
 use crate::error::EvalError;
@@ -103,7 +105,8 @@ fn write_text(text: &str, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(letter));
             }
             _ => out.push(letter),
         }

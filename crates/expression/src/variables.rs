@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::budget::Budget;
 use crate::datum::{Datum, Text, View};
-use crate::error::EvalError;
+use crate::error::{EvalError, quoted};
 use crate::print;
 
 /// How often one string's variables are replaced: inserted text may hold variables that insert themselves.
@@ -46,7 +46,7 @@ pub enum SubstitutionError<E> {
     #[error("the text cannot be put together")]
     Budget(#[source] EvalError),
     /// A map's key became something else than a string.
-    #[error("the key {key:?} becomes {found}, but must become a string")]
+    #[error("the key {} becomes {found}, but must become a string", quoted(key))]
     Key {
         /// The key as written.
         key: String,

@@ -15,6 +15,8 @@
 //! skipped, or fail where `PROVOST_TEST_REQUIRE_CLUSTER=1`. An ambient KUBECONFIG is never used; another cluster
 //! serves only where `PROVOST_TEST_KUBECONFIG` names a file and `PROVOST_TEST_DESTRUCTIVE` repeats its context.
 
+use std::process::ExitCode;
+
 pub mod binaries;
 mod cluster;
 mod control_plane;
@@ -51,6 +53,17 @@ pub fn skip(test: &str, reason: &str) {
         "cluster tests are required here, but: {reason}"
     );
     progress::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
+}
+
+/// How a program of the harness ends: an error is printed as one line, its causes after it.
+pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// What a skipped test returns.

@@ -120,28 +120,28 @@ impl<'v> Expected<'v> {
             && matches("rules", path.segments())
     }
 
-    /// The token of its service account, as admission mounts it into a pod: nothing but projected sources under
-    /// the well-known name.
+    /// The token of its service account, exactly as admission mounts it into a pod.
     fn is_token(&self, path: &FieldPath, value: &Value) -> bool {
-        if self.kind != "Pod" {
+        if self.kind != "Pod"
+            || !value["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("kube-api-access-"))
+        {
             return false;
         }
-        let is_named = value["name"]
-            .as_str()
-            .is_some_and(|name| name.starts_with("kube-api-access-"));
-        let Some(place) = self.in_pod(path) else {
+        let place = self.in_pod(path).unwrap_or_default();
+        let expected = if matches("volumes *", place) {
+            json!({"name": value["name"], "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [{"path": "namespace",
+                    "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]}})
+        } else if in_container(Some(place)).is_some_and(|place| matches("volumeMounts *", place)) {
+            json!({"name": value["name"], "mountPath": TOKEN_FOLDER, "readOnly": true})
+        } else {
             return false;
         };
-        if matches("volumes *", place) {
-            return is_named
-                && value
-                    .as_object()
-                    .is_some_and(|volume| volume.keys().all(|key| key == "name" || key == "projected"));
-        }
-        in_container(Some(place)).is_some_and(|place| matches("volumeMounts *", place))
-            && is_named
-            && value["mountPath"] == TOKEN_FOLDER
-            && value["readOnly"] == true
+        *value == expected
     }
 
     /// The two tolerations that admission gives every pod, so that it survives a node's short absence.

@@ -6,7 +6,7 @@
 use provost_manifest::wildcard::Wildcard;
 use regex::{Captures, Regex, RegexBuilder};
 
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, quoted};
 use crate::datum::{Datum, Text};
 use crate::error::EvalError;
 
@@ -84,8 +84,10 @@ fn compile(pattern: &str) -> Result<Regex, String> {
         .nest_limit(MAX_NESTING)
         .build()
         .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => format!("{pattern:?} is too large a regular expression"),
-            _ => format!("{pattern:?} is not a regular expression"),
+            regex::Error::CompiledTooBig(_) => {
+                format!("{} is too large a regular expression", quoted(pattern))
+            }
+            _ => format!("{} is not a regular expression", quoted(pattern)),
         })
 }
 
@@ -216,8 +218,11 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
         _ => None,
     };
     match (letter, ascii) {
-        (_, Some((set, true))) => out.push_str(&format!("[^{set}]")),
-        (_, Some((set, false))) => out.push_str(&format!("[{set}]")),
+        (_, Some((set, negated))) => {
+            out.push_str(if negated { "[^" } else { "[" });
+            out.push_str(set);
+            out.push(']');
+        }
         ('b', _) if !in_class => out.push_str(r"(?-u:\b)"),
         ('B', _) if !in_class => out.push_str(r"(?-u:\B)"),
         ('<' | '>', _) => out.push(letter),
@@ -234,7 +239,7 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
             out.push_str(&rest[..length]);
             return length;
         }
-        _ => out.push_str(&rest[..1 + letter.len_utf8()]),
+        _ => out.push_str(&rest[..=letter.len_utf8()]),
     }
     1 + letter.len_utf8()
 }

@@ -349,3 +349,35 @@ fn a_literal_regular_expression_is_compiled_once_and_others_each_time() {
         );
     }
 }
+
+/// Certificates that Go made and decoded: what ours says of them is what Go's says, and what ours leaves out is
+/// what its doc names.
+#[rstest]
+#[case(include_str!("../../testdata/certificate.pem"), include_str!("../../testdata/certificate.json"), &["URIs"])]
+#[case(include_str!("../../testdata/leaf.pem"), include_str!("../../testdata/leaf.json"), &[])]
+#[case(include_str!("../../testdata/request.pem"), include_str!("../../testdata/request.json"), &["Attributes"])]
+fn a_certificate_is_decoded_as_go_does(#[case] pem: &str, #[case] go: &str, #[case] left_out: &[&str]) {
+    let decoded: Value = serde_json::from_str(&search("x509_decode(@)", &json!(pem)).unwrap()).unwrap();
+    let mut go: Value = serde_json::from_str(go).unwrap();
+    for field in left_out {
+        assert!(go.as_object_mut().unwrap().remove(*field).is_some(), "{field}");
+    }
+    for (field, value) in go.as_object().unwrap() {
+        let found = decoded.get(field).unwrap_or_else(|| panic!("{field} is missing"));
+        let same = found == value || (found.is_number() && found.as_f64() == value.as_f64());
+        assert!(same, "{field}: {found}, Go: {value}");
+    }
+    assert_eq!(decoded.as_object().unwrap().len(), go.as_object().unwrap().len());
+}
+
+#[test]
+fn a_certificate_without_an_rsa_key_and_broken_ones_are_refused() {
+    let certificate = include_str!("../../testdata/leaf.pem");
+    assert!(
+        outcome("x509_decode(@)", &json!(include_str!("../../testdata/ecdsa.pem"))).starts_with("error: ")
+    );
+    assert!(outcome("x509_decode(@)", &json!("no PEM")).starts_with("error: "));
+    for end in (0..certificate.len()).step_by(7) {
+        assert!(outcome("x509_decode(@)", &json!(certificate[..end])).starts_with("error: "));
+    }
+}

@@ -98,7 +98,9 @@ fn what_has_no_variable_in_it_is_borrowed() {
     })
     .unwrap();
     let map = completed.as_map().unwrap();
-    assert!(matches!(map.get("a"), Some(Datum::Borrowed(value)) if std::ptr::eq(value, &document["a"])));
+    assert!(
+        matches!(map.get("a"), Some(Datum::Borrowed(value)) if std::ptr::eq(value, &raw const document["a"]))
+    );
     assert_eq!(
         completed.into_value(&mut budget).unwrap(),
         json!({"a": {"plain": [1, "x"]}, "b": true, "k-true": [true, "truetrue"]})

@@ -5,6 +5,7 @@ mod narrator;
 mod stage;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,11 @@ use crate::stage::Stage;
 const SOON: Duration = Duration::from_mins(1);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    harness::exit_code(tell().await)
+}
+
+async fn tell() -> anyhow::Result<()> {
     let start = Instant::now();
     let mut stage = Stage::set()?;
     let progress = Arc::new(Progress::hidden());
