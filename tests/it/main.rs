@@ -3,6 +3,7 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod real_input;
 mod report;
 mod report_history;
 mod report_real_input;
