@@ -91,7 +91,7 @@ impl Fetcher {
                 });
                 Ok(json!({ "data": config_map.data.unwrap_or_default(), "metadata": metadata }))
             }
-            Key::ApiCall { .. } | Key::GlobalContext(_) | Key::Roles => {
+            Key::ApiCall { .. } | Key::GlobalContext(_) | Key::Stated { .. } | Key::Roles => {
                 Err("this version of Provost does not fetch it".to_owned())
             }
         }

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use provost_manifest::yaml;
+use provost_manifest::{list, yaml};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::flatten::{flatten, flaw};
+use super::object::flaw;
 use super::{Error, RenderedObject, process};
 use crate::git::{Entry, EntryKind, RepoPath, Snapshot};
 
@@ -203,9 +203,8 @@ fn objects(output: &str, path: &RepoPath, keep_origins: bool) -> Result<Vec<Rend
             path: path.to_string(),
             message: format!("its output cannot be read: {error}"),
         })?;
-        let mut found = Vec::new();
-        flatten(document.value, &mut found);
-        for mut value in found {
+        for item in list::flatten(document.value) {
+            let mut value = item.object;
             if let Some(reason) = flaw(&value) {
                 return Err(Error::Object {
                     place: format!("output of kustomize build {path}"),

@@ -14,13 +14,11 @@
 //!
 //! *Not yet*: the jail around the program (Landlock, seccomp), Kustomize overrides from the Application, Helm.
 
-mod flatten;
 mod history;
 mod kustomize;
+mod object;
 mod plain;
 mod process;
-
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -146,21 +144,22 @@ impl Renderer {
         Self { kustomize }
     }
 
-    /// The objects of a folder at a commit; `last` itself where nothing that the render reads has changed since.
+    /// The objects of a folder at a commit; `None` where nothing that the render reads has changed since the one whose
+    /// key is `last`.
     pub async fn render(
         &self,
         mirror: &Mirror,
         commit: &str,
         source: &Source,
-        last: Option<&Arc<Rendered>>,
-    ) -> Result<Arc<Rendered>, Error> {
+        last: Option<&str>,
+    ) -> Result<Option<Rendered>, Error> {
         let (mirror, commit, source) = (mirror.clone(), commit.to_owned(), source.clone());
-        let (last, kustomize) = (last.cloned(), self.kustomize.clone());
+        let (last, kustomize) = (last.map(str::to_owned), self.kustomize.clone());
         // Reading Git blocks, and so does writing the copy; the program is waited for on this thread too.
         let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
             let snapshot = mirror.snapshot(&commit)?;
-            render(&snapshot, &source, last, kustomize.as_ref(), &runtime)
+            render(&snapshot, &source, last.as_deref(), kustomize.as_ref(), &runtime)
         })
         .await
         .map_err(|_| Error::Interrupted)?
@@ -170,20 +169,20 @@ impl Renderer {
 fn render(
     snapshot: &Snapshot,
     source: &Source,
-    last: Option<Arc<Rendered>>,
+    last: Option<&str>,
     kustomize: Option<&Kustomize>,
     runtime: &tokio::runtime::Handle,
-) -> Result<Arc<Rendered>, Error> {
+) -> Result<Option<Rendered>, Error> {
     let folder = snapshot.folder(&source.path)?;
     let is_kustomize = kustomize::file_of(snapshot, &folder)?.is_some();
-    let objects = if is_kustomize {
+    let rendered = if is_kustomize {
         let kustomize = kustomize.ok_or_else(|| Error::NoKustomize {
             path: source.path.to_string(),
         })?;
         let roots = kustomize::roots(snapshot, &folder)?;
         let key = kustomize.key(&source.path, &roots);
-        if let Some(last) = last.filter(|last| last.key == key) {
-            return Ok(last);
+        if last == Some(key.as_str()) {
+            return Ok(None);
         }
         Rendered {
             objects: kustomize.render(snapshot, &source.path, &roots, runtime)?,
@@ -191,19 +190,19 @@ fn render(
         }
     } else {
         let key = format!("plain/1 {} {} {}", folder.path, folder.id, source.recurse);
-        if let Some(last) = last.filter(|last| last.key == key) {
-            return Ok(last);
+        if last == Some(key.as_str()) {
+            return Ok(None);
         }
         Rendered {
             objects: plain::render(snapshot, &folder, source.recurse)?,
             key,
         }
     };
-    if objects.objects.len() > MAX_OBJECTS {
+    if rendered.objects.len() > MAX_OBJECTS {
         return Err(Error::TooLarge {
             path: source.path.to_string(),
             limit: "20,000 objects",
         });
     }
-    Ok(Arc::new(objects))
+    Ok(Some(rendered))
 }

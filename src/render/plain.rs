@@ -1,8 +1,8 @@
 //! A folder of YAML and JSON files.
 
-use provost_manifest::yaml;
+use provost_manifest::{list, yaml};
 
-use super::flatten::{flatten, flaw};
+use super::object::flaw;
 use super::{Error, RenderedObject};
 use crate::git::{Entry, EntryKind, Snapshot};
 
@@ -66,18 +66,24 @@ fn read(file: &Entry, bytes: &[u8], objects: &mut Vec<RenderedObject>) -> Result
             column: error.column,
             message: error.message,
         })?;
-        let line = document.first_line;
-        let mut found = Vec::new();
-        flatten(document.value, &mut found);
-        for value in found {
-            if let Some(reason) = flaw(&value) {
+        let first_line = document.first_line;
+        // A list's items stand further down; the places of a document are worked out only where one is asked for.
+        let lines: Vec<usize> = match document.value.get("items") {
+            Some(_) => list::flatten(document.value.clone())
+                .iter()
+                .map(|item| document.positions().nearest(&item.path).line)
+                .collect(),
+            None => vec![first_line],
+        };
+        for (item, line) in list::flatten(document.value).into_iter().zip(lines) {
+            if let Some(reason) = flaw(&item.object) {
                 return Err(Error::Object {
                     place: format!("{}:{line}", file.path),
                     reason,
                 });
             }
             objects.push(RenderedObject {
-                value,
+                value: item.object,
                 file: Some(file.path.clone()),
                 line: Some(line),
             });

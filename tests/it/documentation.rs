@@ -30,10 +30,17 @@ struct Step {
 fn commands_of_the_readme_and_docs_do_what_they_show() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec![root.join("README.md")];
-    pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    pages.extend(
+        std::fs::read_dir(root.join("docs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path()),
+    );
     pages.sort();
     let mut failures = String::new();
-    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+    for page in pages
+        .iter()
+        .filter(|page| page.extension().is_some_and(|extension| extension == "md"))
+    {
         let text = std::fs::read_to_string(page).unwrap();
         for command in shell_blocks(&text, "sh").iter().flat_map(|(_, lines)| lines) {
             assert!(
@@ -57,7 +64,9 @@ fn is_a_make_target(root: &Path, command: &str) -> bool {
     let makefile = std::fs::read_to_string(root.join("Makefile")).unwrap();
     let command = command.split('#').next().unwrap_or_default().trim();
     match command.strip_prefix("make ") {
-        Some(target) => makefile.lines().any(|line| line.starts_with(&format!("{target}:"))),
+        Some(target) => makefile
+            .lines()
+            .any(|line| line.starts_with(&format!("{target}:"))),
         None => command.is_empty() || command.starts_with("git clone ") || command.starts_with("cd "),
     }
 }
@@ -90,8 +99,15 @@ fn steps(text: &str) -> Vec<Step> {
                     heredoc = None;
                 }
             } else if let Some(command) = line.strip_prefix("$ ") {
-                heredoc = command.split_once("<<'").and_then(|(_, rest)| rest.split('\'').next()).map(str::to_owned);
-                steps.push(Step { line: first_line + offset, command: command.to_owned(), expected: Vec::new() });
+                heredoc = command
+                    .split_once("<<'")
+                    .and_then(|(_, rest)| rest.split('\'').next())
+                    .map(str::to_owned);
+                steps.push(Step {
+                    line: first_line + offset,
+                    command: command.to_owned(),
+                    expected: Vec::new(),
+                });
             } else if let Some(step) = steps.last_mut() {
                 step.expected.push(line);
             }
@@ -105,21 +121,31 @@ fn run_page(root: &Path, page: &Path, text: &str, steps: &[Step]) -> Result<(), 
     for name in ["policies", "deploy", "reports"] {
         std::os::unix::fs::symlink(root.join(name), folder.path().join(name)).unwrap();
     }
-    let mut environment = vec![("HOME", folder.path().to_owned()), ("NO_COLOR", PathBuf::from("1"))];
+    let mut environment = vec![
+        ("HOME", folder.path().to_owned()),
+        ("NO_COLOR", PathBuf::from("1")),
+    ];
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cluster;
     if text.contains("<!-- needs a cluster -->") {
         if let Some(reason) = harness::skip_reason() {
-            eprintln!("SKIPPED: the commands of {} were not run: {reason}", page.display());
+            eprintln!(
+                "SKIPPED: the commands of {} were not run: {reason}",
+                page.display()
+            );
             return Ok(());
         }
-        cluster = runtime.block_on(harness::Cluster::own()).map_err(|error| format!("{error:#}"))?;
-        environment.push(("KUBECONFIG", cluster.kubeconfig(harness::User::Admin).to_owned()));
+        cluster = runtime
+            .block_on(harness::Cluster::own())
+            .map_err(|error| format!("{error:#}"))?;
+        environment.push(("KUBECONFIG", cluster.kubeconfig(harness::User::Admin)));
     }
     let mut shell = Shell::start(folder.path(), &environment);
     for step in steps {
         let place = format!("{}:{}", page.file_name().unwrap().to_string_lossy(), step.line);
-        let (output, code) = shell.run(&step.command).map_err(|problem| format!("{place}: `{}` {problem}", step.command))?;
+        let (output, code) = shell
+            .run(&step.command)
+            .map_err(|problem| format!("{place}: `{}` {problem}", step.command))?;
         if code != 0 || !matches(&step.expected, &output) {
             return Err(format!(
                 "{place}: `{}` exited with {code} and printed\n{}\nwhere the page shows\n{}",
@@ -136,7 +162,9 @@ fn run_page(root: &Path, page: &Path, text: &str, steps: &[Step]) -> Result<(), 
 fn matches(expected: &[String], actual: &[String]) -> bool {
     match expected.split_first() {
         None => actual.iter().all(|line| line.trim().is_empty()),
-        Some((first, rest)) if first == "..." => (0..=actual.len()).any(|skipped| matches(rest, &actual[skipped..])),
+        Some((first, rest)) if first == "..." => {
+            (0..=actual.len()).any(|skipped| matches(rest, &actual[skipped..]))
+        }
         Some((first, rest)) => match actual.split_first() {
             Some((line, others)) => line_matches(first, line) && matches(rest, others),
             None => first.trim().is_empty() && matches(rest, actual),
@@ -146,7 +174,9 @@ fn matches(expected: &[String], actual: &[String]) -> bool {
 
 fn line_matches(expected: &str, actual: &str) -> bool {
     let mut parts = expected.trim_end().split("[..]");
-    let Some(mut rest) = actual.trim_end().strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(mut rest) = actual.trim_end().strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
     let mut last = None;
     for part in parts {
         last = Some(part);
@@ -171,8 +201,11 @@ impl Shell {
     fn start(folder: &Path, environment: &[(&str, PathBuf)]) -> Self {
         let provost = Path::new(env!("CARGO_BIN_EXE_provost")).parent().unwrap();
         let mut path = vec![provost.to_owned()];
-        path.extend(harness::cached_binaries());
-        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let programs = harness::binaries::Binaries::cached().unwrap();
+        path.extend(programs.map(|programs| programs.folder().to_owned()));
+        path.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
         let mut child = Command::new("bash")
             .args(["--noprofile", "--norc"])
             .current_dir(folder)
@@ -200,14 +233,17 @@ impl Shell {
     fn run(&mut self, command: &str) -> Result<(Vec<String>, i32), String> {
         let deadline = Instant::now() + COMMAND_DEADLINE;
         let stdin = self.child.stdin.as_mut().unwrap();
-        writeln!(stdin, "{command}\necho \"{MARKER} $?\"").map_err(|error| format!("could not be typed: {error}"))?;
+        writeln!(stdin, "{command}\necho \"{MARKER} $?\"")
+            .map_err(|error| format!("could not be typed: {error}"))?;
         let mut output = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self
-                .lines
-                .recv_timeout(left)
-                .map_err(|_| format!("did not end in {COMMAND_DEADLINE:?}; it printed\n{}", output.join("\n")))?;
+            let line = self.lines.recv_timeout(left).map_err(|_| {
+                format!(
+                    "did not end in {COMMAND_DEADLINE:?}; it printed\n{}",
+                    output.join("\n")
+                )
+            })?;
             match line.split_once(MARKER) {
                 Some((before, code)) => {
                     if !before.is_empty() {
@@ -224,7 +260,9 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         // The whole group, so that nothing a page left in the background outlives it.
-        let _ = Command::new("kill").args(["-TERM", "--", &format!("-{}", self.child.id())]).status();
+        let _ = Command::new("kill")
+            .args(["-TERM", "--", &format!("-{}", self.child.id())])
+            .status();
         let _ = self.child.wait();
     }
 }

@@ -7,4 +7,11 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod declared;
+pub mod foreign;
 pub mod health;
+pub mod order;
+pub mod owner;
+pub mod plan;
+pub mod prune;
+pub mod removal;

@@ -2,10 +2,10 @@
 
 use crate::error::EvalError;
 
-/// Steps that one rule's evaluation may take by default: some tens of milliseconds.
+/// Steps that one rule's evaluation may take by default: some 25 milliseconds.
 pub const DEFAULT_STEPS: u64 = 1_000_000;
 /// Bytes that one rule's evaluation may build by default, all its results together.
-pub const DEFAULT_BYTES: usize = 32 * 1024 * 1024;
+pub const DEFAULT_BYTES: usize = 16 * 1024 * 1024;
 
 /// How many bytes of text cost one step: reading text is fast, but not free.
 const BYTES_PER_STEP: usize = 64;
@@ -47,29 +47,23 @@ impl Budget {
 
     /// Spends steps.
     pub fn spend(&mut self, steps: u64) -> Result<(), EvalError> {
-        match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                Ok(())
-            }
-            None => {
-                self.steps = 0;
-                Err(EvalError::FuelExhausted)
-            }
+        if let Some(left) = self.steps.checked_sub(steps) {
+            self.steps = left;
+            Ok(())
+        } else {
+            self.steps = 0;
+            Err(EvalError::FuelExhausted)
         }
     }
 
     /// Spends bytes, before they are allocated where their number is known before.
     pub fn allocate(&mut self, bytes: usize) -> Result<(), EvalError> {
-        match self.bytes.checked_sub(bytes) {
-            Some(left) => {
-                self.bytes = left;
-                Ok(())
-            }
-            None => {
-                self.bytes = 0;
-                Err(EvalError::AllocationExhausted)
-            }
+        if let Some(left) = self.bytes.checked_sub(bytes) {
+            self.bytes = left;
+            Ok(())
+        } else {
+            self.bytes = 0;
+            Err(EvalError::AllocationExhausted)
         }
     }
 }

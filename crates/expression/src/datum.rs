@@ -29,9 +29,9 @@ pub enum Datum<'a> {
     /// A string.
     Text(Text<'a>),
     /// A list.
-    List(Arc<Vec<Datum<'a>>>),
+    List(Arc<Vec<Self>>),
     /// A map.
-    Map(Arc<BTreeMap<Text<'a>, Datum<'a>>>),
+    Map(Arc<BTreeMap<Text<'a>, Self>>),
 }
 
 /// A string that is borrowed or shared.
@@ -85,13 +85,11 @@ impl<'a> Datum<'a> {
     pub fn view(&self) -> View<'_, 'a> {
         match self {
             Self::Borrowed(Value::Null) | Self::Null => View::Null,
-            Self::Borrowed(Value::Bool(value)) => View::Bool(*value),
-            Self::Borrowed(Value::Number(number)) => View::Number(number),
+            Self::Borrowed(Value::Bool(value)) | Self::Bool(value) => View::Bool(*value),
+            Self::Borrowed(Value::Number(number)) | Self::Number(number) => View::Number(number),
             Self::Borrowed(Value::String(text)) => View::Text(text),
             Self::Borrowed(Value::Array(values)) => View::List(List::Values(values)),
             Self::Borrowed(Value::Object(values)) => View::Map(Map::Values(values)),
-            Self::Bool(value) => View::Bool(*value),
-            Self::Number(number) => View::Number(number),
             Self::Text(text) => View::Text(text),
             Self::List(data) => View::List(List::Data(data)),
             Self::Map(data) => View::Map(Map::Data(data)),

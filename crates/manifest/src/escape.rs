@@ -10,12 +10,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_hostile)
 }
 
-/// For several lines of a terminal: as [`line`], but line breaks and tabs stay.
+/// For several lines of a terminal: as [`line()`], but line breaks and tabs stay.
 pub fn block(text: &str) -> Cow<'_, str> {
     escape(text, |c| !matches!(c, '\n' | '\t') && is_hostile(c))
 }
 
-/// For a cell or a sentence of Markdown: as [`line`], and nothing in it is markup.
+/// For a cell or a sentence of Markdown: as [`line()`], and nothing in it is markup.
 pub fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in line(text).chars() {

@@ -1,17 +1,21 @@
 //! Judges one request by all policies of a set.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use provost_expression::{Budget, Environment};
 use serde_json::Value;
 
+use crate::check::{Judgement, Subject};
+use crate::context::{Frame, Shared};
+use crate::exception::Exception;
 use crate::matching::{Halt, Target};
-use crate::pattern::{Pattern, Verdict};
 use crate::policy::Policy;
 use crate::request::{Inputs, Operation, Request};
 use crate::result::{FailureAction, Outcome, RuleResult, Status, Violation};
-use crate::rule::{Check, Rule};
-use crate::set::PolicySet;
+use crate::rule::Rule;
+use crate::set::{Candidate, PolicySet};
 use crate::violations;
 
 /// Judges `request` by every rule of `set` that matches it.
@@ -28,16 +32,15 @@ pub fn evaluate(
     let evaluation = Evaluation {
         request,
         inputs,
-        _now: now,
-        _seed: seed,
+        environment: Environment { now, seed },
     };
     let (mut results, mut needs) = (Vec::new(), Vec::new());
     for candidates in set.candidates(&request.kind.kind) {
         if !evaluation.is_in_namespace_of(&candidates.policy) {
             continue;
         }
-        for rule in &candidates.rules {
-            match evaluation.rule(&candidates.policy, rule) {
+        for candidate in &candidates.rules {
+            match evaluation.rule(&candidates.policy, candidate) {
                 Ok(None) => {}
                 Ok(Some(result)) => {
                     let decided = matches!(result.status, Status::Pass | Status::Fail | Status::Warn);
@@ -62,17 +65,7 @@ pub fn evaluate(
 struct Evaluation<'a> {
     request: &'a Request<'a>,
     inputs: &'a Inputs,
-    _now: Timestamp,
-    _seed: u64,
-}
-
-/// What a check says of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Judgement {
-    Pass,
-    Fail,
-    Skip(&'static str),
-    Error(String),
+    environment: Environment,
 }
 
 impl Evaluation<'_> {
@@ -92,7 +85,12 @@ impl Evaluation<'_> {
     }
 
     /// The result of one rule; none where it does not concern the request. What must be fetched first is an error.
-    fn rule(&self, policy: &Policy, rule: &Rule) -> Result<Option<RuleResult>, crate::request::Key> {
+    fn rule(
+        &self,
+        policy: &Policy,
+        candidate: &Candidate,
+    ) -> Result<Option<RuleResult>, crate::request::Key> {
+        let rule = &*candidate.rule;
         let Some(object) = self.request.object.or(self.request.old_object) else {
             return Ok(None);
         };
@@ -103,7 +101,7 @@ impl Evaluation<'_> {
         };
         let judged = concerns(rule, &target).and_then(|concerned| {
             if concerned {
-                self.judge(policy, rule, &target)
+                self.judge(policy, candidate, &target)
             } else {
                 Ok(None)
             }
@@ -122,7 +120,13 @@ impl Evaluation<'_> {
         }
     }
 
-    fn judge(&self, policy: &Policy, rule: &Rule, target: &Target<'_>) -> Result<Option<RuleResult>, Halt> {
+    fn judge(
+        &self,
+        policy: &Policy,
+        candidate: &Candidate,
+        target: &Target<'_>,
+    ) -> Result<Option<RuleResult>, Halt> {
+        let rule = &*candidate.rule;
         if self.request.object.is_none() && !rule.check.judges_deletions() {
             return Ok(None);
         }
@@ -130,32 +134,42 @@ impl Evaluation<'_> {
             Some(action) => action,
             None => policy.actions.resolve(target)?.unwrap_or(FailureAction::Audit),
         };
-        let result = |status, message: &str| result(policy, rule, action, status, message.to_owned());
-        Ok(Some(match check(rule, target.object) {
+        let result =
+            |status, message: &str| Ok(Some(result(policy, rule, action, status, message.to_owned())));
+        let run = Run {
+            evaluation: self,
+            policy,
+            rule,
+            exceptions: &candidate.exceptions,
+        };
+        let mut budget = Budget::default();
+        match run.decide(self.request, &mut budget)? {
+            Judgement::None => Ok(None),
             Judgement::Pass => result(Status::Pass, ""),
-            Judgement::Skip(why) => result(Status::Skip, why),
+            Judgement::Skip(why) => result(Status::Skip, &why),
             Judgement::Error(why) => result(Status::Error, &why),
-            Judgement::Fail if self.failed_before(policy, rule)? => result(
+            Judgement::Fail(_) if self.failed_before(&run)? => result(
                 Status::Skip,
                 "the object failed before this update, and existing violations are allowed",
             ),
-            Judgement::Fail => {
+            Judgement::Fail(notes) => {
                 let status = if policy.scored { Status::Fail } else { Status::Warn };
-                let mut result = result(status, &rule.message);
-                result.violations = collect(rule, target.object);
-                violations::finish(&mut result.violations, target.object, self.request.kind);
-                result
+                let (message, violations) = run.explain(target.object, notes)?;
+                Ok(Some(RuleResult {
+                    violations,
+                    ..self::result(policy, rule, action, status, message)
+                }))
             }
-        }))
+        }
     }
 
     /// Whether an enforced rule lets an update in because the old object, judged as if it were created, fails too.
-    fn failed_before(&self, policy: &Policy, rule: &Rule) -> Result<bool, Halt> {
-        let action = rule.actions.action.or(policy.actions.action);
+    fn failed_before(&self, run: &Run<'_>) -> Result<bool, Halt> {
+        let action = run.rule.actions.action.or(run.policy.actions.action);
         let (Some(old), Some(_)) = (self.request.old_object, self.request.object) else {
             return Ok(false);
         };
-        if !rule.allows_existing || action != Some(FailureAction::Enforce) {
+        if !run.rule.allows_existing || action != Some(FailureAction::Enforce) {
             return Ok(false);
         }
         let request = Request {
@@ -171,7 +185,119 @@ impl Evaluation<'_> {
             object: old,
             inputs: self.inputs,
         };
-        Ok(concerns(rule, &target)? && check(rule, old) == Judgement::Fail)
+        if !concerns(run.rule, &target)? {
+            return Ok(false);
+        }
+        match run.decide(&request, &mut Budget::default()) {
+            Ok(judgement) => Ok(matches!(judgement, Judgement::Fail(_))),
+            Err(Halt::Error(_)) => Ok(false),
+            Err(needs) => Err(needs),
+        }
+    }
+}
+
+/// One rule that concerns a request.
+struct Run<'a> {
+    evaluation: &'a Evaluation<'a>,
+    policy: &'a Policy,
+    rule: &'a Rule,
+    exceptions: &'a [Arc<Exception>],
+}
+
+impl Run<'_> {
+    /// Preconditions, then exceptions, then the check.
+    fn decide(&self, request: &Request<'_>, budget: &mut Budget) -> Result<Judgement, Halt> {
+        let shared = self.shared(request);
+        let frame = Frame::of_rule(&shared, &self.rule.context);
+        if let Some(preconditions) = &self.rule.preconditions
+            && !preconditions.decide(&frame.view(), budget)?.holds
+        {
+            return Ok(Judgement::Skip("the preconditions are not met".into()));
+        }
+        let Some(object) = request.object.or(request.old_object) else {
+            return Ok(Judgement::None);
+        };
+        if let Some(excused) = self.excused(request, object, &frame, budget)? {
+            return Ok(excused);
+        }
+        let subject = Subject {
+            value: request.object,
+            object,
+            depth: 0,
+        };
+        self.rule.check.judge(&subject, &frame, budget)
+    }
+
+    /// Whether exceptions excuse the object, and which.
+    fn excused(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+        frame: &Frame<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<Judgement>, Halt> {
+        let target = Target {
+            request,
+            object,
+            inputs: self.evaluation.inputs,
+        };
+        let mut keys = Vec::new();
+        for exception in self.exceptions {
+            if exception.excuses(&target, &frame.view(), budget)? {
+                keys.push(&*exception.key);
+            }
+        }
+        let excused = format!("excused by PolicyException {}", keys.join(", "));
+        Ok((!keys.is_empty()).then_some(Judgement::Skip(Cow::Owned(excused))))
+    }
+
+    /// The message and every violation of a failure. Nothing here can change the verdict: what cannot be explained
+    /// is left out.
+    fn explain(&self, object: &Value, notes: Vec<String>) -> Result<(String, Vec<Violation>), Halt> {
+        let request = self.evaluation.request;
+        let shared = self.shared(request);
+        let frame = Frame::of_rule(&shared, &self.rule.context);
+        let subject = Subject {
+            value: request.object,
+            object,
+            depth: 0,
+        };
+        let mut violations = Vec::new();
+        let collected = self
+            .rule
+            .check
+            .collect(&subject, &frame, &mut Budget::default(), &mut violations);
+        if let Err(needs @ Halt::Needs(_)) = collected {
+            return Err(needs);
+        }
+        violations::finish(&mut violations, object, request.kind);
+        let mut words = Vec::new();
+        words.extend(Some(self.message(request)).filter(|message| !message.is_empty()));
+        words.extend(notes);
+        Ok((words.join("; "), violations))
+    }
+
+    /// The author's message, completed; as it is written where it cannot be. Of a Secret nothing is put into it.
+    fn message(&self, request: &Request<'_>) -> String {
+        let message = &self.rule.message;
+        let shared = self.shared(request);
+        let frame = Frame::of_rule(&shared, &self.rule.context);
+        let written = || message.raw().trim().to_owned();
+        if violations::is_secret_kind(request.kind) {
+            return written();
+        }
+        let completed = message.text(&frame.view(), &mut Budget::default());
+        completed.map_or_else(|_| written(), |text| text.trim().to_owned())
+    }
+
+    fn shared<'s>(&'s self, request: &'s Request<'s>) -> Shared<'s> {
+        Shared::new(
+            request,
+            self.evaluation.inputs,
+            self.evaluation.environment,
+            self.policy,
+            self.rule,
+        )
     }
 }
 
@@ -200,67 +326,5 @@ fn result(
         fails_closed: policy.fails_closed,
         message,
         violations: Vec::new(),
-    }
-}
-
-/// The verdict of a rule's check, which stops at the first thing that decides.
-fn check(rule: &Rule, object: &Value) -> Judgement {
-    match &rule.check {
-        Check::Pattern(pattern) => judgement(pattern.check(object)),
-        Check::AnyPattern(patterns) => any_pattern(patterns, object),
-    }
-}
-
-fn judgement(verdict: Verdict) -> Judgement {
-    match verdict {
-        Verdict::Pass => Judgement::Pass,
-        Verdict::Fail => Judgement::Fail,
-        Verdict::Skip => Judgement::Skip("an anchor of the pattern does not match the object"),
-        Verdict::AnchorMissing => Judgement::Error(
-            "the object is not like the pattern, and a field that an anchor asks for is nowhere in it"
-                .to_owned(),
-        ),
-        Verdict::ListTooShort => Judgement::Error("a list is shorter than in the pattern".to_owned()),
-    }
-}
-
-/// The first pattern that passes decides; else a failure or error of some outweighs the skips of others.
-fn any_pattern(patterns: &[Pattern], object: &Value) -> Judgement {
-    let mut skipped_all = !patterns.is_empty();
-    for pattern in patterns {
-        match pattern.check(object) {
-            Verdict::Pass => return Judgement::Pass,
-            Verdict::Skip => {}
-            Verdict::Fail | Verdict::AnchorMissing | Verdict::ListTooShort => skipped_all = false,
-        }
-    }
-    if skipped_all {
-        Judgement::Skip("no pattern concerns the object")
-    } else if patterns.is_empty() {
-        Judgement::Pass
-    } else {
-        Judgement::Fail
-    }
-}
-
-/// Every violation of a rule that failed; of several patterns, those of the one that is nearest to being met.
-fn collect(rule: &Rule, object: &Value) -> Vec<Violation> {
-    let of = |pattern: &Pattern| {
-        let mut violations = Vec::new();
-        pattern.collect(
-            object,
-            &provost_manifest::path::FieldPath::root(),
-            &mut violations,
-        );
-        violations
-    };
-    match &rule.check {
-        Check::Pattern(pattern) => of(pattern),
-        Check::AnyPattern(patterns) => patterns
-            .iter()
-            .map(of)
-            .filter(|violations| !violations.is_empty())
-            .min_by_key(Vec::len)
-            .unwrap_or_default(),
     }
 }

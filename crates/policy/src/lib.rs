@@ -15,6 +15,7 @@
 #![deny(missing_docs)]
 
 pub mod evaluate;
+pub mod exception;
 pub mod fault;
 pub mod policy;
 pub mod request;
@@ -24,20 +25,29 @@ pub mod text;
 
 mod action;
 mod autogen;
+mod check;
+mod conditions;
+mod context;
+mod denied;
 mod matching;
 mod parse;
 mod pattern;
+mod reference;
 mod rule;
 mod selector;
 mod source;
+mod template;
 mod violations;
 
+#[cfg(test)]
+mod check_tests;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
 mod tests;
 
 pub use evaluate::evaluate;
+pub use exception::Exception;
 pub use fault::Fault;
 pub use policy::{Parsed, Policy};
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};

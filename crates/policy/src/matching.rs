@@ -65,6 +65,15 @@ pub(crate) enum Subject {
     Group(Wildcard),
 }
 
+/// What a `namespaceSelector` says of Namespaces themselves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OfNamespaces {
+    /// It selects none of them (`match`, `exclude`).
+    SelectNone,
+    /// It does not count (exceptions).
+    Ignore,
+}
+
 /// The object that is matched, and what is known about the request.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
@@ -85,17 +94,21 @@ impl Match {
 
     /// Whether a rule with this `match` concerns the target.
     pub(crate) fn includes(&self, target: &Target<'_>) -> Result<bool, Halt> {
-        let holds = |filter: &Filter| filter.holds(target, target.request.user.is_some());
-        match self {
-            Self::Any(filters) => any(filters, holds),
-            Self::All(filters) => Ok(!filters.is_empty() && all(filters, holds)?),
-            Self::One(filter) => holds(filter),
-        }
+        let user = target.request.user.is_some();
+        self.holds(|filter| filter.holds(target, user, OfNamespaces::SelectNone))
     }
 
     /// Whether a rule with this `exclude` leaves the target out.
     pub(crate) fn excludes(&self, target: &Target<'_>) -> Result<bool, Halt> {
-        let holds = |filter: &Filter| filter.holds(target, true);
+        self.holds(|filter| filter.holds(target, true, OfNamespaces::SelectNone))
+    }
+
+    /// Whether an exception with this `match` excuses the target.
+    pub(crate) fn excuses(&self, target: &Target<'_>) -> Result<bool, Halt> {
+        self.holds(|filter| filter.holds(target, true, OfNamespaces::Ignore))
+    }
+
+    fn holds(&self, holds: impl Fn(&Filter) -> Result<bool, Halt>) -> Result<bool, Halt> {
         match self {
             Self::Any(filters) => any(filters, holds),
             Self::All(filters) => Ok(!filters.is_empty() && all(filters, holds)?),
@@ -135,7 +148,7 @@ fn all(filters: &[Filter], holds: impl Fn(&Filter) -> Result<bool, Halt>) -> Res
 impl Filter {
     /// Whether the filter holds; `with_user` says whether what it says about users counts. A filter that says
     /// nothing never holds.
-    pub(crate) fn holds(&self, target: &Target<'_>, with_user: bool) -> Result<bool, Halt> {
+    fn holds(&self, target: &Target<'_>, with_user: bool, of: OfNamespaces) -> Result<bool, Halt> {
         let says_something = self.describes_resources() || (with_user && self.describes_users());
         if !says_something || !self.resource_holds(target) {
             return Ok(false);
@@ -143,7 +156,7 @@ impl Filter {
         if with_user && !self.user_holds(target)? {
             return Ok(false);
         }
-        self.namespace_selector_holds(target)
+        self.namespace_selector_holds(target, of)
     }
 
     pub(crate) fn describes_users(&self) -> bool {
@@ -223,12 +236,12 @@ impl Filter {
         Ok(bound(&self.roles, "roles") && bound(&self.cluster_roles, "clusterRoles"))
     }
 
-    fn namespace_selector_holds(&self, target: &Target<'_>) -> Result<bool, Halt> {
+    fn namespace_selector_holds(&self, target: &Target<'_>, of: OfNamespaces) -> Result<bool, Halt> {
         let Some(selector) = &self.namespace_selector else {
             return Ok(true);
         };
         if target.request.kind.kind == "Namespace" {
-            return Ok(false);
+            return Ok(of == OfNamespaces::Ignore);
         }
         selects_namespace(selector, target)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::action::Actions;
+use crate::exception::Exception;
 use crate::fault::{Fault, Place};
 use crate::parse;
 use crate::rule::Rule;
@@ -45,6 +46,8 @@ pub struct Policy {
 pub struct Parsed {
     /// The good policies, in the order of the stream.
     pub policies: Vec<Policy>,
+    /// The good exceptions, in the order of the stream.
+    pub exceptions: Vec<Exception>,
     /// Why documents are refused.
     pub faults: Vec<Fault>,
 }

@@ -75,6 +75,13 @@ pub enum Key {
     },
     /// An entry of the global context.
     GlobalContext(String),
+    /// A value that a policy test states for a name, in place of what a context entry would fetch. Never asked for.
+    Stated {
+        /// The rule it is stated for, without the prefix of generated rules; `""` for all.
+        rule: String,
+        /// The name.
+        name: String,
+    },
     /// Roles and ClusterRoles bound to the requesting user, as `{roles, clusterRoles}`.
     Roles,
 }

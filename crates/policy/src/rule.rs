@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use provost_expression::Expression;
+
 use crate::action::Actions;
+use crate::conditions::Conditions;
+use crate::context::Entry;
 use crate::matching::Match;
-use crate::pattern::Pattern;
+use crate::pattern::{Numbers, Pattern};
+use crate::template::{Template, TextTemplate};
 
 /// A validate rule.
 #[derive(Debug)]
@@ -12,21 +17,57 @@ pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) matches: Match,
     pub(crate) exclude: Option<Match>,
+    pub(crate) context: Vec<Entry>,
+    pub(crate) preconditions: Option<Conditions>,
     pub(crate) actions: Actions,
     /// Whether an update is let in where the old object already failed (`allowExistingViolations`).
     pub(crate) allows_existing: bool,
     /// The author's words; may be empty.
-    pub(crate) message: String,
+    pub(crate) message: TextTemplate,
     pub(crate) check: Check,
+    /// Whether it speaks of the user's roles.
+    pub(crate) wants_roles: bool,
 }
 
 /// What a rule checks.
 #[derive(Debug)]
 pub(crate) enum Check {
     /// The object is like this pattern.
-    Pattern(Pattern),
+    Pattern(PatternSource),
     /// The object is like one of these patterns.
-    AnyPattern(Vec<Pattern>),
+    AnyPattern(Vec<PatternSource>),
+    /// These conditions do not hold.
+    Deny(Conditions),
+    /// Every element of these lists passes a check of its own.
+    Foreach(Vec<Foreach>),
+}
+
+/// A pattern, compiled now or, where it holds variables, for each object.
+#[derive(Debug)]
+pub(crate) enum PatternSource {
+    Fixed(Pattern),
+    Variable(Template, Numbers),
+}
+
+/// A check of each element of a list.
+#[derive(Debug)]
+pub(crate) struct Foreach {
+    pub(crate) list: Expression,
+    pub(crate) context: Vec<Entry>,
+    pub(crate) preconditions: Option<Conditions>,
+    /// Whether the element, and not the whole object, is what a pattern looks at.
+    pub(crate) element_scope: Option<bool>,
+    pub(crate) check: Check,
+}
+
+impl Rule {
+    /// The name of the rule that this one was generated from; its own where it was written.
+    pub(crate) fn written_name(&self) -> &str {
+        let name = &*self.name;
+        name.strip_prefix("autogen-cronjob-")
+            .or_else(|| name.strip_prefix("autogen-"))
+            .unwrap_or(name)
+    }
 }
 
 impl Check {
@@ -34,6 +75,7 @@ impl Check {
     pub(crate) fn judges_deletions(&self) -> bool {
         match self {
             Self::Pattern(_) | Self::AnyPattern(_) => false,
+            Self::Deny(_) | Self::Foreach(_) => true,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use provost_manifest::digest::Digest;
 use serde_json::Value;
 
+use crate::exception::Exception;
 use crate::fault::Fault;
 use crate::matching::{KindSelector, operations};
 use crate::policy::Policy;
@@ -28,7 +29,14 @@ pub struct PolicySet {
 #[derive(Debug)]
 pub(crate) struct Candidates {
     pub(crate) policy: Arc<Policy>,
-    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) rules: Vec<Candidate>,
+}
+
+/// A rule, and the exceptions that name it.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) exceptions: Vec<Arc<Exception>>,
 }
 
 /// A kind that some rule may judge; `*` and `?` in its parts are wildcards.
@@ -57,6 +65,15 @@ impl PolicySet {
     /// What a set is for decides which policies go into it: [`Policy::admission`] for a webhook,
     /// [`Policy::background`] for a scan.
     pub fn compile(policies: impl IntoIterator<Item = Policy>) -> (Self, Vec<Fault>) {
+        Self::compile_with(policies, [])
+    }
+
+    /// Compiles a set with exceptions. Which namespaces may hold exceptions is for the caller to say, by
+    /// [`Exception::namespace`].
+    pub fn compile_with(
+        policies: impl IntoIterator<Item = Policy>,
+        exceptions: impl IntoIterator<Item = Exception>,
+    ) -> (Self, Vec<Fault>) {
         let mut by_name: BTreeMap<Arc<str>, Arc<Policy>> = BTreeMap::new();
         let mut faults = Vec::new();
         for policy in policies {
@@ -68,14 +85,16 @@ impl PolicySet {
             }
         }
         let policies: Vec<Arc<Policy>> = by_name.into_values().collect();
+        let mut exceptions: Vec<Arc<Exception>> = exceptions.into_iter().map(Arc::new).collect();
+        exceptions.sort_by(|a, b| a.key.cmp(&b.key));
         let by_kind = kinds_named(&policies)
             .into_iter()
-            .map(|kind| (kind.clone(), candidates(&policies, Some(&kind))))
+            .map(|kind| (kind.clone(), candidates(&policies, &exceptions, Some(&kind))))
             .collect();
         let set = Self {
-            digest: digest(&policies),
+            digest: digest(&policies, &exceptions),
             by_kind,
-            other_kinds: candidates(&policies, None),
+            other_kinds: candidates(&policies, &exceptions, None),
             policies,
         };
         (set, faults)
@@ -159,7 +178,11 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
 }
 
 /// The rules that may concern a kind, or any kind that no rule names.
-fn candidates(policies: &[Arc<Policy>], kind: Option<&str>) -> Vec<Candidates> {
+fn candidates(
+    policies: &[Arc<Policy>],
+    exceptions: &[Arc<Exception>],
+    kind: Option<&str>,
+) -> Vec<Candidates> {
     let may_concern = |rule: &Rule| {
         rule.matches
             .filters()
@@ -173,10 +196,17 @@ fn candidates(policies: &[Arc<Policy>], kind: Option<&str>) -> Vec<Candidates> {
     policies
         .iter()
         .filter_map(|policy| {
-            let rules: Vec<Arc<Rule>> = policy
+            let rules: Vec<Candidate> = policy
                 .rules_for(kind.unwrap_or_default())
                 .filter(|rule| may_concern(rule))
-                .map(Arc::clone)
+                .map(|rule| Candidate {
+                    rule: Arc::clone(rule),
+                    exceptions: exceptions
+                        .iter()
+                        .filter(|exception| exception.names(&policy.key, &rule.name))
+                        .map(Arc::clone)
+                        .collect(),
+                })
                 .collect();
             (!rules.is_empty()).then(|| Candidates {
                 policy: Arc::clone(policy),
@@ -205,7 +235,9 @@ fn judged_operations(rule: &Rule, selector: &KindSelector) -> impl Iterator<Item
         })
 }
 
-fn digest(policies: &[Arc<Policy>]) -> String {
-    let canonical: Vec<_> = policies.iter().map(|policy| policy.canonical.clone()).collect();
+fn digest(policies: &[Arc<Policy>], exceptions: &[Arc<Exception>]) -> String {
+    let policies = policies.iter().map(|policy| policy.canonical.clone());
+    let exceptions = exceptions.iter().map(|exception| exception.canonical.clone());
+    let canonical = policies.chain(exceptions).collect();
     format!("sha256:{}", Digest::of_value(&Value::Array(canonical)))
 }

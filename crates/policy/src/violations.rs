@@ -8,7 +8,7 @@ use crate::result::{Found, Violation};
 
 /// Completes the violations of one rule: names the list elements, hides secret values, puts the most important first.
 pub(crate) fn finish(violations: &mut [Violation], object: &Value, kind: &GroupVersionKind) {
-    let secret = kind.kind == "Secret" && kind.group.is_empty();
+    let secret = is_secret_kind(kind);
     for violation in violations.iter_mut() {
         violation.within = within(&violation.path, object);
         if secret && matches!(violation.found, Found::Value(_)) && is_secret(&violation.path) {
@@ -21,6 +21,11 @@ pub(crate) fn finish(violations: &mut [Violation], object: &Value, kind: &GroupV
 /// What is missing higher up comes first: mending it mends what is below.
 fn rank(violation: &Violation) -> (usize, bool) {
     (violation.path.segments().len(), violation.found != Found::Missing)
+}
+
+/// Whether objects of a kind hold secrets.
+pub(crate) fn is_secret_kind(kind: &GroupVersionKind) -> bool {
+    kind.kind == "Secret" && kind.group.is_empty()
 }
 
 /// Of a Secret only its names, labels and type may be shown; annotations can hold a copy of it.
@@ -58,5 +63,28 @@ fn singular(list: &str) -> &str {
         "ephemeralContainers" => "ephemeral container",
         "env" => "variable",
         _ => list.strip_suffix('s').unwrap_or(list),
+    }
+}
+
+/// Where a value lies inside of an object: the very value, not one like it.
+pub(crate) fn place_of(value: &Value, object: &Value) -> Option<FieldPath> {
+    let mut path = FieldPath::root();
+    find(value, object, &mut path).then_some(path)
+}
+
+fn find(value: &Value, here: &Value, path: &mut FieldPath) -> bool {
+    if std::ptr::eq(value, here) {
+        return true;
+    }
+    match here {
+        Value::Object(map) => map.iter().any(|(key, below)| {
+            path.push_key(key);
+            find(value, below, path) || path.pop().is_none()
+        }),
+        Value::Array(items) => items.iter().enumerate().any(|(index, below)| {
+            path.push_index(index);
+            find(value, below, path) || path.pop().is_none()
+        }),
+        _ => false,
     }
 }

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::folder::Folder;
+use crate::guard::{Grace, Guarded};
 use crate::identity::hex;
 use crate::progress::Progress;
 use crate::settings;
@@ -27,6 +29,9 @@ const LDFLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4
 
 /// Between two looks at a build that goes on.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Time that an interrupted build has to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 struct Program {
     name: &'static str,
@@ -145,13 +150,8 @@ impl Binaries {
         command.args(["build", "-trimpath", "-ldflags", ldflags(program), "-o"]);
         command.arg(&unfinished).arg(program.package);
         let title = format!("Building {} ({position} of {})", program.name, PROGRAMS.len());
-        let (built, printed) = run_with_progress(command, &title, program.cold, progress)?;
-        ensure!(
-            built,
-            "building {} from deploy/local/{} failed:\n{printed}",
-            program.name,
-            program.module
-        );
+        run_with_progress(&command, &title, program.cold, progress)
+            .with_context(|| format!("building {} from deploy/local/{}", program.name, program.module))?;
         fs::rename(&unfinished, self.path(program.name))
             .with_context(|| format!("putting {} into the cache folder", program.name))
     }
@@ -239,40 +239,30 @@ fn go_version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Runs to the end, showing that time passes; returns whether it went well, and what it printed.
-fn run_with_progress(
-    mut command: Command,
-    title: &str,
-    cold: &str,
-    progress: &Progress,
-) -> anyhow::Result<(bool, String)> {
+/// Runs `go build` to its end, showing that time passes. It ends with us, whatever ends us.
+fn run_with_progress(command: &Command, title: &str, cold: &str, progress: &Progress) -> anyhow::Result<()> {
     let start = Instant::now();
-    let mut printed = tempfile::tempfile().context("making a file for what go prints")?;
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(
-            printed
-                .try_clone()
-                .context("sharing the file for what go prints")?,
-        )
-        .spawn()
-        .context("running go build")?;
-    while child.try_wait()?.is_none() {
+    progress.beginning(&format!("{title}: up to {cold} the first time"));
+    let folder = Folder::new()?;
+    let mut build = Guarded::start("go-build", command, Grace::Term(GRACE), &folder)?;
+    let code = loop {
+        if let Some(code) = build.ended().context("waiting for go build")? {
+            break code;
+        }
         progress.passing(&format!(
             "{title}: {} s (up to {cold} the first time)",
             start.elapsed().as_secs()
         ));
         std::thread::sleep(PAUSE);
-    }
-    let status = child.wait().context("waiting for go build")?;
-    let end = if status.success() { "done" } else { "failed" };
+    };
+    let end = if code == 0 { "done" } else { "failed" };
     progress.line(&format!("{title}: {end} in {} s", start.elapsed().as_secs()));
-    let mut text = String::new();
-    printed
-        .rewind()
-        .and_then(|()| printed.read_to_string(&mut text))
-        .context("reading what go printed")?;
-    Ok((status.success(), text))
+    ensure!(
+        code == 0,
+        "go build ended with code {code}:\n{}",
+        build.log_tail()
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@
 //! skipped, or fail where `PROVOST_TEST_REQUIRE_CLUSTER=1`. An ambient KUBECONFIG is never used; another cluster
 //! serves only where `PROVOST_TEST_KUBECONFIG` names a file and `PROVOST_TEST_DESTRUCTIVE` repeats its context.
 
+use std::process::ExitCode;
+
 pub mod binaries;
 mod cluster;
 mod control_plane;
@@ -51,6 +53,25 @@ pub fn skip(test: &str, reason: &str) {
         "cluster tests are required here, but: {reason}"
     );
     progress::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
+}
+
+/// Runs a program of the harness. An error is printed as one line, its causes after it; a build that goes on in the
+/// background is not waited for (it ends with the process).
+pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(program);
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// What a skipped test returns.

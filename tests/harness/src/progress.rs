@@ -41,6 +41,13 @@ impl Progress {
         }
     }
 
+    /// A line ahead of something long, where no line can change.
+    pub(crate) fn beginning(&self, text: &str) {
+        if !self.terminal {
+            self.line(text);
+        }
+    }
+
     /// A line that the next one replaces; not told where that is impossible.
     pub(crate) fn passing(&self, text: &str) {
         if self.terminal && !self.hidden.load(Ordering::Relaxed) {

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "json! reads best where the value is wanted"
+)]
+
 use rstest::rstest;
 use serde_json::json;
 

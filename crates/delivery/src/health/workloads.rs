@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::conditions::{condition, conditions};
+use super::conditions::{Condition, condition, conditions};
 use super::{Health, Status, behind, is_behind, items, number, text};
 
 pub(super) fn deployment(object: &Value) -> Health {
@@ -102,7 +102,7 @@ pub(super) fn replica_set(object: &Value) -> Health {
     if is_behind(object) {
         return behind();
     }
-    if let Some(failure) = condition(object, "ReplicaFailure").filter(|failure| failure.is_true()) {
+    if let Some(failure) = condition(object, "ReplicaFailure").filter(Condition::is_true) {
         return Health::degraded(failure.words());
     }
     let wanted = number(object, "/spec/replicas");
@@ -115,7 +115,7 @@ pub(super) fn replica_set(object: &Value) -> Health {
 
 pub(super) fn job(object: &Value) -> Health {
     let mut health = Health::progressing("is running");
-    for condition in conditions(object).filter(|condition| condition.is_true()) {
+    for condition in conditions(object).filter(Condition::is_true) {
         match condition.kind {
             "Failed" => return Health::degraded(condition.words()),
             "Suspended" => health = Health::suspended(condition.words()),
@@ -196,7 +196,7 @@ fn cannot_start(object: &Value) -> Option<String> {
 }
 
 fn pending_words(object: &Value) -> String {
-    match condition(object, "PodScheduled").filter(|scheduled| scheduled.is_false()) {
+    match condition(object, "PodScheduled").filter(Condition::is_false) {
         Some(scheduled) => scheduled.words(),
         None => "is pending".to_owned(),
     }

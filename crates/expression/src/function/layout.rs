@@ -65,9 +65,10 @@ enum Width {
 struct OffsetForm {
     /// Whether `Z` stands for none.
     z: bool,
+    /// Whether a colon separates its parts.
     colon: bool,
-    minutes: bool,
-    seconds: bool,
+    /// How many parts are written behind the hours: none, minutes, minutes and seconds.
+    parts: usize,
 }
 
 /// What was read so far.
@@ -149,7 +150,7 @@ pub(super) fn parse(layout: &str, text: &str) -> Option<Moment> {
         // Fractions of seconds are taken though the layout shows none.
         if matches!(part, Part::Second(_)) && !matches!(following, Part::Fraction(_) | Part::OptionalFraction)
         {
-            rest = fields.optional_fraction(rest)?;
+            rest = fields.optional_fraction(rest);
         }
         layout = next;
     }
@@ -194,27 +195,17 @@ fn part_at(layout: &str) -> Option<(Part<'static>, usize)> {
 }
 
 fn offset_at(layout: &str) -> Option<(Part<'static>, usize)> {
+    const FORMS: [(&str, bool, usize); 5] = [
+        ("07:00:00", true, 2),
+        ("070000", false, 2),
+        ("07:00", true, 1),
+        ("0700", false, 1),
+        ("07", false, 0),
+    ];
     let z = layout.starts_with('Z');
     let rest = layout.strip_prefix(['Z', '-'])?;
-    [
-        ("07:00:00", true, true, true),
-        ("070000", false, true, true),
-        ("07:00", true, true, false),
-    ]
-    .into_iter()
-    .chain([("0700", false, true, false), ("07", false, false, false)])
-    .find(|(shown, ..)| rest.starts_with(shown))
-    .map(|(shown, colon, minutes, seconds)| {
-        (
-            Part::Offset(OffsetForm {
-                z,
-                colon,
-                minutes,
-                seconds,
-            }),
-            1 + shown.len(),
-        )
-    })
+    let (shown, colon, parts) = FORMS.into_iter().find(|(shown, ..)| rest.starts_with(shown))?;
+    Some((Part::Offset(OffsetForm { z, colon, parts }), 1 + shown.len()))
 }
 
 fn fraction_at(layout: &str) -> Option<(Part<'static>, usize)> {
@@ -284,22 +275,22 @@ impl Fields {
                 self.nanosecond = nanoseconds(fraction);
                 Some(&rest[count..])
             }
-            Part::OptionalFraction => self.optional_fraction(text),
+            Part::OptionalFraction => Some(self.optional_fraction(text)),
             Part::ZoneName => zone_name(text),
             Part::Offset(form) => self.offset(form, text),
         }
     }
 
-    fn optional_fraction<'t>(&mut self, text: &'t str) -> Option<&'t str> {
+    fn optional_fraction<'t>(&mut self, text: &'t str) -> &'t str {
         let Some(rest) = text.strip_prefix(['.', ',']) else {
-            return Some(text);
+            return text;
         };
         let after = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
         if after.len() == rest.len() {
-            return Some(text);
+            return text;
         }
         self.nanosecond = nanoseconds(&rest[..rest.len() - after.len()]);
-        Some(after)
+        after
     }
 
     fn offset<'t>(&mut self, form: OffsetForm, text: &'t str) -> Option<&'t str> {
@@ -316,12 +307,10 @@ impl Fields {
         let separator = if form.colon { ":" } else { "" };
         let (hours, mut rest) = digits(&text[1..], 2, 2)?;
         let mut seconds = hours * 3600;
-        for (shown, unit) in [(form.minutes, 60), (form.seconds, 1)] {
-            if shown {
-                let (number, after) = digits(rest.strip_prefix(separator)?, 2, 2)?;
-                seconds += number * unit;
-                rest = after;
-            }
+        for unit in [60, 1].into_iter().take(form.parts) {
+            let (number, after) = digits(rest.strip_prefix(separator)?, 2, 2)?;
+            seconds += number * unit;
+            rest = after;
         }
         self.offset_seconds = sign * seconds;
         Some(rest)
@@ -377,14 +366,14 @@ trait Store<T> {
     fn store(&mut self, value: T);
 }
 
-impl Store<i8> for i8 {
-    fn store(&mut self, value: i8) {
+impl Store<Self> for i8 {
+    fn store(&mut self, value: Self) {
         *self = value;
     }
 }
 
-impl Store<i16> for i16 {
-    fn store(&mut self, value: i16) {
+impl Store<Self> for i16 {
+    fn store(&mut self, value: Self) {
         *self = value;
     }
 }

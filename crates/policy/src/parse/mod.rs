@@ -3,10 +3,18 @@
 //! A field that the language does not have is refused with the name it was probably meant to be; one that the
 //! language has and Provost does not do (yet) is refused by name. A fault leaves the other documents alone.
 
+mod check;
+mod conditions;
+mod context;
+mod exception;
 mod filter;
 mod policy;
 mod rule;
+mod template;
 
+pub(crate) use conditions::conditions;
+pub(crate) use context::context;
+pub(crate) use exception::exception;
 pub(crate) use filter::{label_selector, matches};
 pub(crate) use rule::rule;
 
@@ -29,15 +37,32 @@ pub(crate) fn stream(text: &str, file: &str) -> Parsed {
                     file: Arc::clone(&file),
                     document: &document,
                 };
-                match policy::policy(&Cursor::new(&document.value, &source)) {
-                    Ok(policy) => parsed.policies.push(policy),
-                    Err(mut faults) => parsed.faults.append(&mut faults),
-                }
+                parsed.read(&Cursor::new(&document.value, &source));
             }
             Err(error) => parsed.faults.push(syntax_fault(&error, text, &file)),
         }
     }
     parsed
+}
+
+impl Parsed {
+    fn read(&mut self, document: &Cursor<'_>) {
+        if document
+            .value()
+            .get("kind")
+            .is_some_and(|kind| kind == "PolicyException")
+        {
+            match exception(document) {
+                Ok(exception) => self.exceptions.push(exception),
+                Err(fault) => self.faults.push(fault),
+            }
+        } else {
+            match policy::policy(document) {
+                Ok(policy) => self.policies.push(policy),
+                Err(mut faults) => self.faults.append(&mut faults),
+            }
+        }
+    }
 }
 
 /// Reads one policy.

@@ -35,8 +35,7 @@ const SPEC: [&str; 15] = [
 const MAX_NAME: usize = 63;
 
 /// Kinds of policies that exist and are not done here.
-const OTHER_KINDS: [&str; 19] = [
-    "PolicyException",
+const OTHER_KINDS: [&str; 18] = [
     "CleanupPolicy",
     "ClusterCleanupPolicy",
     "GlobalContextEntry",
@@ -271,7 +270,7 @@ fn rules(root: &Cursor<'_>, policy: &Policy) -> Result<(Vec<Arc<Rule>>, Vec<Faul
         if !names.insert(text) {
             faults.push(name.fault(format!("two rules are named \"{text}\"")));
         }
-        match super::rule(&item) {
+        match super::rule(&item, policy.background) {
             Ok(rule) => rules.push(Arc::new(rule)),
             Err(fault) => {
                 faults.push(fault.about(&format!("rule \"{text}\" of {} {}", policy.kind, policy.key)));
@@ -300,15 +299,16 @@ fn generated(
     for (kind, values) in autogen::generate(&written, annotation.map(|(_, value)| *value)) {
         let mut compiled = Vec::new();
         for value in values {
-            let rule = super::rule(&Cursor::new(&value, &Source::Object)).map_err(|fault| {
-                let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
-                rules
-                    .key_fault(format!(
-                        "the rule generated for {kind} cannot be read: {}",
-                        fault.message
-                    ))
-                    .about(&format!("rule \"{name}\" of {} {}", policy.kind, policy.key))
-            })?;
+            let rule =
+                super::rule(&Cursor::new(&value, &Source::Object), policy.background).map_err(|fault| {
+                    let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
+                    rules
+                        .key_fault(format!(
+                            "the rule generated for {kind} cannot be read: {}",
+                            fault.message
+                        ))
+                        .about(&format!("rule \"{name}\" of {} {}", policy.kind, policy.key))
+                })?;
             compiled.push(Arc::new(rule));
         }
         generated.insert(kind, compiled);

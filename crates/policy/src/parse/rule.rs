@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::check::check;
 use super::policy::{action, overrides};
+use super::template::{Names, text};
+use super::{conditions, context};
 use crate::action::Actions;
 use crate::fault::Fault;
-use crate::pattern::{Anchor, Numbers, Pattern};
-use crate::rule::{Check, Rule};
+use crate::rule::Rule;
 use crate::source::Cursor;
+use crate::template::TextTemplate;
 
 const RULE: [&str; 13] = [
     "name",
@@ -50,25 +53,11 @@ const VALIDATE: [&str; 12] = [
     "assert",
 ];
 
-/// The ways to check, of which a rule has exactly one.
-const CHECKS: [&str; 8] = [
-    "pattern",
-    "anyPattern",
-    "deny",
-    "foreach",
-    "podSecurity",
-    "cel",
-    "manifests",
-    "assert",
-];
-
-/// Reads a rule, written or generated.
-pub(crate) fn rule(rule: &Cursor<'_>) -> Result<Rule, Fault> {
+/// Reads a rule, written or generated; `background` says whether it judges existing objects.
+pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
     rule.only(&RULE)?;
     rule.refuse(&OTHER_ACTIONS)?;
     rule.refuse(&[
-        ("context", "context entries come later"),
-        ("preconditions", "preconditions come later"),
         ("celPreconditions", "CEL comes later"),
         ("reportProperties", "report properties come later"),
     ])?;
@@ -79,18 +68,49 @@ pub(crate) fn rule(rule: &Cursor<'_>) -> Result<Rule, Fault> {
         .map(|block| super::matches(&block, false))
         .transpose()?;
     rule.bool_of("skipBackgroundRequests", true)?;
+    let names = Names {
+        entries: Vec::new(),
+        element: false,
+        background,
+    };
+    let entries = context(rule, &names)?;
+    let names = names.with(&entries);
+    let preconditions = rule
+        .get("preconditions")
+        .map(|c| conditions(&c, &names))
+        .transpose()?;
     let validate = rule.require("validate")?;
     validate.only(&VALIDATE)?;
-    let check = check(&validate)?;
+    let check = check(&validate, &names)?;
+    let message = match validate.get("message") {
+        Some(message) => text(&message, &names)?,
+        None => TextTemplate::default(),
+    };
     Ok(Rule {
         name: Arc::from(name),
         matches,
         exclude,
+        preconditions,
         actions: actions(&validate)?,
         allows_existing: validate.bool_of("allowExistingViolations", true)?,
-        message: message(&validate)?,
+        message,
         check,
+        wants_roles: speaks_of_roles(rule.value()),
+        context: entries,
     })
+}
+
+/// Whether some text of a rule speaks of the user's roles.
+fn speaks_of_roles(value: &Value) -> bool {
+    let says_it = |text: &str| text.contains("request.roles") || text.contains("request.clusterRoles");
+    match value {
+        Value::String(text) => says_it(text),
+        Value::Array(items) => items.iter().any(speaks_of_roles),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| says_it(key) || speaks_of_roles(value)),
+        _ => false,
+    }
 }
 
 fn actions(validate: &Cursor<'_>) -> Result<Actions, Fault> {
@@ -103,95 +123,4 @@ fn actions(validate: &Cursor<'_>) -> Result<Actions, Fault> {
             .get("failureActionOverrides")
             .map_or(Ok(Vec::new()), |list| overrides(&list))?,
     })
-}
-
-fn message(validate: &Cursor<'_>) -> Result<String, Fault> {
-    let Some(message) = validate.get("message") else {
-        return Ok(String::new());
-    };
-    no_variables(&message)?;
-    Ok(message.text()?.trim().to_owned())
-}
-
-fn check(validate: &Cursor<'_>) -> Result<Check, Fault> {
-    let mut given = CHECKS.iter().filter(|key| validate.get(key).is_some());
-    let Some(kind) = given.next() else {
-        return Err(validate.key_fault(format!("validate needs one of {}", CHECKS.join(", "))));
-    };
-    if let Some(second) = given.next().and_then(|key| validate.get(key)) {
-        return Err(second.key_fault(format!(
-            "{kind} and {} exclude each other in one rule; make it two rules",
-            second.name()
-        )));
-    }
-    let body = validate.require(kind)?;
-    match *kind {
-        "pattern" => Ok(Check::Pattern(pattern(&body, Numbers::AsWritten)?)),
-        "anyPattern" => Ok(Check::AnyPattern(
-            body.list()?
-                .iter()
-                .map(|item| pattern(item, Numbers::Floats))
-                .collect::<Result<_, _>>()?,
-        )),
-        other => Err(body.key_fault(format!("{other} is not supported yet"))),
-    }
-}
-
-fn pattern(pattern: &Cursor<'_>, numbers: Numbers) -> Result<Pattern, Fault> {
-    no_variables(pattern)?;
-    anchors(pattern)?;
-    Pattern::compile(pattern.value(), numbers).map_err(|error| pattern.fault(error.to_string()))
-}
-
-/// Refuses anchors that a validate pattern cannot have.
-fn anchors(pattern: &Cursor<'_>) -> Result<(), Fault> {
-    match pattern.value() {
-        Value::Object(_) => {
-            for (text, child) in pattern.children()? {
-                match Anchor::split(text).0 {
-                    Anchor::Addition => {
-                        return Err(
-                            child.key_fault(format!("{text}: the anchor +() belongs to mutate rules"))
-                        );
-                    }
-                    Anchor::Existence => existence(&child, text)?,
-                    _ => {}
-                }
-                anchors(&child)?;
-            }
-            Ok(())
-        }
-        Value::Array(_) => pattern.list()?.iter().try_for_each(anchors),
-        _ => Ok(()),
-    }
-}
-
-fn existence(value: &Cursor<'_>, text: &str) -> Result<(), Fault> {
-    let maps = value.value().as_array();
-    if maps.is_none_or(|maps| maps.is_empty() || !maps.iter().all(Value::is_object)) {
-        return Err(value.key_fault(format!("{text}: the anchor ^() needs a list of maps")));
-    }
-    Ok(())
-}
-
-/// Refuses variables and references.
-fn no_variables(cursor: &Cursor<'_>) -> Result<(), Fault> {
-    let refuse = |cursor: &Cursor<'_>, text: &str| {
-        if text.contains("{{") {
-            Err(cursor.fault("variables, {{…}}, are not supported yet"))
-        } else if text.contains("$(") {
-            Err(cursor.fault("references, $(…), are not supported yet"))
-        } else {
-            Ok(())
-        }
-    };
-    match cursor.value() {
-        Value::String(text) => refuse(cursor, text),
-        Value::Object(_) => cursor.children()?.iter().try_for_each(|(key, child)| {
-            refuse(child, key)?;
-            no_variables(child)
-        }),
-        Value::Array(_) => cursor.list()?.iter().try_for_each(no_variables),
-        _ => Ok(()),
-    }
 }

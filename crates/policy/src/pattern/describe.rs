@@ -8,6 +8,8 @@ use super::{Anchor, Entry, ListNode, MapNode, Node};
 /// A description lists at most this many fields.
 const MAX_FIELDS: usize = 6;
 
+const ANY_VALUE: &str = "any value";
+
 /// What a node accepts; `missing` where there is no value yet, so that "one or more characters" is "any value".
 pub(super) fn node(node: &Node, missing: bool) -> String {
     match node {
@@ -22,7 +24,7 @@ pub(super) fn node(node: &Node, missing: bool) -> String {
 pub(super) fn entry(entry: &Entry, missing: bool) -> String {
     match entry.anchor {
         Anchor::Negation => "to be absent".to_owned(),
-        _ if entry.anything => "any value".to_owned(),
+        _ if entry.anything => ANY_VALUE.to_owned(),
         _ => node(&entry.node, missing),
     }
 }
@@ -58,8 +60,8 @@ fn comparison(operator: Operator, operand: &Operand, missing: bool) -> String {
     match operator {
         Operator::Equal => match text {
             "" => "an empty value".to_owned(),
-            "*" => "any value".to_owned(),
-            "?*" | "*?" if missing => "any value".to_owned(),
+            "*" => ANY_VALUE.to_owned(),
+            "?*" | "*?" if missing => ANY_VALUE.to_owned(),
             "?*" | "*?" => "at least one character".to_owned(),
             _ => text.to_owned(),
         },
@@ -97,9 +99,11 @@ pub(super) fn map(map: &MapNode) -> String {
     let more = fields.len().saturating_sub(MAX_FIELDS);
     fields.truncate(MAX_FIELDS);
     let same = more == 0 && fields.iter().all(|(_, accepted)| *accepted == fields[0].1);
-    if same {
+    let accepted = fields[0].1.as_str();
+    if same && (fields.len() > 1 || accepted == ANY_VALUE) {
         let keys: Vec<&str> = fields.iter().map(|(key, _)| key.as_str()).collect();
-        return format!("{}, {}", sentence_list(&keys), fields[0].1);
+        let each = if accepted == ANY_VALUE { "" } else { "each " };
+        return format!("{}, {each}{accepted}", sentence_list(&keys));
     }
     let fields: Vec<String> = fields
         .iter()

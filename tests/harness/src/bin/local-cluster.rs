@@ -2,6 +2,7 @@
 //! holds it until Ctrl-C.
 
 use std::io::{Write, stdout};
+use std::process::ExitCode;
 
 use anyhow::bail;
 use harness::binaries::Binaries;
@@ -11,8 +12,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: local-cluster [--build-only]";
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    harness::run(run())
+}
+
+async fn run() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => hold().await,

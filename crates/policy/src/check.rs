@@ -1,0 +1,352 @@
+//! Runs the check of a rule: first the verdict, which stops at the first thing that decides, and for a failure every
+//! violation.
+
+use std::borrow::Cow;
+
+use provost_expression::{Budget, Datum, EvalError, View as Shape};
+use provost_manifest::path::FieldPath;
+use serde_json::Value;
+
+use crate::context::Frame;
+use crate::denied;
+use crate::matching::Halt;
+use crate::pattern::{Numbers, Pattern, Verdict};
+use crate::result::Violation;
+use crate::rule::{Check, Foreach, PatternSource};
+use crate::template::Template;
+use crate::violations::place_of;
+
+/// What a check says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    Pass,
+    /// It failed; what the conditions that decided say about it.
+    Fail(Vec<String>),
+    Skip(Cow<'static, str>),
+    Error(String),
+    /// It says nothing of this object.
+    None,
+}
+
+/// What a check looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    /// What patterns are compared with: the object, or the element of a foreach.
+    pub(crate) value: Option<&'a Value>,
+    /// The whole object; the old one on a deletion.
+    pub(crate) object: &'a Value,
+    /// How many foreach are around.
+    pub(crate) depth: usize,
+}
+
+/// One element of a foreach.
+struct Element<'a> {
+    index: usize,
+    datum: Datum<'a>,
+}
+
+// === impl Check ===
+
+impl Check {
+    /// The verdict.
+    pub(crate) fn judge(
+        &self,
+        subject: &Subject<'_>,
+        frame: &Frame<'_>,
+        budget: &mut Budget,
+    ) -> Result<Judgement, Halt> {
+        match (self, subject.value) {
+            (Self::Pattern(pattern), Some(value)) => {
+                Ok(judgement(pattern.compiled(frame, budget)?.as_ref().check(value)))
+            }
+            (Self::AnyPattern(patterns), Some(value)) => any_pattern(patterns, value, frame, budget),
+            (Self::Pattern(_) | Self::AnyPattern(_), None) => Ok(Judgement::None),
+            (Self::Deny(conditions), _) => {
+                let view = frame.view();
+                let decision = conditions.decide(&view, budget)?;
+                if !decision.holds {
+                    return Ok(Judgement::Pass);
+                }
+                let messages = decision
+                    .held
+                    .iter()
+                    .filter_map(|held| held.message(&view, budget));
+                Ok(Judgement::Fail(messages.collect()))
+            }
+            (Self::Foreach(entries), _) => foreach(entries, subject, frame, budget),
+        }
+    }
+
+    /// Every violation, for a check that failed.
+    pub(crate) fn collect(
+        &self,
+        subject: &Subject<'_>,
+        frame: &Frame<'_>,
+        budget: &mut Budget,
+        violations: &mut Vec<Violation>,
+    ) -> Result<(), Halt> {
+        match (self, subject.value) {
+            (Self::Pattern(pattern), Some(value)) => {
+                let path = place_of(value, subject.object).unwrap_or_default();
+                pattern
+                    .compiled(frame, budget)?
+                    .as_ref()
+                    .collect(value, &path, violations);
+            }
+            (Self::AnyPattern(patterns), Some(value)) => {
+                let path = place_of(value, subject.object).unwrap_or_default();
+                let nearest = nearest(patterns, value, &path, frame, budget)?;
+                violations.extend(nearest);
+            }
+            (Self::Pattern(_) | Self::AnyPattern(_), None) => {}
+            (Self::Deny(conditions), _) => {
+                let view = frame.view();
+                for held in conditions.decide(&view, budget)?.held {
+                    denied::collect(&held, &view, subject.object, budget, violations);
+                }
+            }
+            (Self::Foreach(entries), _) => {
+                for entry in entries {
+                    entry.each(subject, frame, budget, &mut |check, subject, frame, budget| {
+                        if let Judgement::Fail(_) = check.judge(subject, frame, budget)? {
+                            check.collect(subject, frame, budget, violations)?;
+                        }
+                        Ok(Step::Next)
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn judgement(verdict: Verdict) -> Judgement {
+    match verdict {
+        Verdict::Pass => Judgement::Pass,
+        Verdict::Fail => Judgement::Fail(Vec::new()),
+        Verdict::Skip => Judgement::Skip("an anchor of the pattern does not match the object".into()),
+        Verdict::AnchorMissing => Judgement::Error(
+            "the object is not like the pattern, and a field that an anchor asks for is nowhere in it"
+                .to_owned(),
+        ),
+        Verdict::ListTooShort => Judgement::Error("a list is shorter than in the pattern".to_owned()),
+    }
+}
+
+/// The first pattern that passes decides; else a failure or error of some outweighs the skips of others.
+fn any_pattern(
+    patterns: &[PatternSource],
+    value: &Value,
+    frame: &Frame<'_>,
+    budget: &mut Budget,
+) -> Result<Judgement, Halt> {
+    let mut skipped_all = true;
+    for pattern in patterns {
+        match pattern.compiled(frame, budget)?.as_ref().check(value) {
+            Verdict::Pass => return Ok(Judgement::Pass),
+            Verdict::Skip => {}
+            Verdict::Fail | Verdict::AnchorMissing | Verdict::ListTooShort => skipped_all = false,
+        }
+    }
+    Ok(if patterns.is_empty() {
+        Judgement::Pass
+    } else if skipped_all {
+        Judgement::Skip("no pattern concerns the object".into())
+    } else {
+        Judgement::Fail(Vec::new())
+    })
+}
+
+/// The violations of the pattern that is nearest to being met.
+fn nearest(
+    patterns: &[PatternSource],
+    value: &Value,
+    path: &FieldPath,
+    frame: &Frame<'_>,
+    budget: &mut Budget,
+) -> Result<Vec<Violation>, Halt> {
+    let mut nearest: Option<Vec<Violation>> = None;
+    for pattern in patterns {
+        let mut violations = Vec::new();
+        pattern
+            .compiled(frame, budget)?
+            .as_ref()
+            .collect(value, path, &mut violations);
+        let is_nearer = nearest
+            .as_ref()
+            .is_none_or(|nearest| violations.len() < nearest.len());
+        if !violations.is_empty() && is_nearer {
+            nearest = Some(violations);
+        }
+    }
+    Ok(nearest.unwrap_or_default())
+}
+
+/// The first element that fails decides; elements that skip do not count, and where none counts, nothing is said.
+fn foreach(
+    entries: &[Foreach],
+    subject: &Subject<'_>,
+    frame: &Frame<'_>,
+    budget: &mut Budget,
+) -> Result<Judgement, Halt> {
+    let mut outcome = Judgement::None;
+    for entry in entries {
+        entry.each(
+            subject,
+            frame,
+            budget,
+            &mut |check, subject, frame, budget| match check.judge(subject, frame, budget)? {
+                Judgement::None | Judgement::Skip(_) => Ok(Step::Next),
+                Judgement::Pass => {
+                    outcome = Judgement::Pass;
+                    Ok(Step::Next)
+                }
+                decided @ (Judgement::Fail(_) | Judgement::Error(_)) => {
+                    outcome = decided;
+                    Ok(Step::Stop)
+                }
+            },
+        )?;
+        if matches!(outcome, Judgement::Fail(_) | Judgement::Error(_)) {
+            break;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Whether to look at further elements.
+enum Step {
+    Next,
+    Stop,
+}
+
+/// What is done with each element that its preconditions let through.
+type Visit<'v> = dyn FnMut(&Check, &Subject<'_>, &Frame<'_>, &mut Budget) -> Result<Step, Halt> + 'v;
+
+// === impl Foreach ===
+
+impl Foreach {
+    fn each(
+        &self,
+        subject: &Subject<'_>,
+        frame: &Frame<'_>,
+        budget: &mut Budget,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Halt> {
+        let view = frame.view();
+        let list = match view.search(&self.list, budget) {
+            Ok(list) => list,
+            Err(error) if error.is_final() => return Err(view.halt(&error)),
+            // A list that is not there has no elements.
+            Err(_) => return Ok(()),
+        };
+        for element in elements(&list) {
+            budget.step().map_err(|error| view.halt(&error))?;
+            if let Step::Stop = self.element(&element, subject, frame, budget, visit)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn element(
+        &self,
+        element: &Element<'_>,
+        subject: &Subject<'_>,
+        frame: &Frame<'_>,
+        budget: &mut Budget,
+        visit: &mut Visit<'_>,
+    ) -> Result<Step, Halt> {
+        let number = Datum::from(Value::from(element.index));
+        let locals = vec![
+            ("element".to_owned(), element.datum.clone()),
+            (format!("element{}", subject.depth), element.datum.clone()),
+            ("elementIndex".to_owned(), number.clone()),
+            (format!("elementIndex{}", subject.depth), number),
+        ];
+        let frame = Frame::of_element(frame, locals, &self.context);
+        if let Some(preconditions) = &self.preconditions {
+            match preconditions.decide(&frame.view(), budget) {
+                Ok(decision) if decision.holds => {}
+                // Preconditions that cannot be decided leave the element out.
+                Ok(_) | Err(Halt::Error(_)) => return Ok(Step::Next),
+                Err(needs) => return Err(needs),
+            }
+        }
+        let value = value_of(&element.datum, budget).map_err(|error| frame.view().halt(&error))?;
+        let is_map = value.is_object();
+        if self.element_scope == Some(true) && !is_map {
+            return Err(Halt::Error(
+                "elementScope is true, and the element is no map".to_owned(),
+            ));
+        }
+        let inside = self.element_scope.unwrap_or(true) && is_map;
+        let subject = Subject {
+            value: if inside { Some(&*value) } else { subject.value },
+            object: subject.object,
+            depth: subject.depth + 1,
+        };
+        visit(&self.check, &subject, &frame, budget)
+    }
+}
+
+/// The elements of a list that are not null; what is no list is its own only element.
+fn elements<'a>(list: &Datum<'a>) -> Vec<Element<'a>> {
+    let all: Vec<Datum<'a>> = match list.as_list() {
+        Some(items) => items.iter().collect(),
+        None => vec![list.clone()],
+    };
+    all.into_iter()
+        .enumerate()
+        .map(|(index, datum)| Element { index, datum })
+        .filter(|element| !element.datum.is_null())
+        .collect()
+}
+
+/// The value itself where it lies in the object, so that its place can be told; else a copy.
+fn value_of<'a>(datum: &Datum<'a>, budget: &mut Budget) -> Result<Cow<'a, Value>, EvalError> {
+    match datum {
+        Datum::Borrowed(value) => Ok(Cow::Borrowed(value)),
+        other => {
+            debug_assert!(!matches!(other.view(), Shape::Null), "null elements are left out");
+            other.clone().into_value(budget).map(Cow::Owned)
+        }
+    }
+}
+
+// === impl PatternSource ===
+
+/// A pattern that lies in the rule, or one that was made for this object.
+pub(crate) enum Compiled<'p> {
+    Fixed(&'p Pattern),
+    Made(Box<Pattern>),
+}
+
+impl Compiled<'_> {
+    fn as_ref(&self) -> &Pattern {
+        match self {
+            Self::Fixed(pattern) => pattern,
+            Self::Made(pattern) => pattern,
+        }
+    }
+}
+
+impl PatternSource {
+    fn compiled(&self, frame: &Frame<'_>, budget: &mut Budget) -> Result<Compiled<'_>, Halt> {
+        match self {
+            Self::Fixed(pattern) => Ok(Compiled::Fixed(pattern)),
+            Self::Variable(template, numbers) => made(template, *numbers, frame, budget),
+        }
+    }
+}
+
+fn made<'p>(
+    template: &Template,
+    numbers: Numbers,
+    frame: &Frame<'_>,
+    budget: &mut Budget,
+) -> Result<Compiled<'p>, Halt> {
+    let completed = template.complete(&frame.view(), budget)?;
+    let pattern = Pattern::compile(&completed, numbers).map_err(|error| Halt::Error(error.to_string()))?;
+    Ok(Compiled::Made(Box::new(pattern)))
+}

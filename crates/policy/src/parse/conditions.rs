@@ -1,0 +1,55 @@
+//! Reads conditions.
+
+use super::template::{Names, template, text};
+use crate::conditions::{Condition, Conditions, OPERATORS, Operator};
+use crate::fault::Fault;
+use crate::source::Cursor;
+
+/// Reads `{any, all}`, or the older list, all of which must hold.
+pub(crate) fn conditions(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Conditions, Fault> {
+    if cursor.value().is_array() {
+        return Ok(Conditions {
+            any: None,
+            all: list(cursor, names)?,
+        });
+    }
+    cursor.only(&["any", "all"])?;
+    Ok(Conditions {
+        any: cursor.get("any").map(|any| list(&any, names)).transpose()?,
+        all: cursor
+            .get("all")
+            .map_or(Ok(Vec::new()), |all| list(&all, names))?,
+    })
+}
+
+fn list(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Vec<Condition>, Fault> {
+    cursor.list()?.iter().map(|item| condition(item, names)).collect()
+}
+
+fn condition(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Condition, Fault> {
+    cursor.only(&["key", "operator", "value", "message"])?;
+    Ok(Condition {
+        operator: operator(&cursor.require("operator")?)?,
+        key: template(&cursor.require("key")?, names)?,
+        value: template(&cursor.require("value")?, names)?,
+        message: cursor
+            .get("message")
+            .map(|message| text(&message, names))
+            .transpose()?,
+    })
+}
+
+fn operator(cursor: &Cursor<'_>) -> Result<Operator, Fault> {
+    let name = cursor.text()?;
+    OPERATORS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, operator)| *operator)
+        .ok_or_else(|| {
+            let known: Vec<&str> = OPERATORS.iter().map(|(known, _)| *known).collect();
+            let hint = crate::source::nearest(name, &known)
+                .map(|near| format!("; did you mean \"{near}\"?"))
+                .unwrap_or_default();
+            cursor.fault(format!("unknown operator \"{name}\"{hint}"))
+        })
+}
