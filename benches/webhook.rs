@@ -4,11 +4,11 @@
 //! Both are processes of their own. They take turns within each round, so that whatever else the machine does
 //! concerns both; each figure is the median over the rounds. Prints a table, and writes target/bench/webhook.json.
 
+#[path = "webhook/always_yes.rs"]
+mod always_yes;
 #[path = "../tests/it/support/https.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod https;
-#[path = "webhook/always_yes.rs"]
-mod always_yes;
 #[path = "webhook/load.rs"]
 mod load;
 
@@ -61,12 +61,25 @@ async fn bench() -> anyhow::Result<()> {
     let (policies, certs) = (root.join("policies"), folder.path().join("certs"));
     let (policies, certs) = (policies.display().to_string(), certs.display().to_string());
     let args = [
-        "serve", "--standalone", "--listen", "127.0.0.1:0", "--policies", &policies, "--certs", &certs,
+        "serve",
+        "--standalone",
+        "--listen",
+        "127.0.0.1:0",
+        "--policies",
+        &policies,
+        "--certs",
+        &certs,
     ];
     let mut provost = Provost::start(&args, &[])?;
-    let line = provost.wait_for_line(" answers at ", Duration::from_secs(20)).await?;
+    let line = provost
+        .wait_for_line(" answers at ", Duration::from_secs(20))
+        .await?;
     let url: hyper::Uri = line.rsplit(' ').next().unwrap_or_default().parse()?;
-    let address = url.authority().context("the URL has an address")?.as_str().parse()?;
+    let address = url
+        .authority()
+        .context("the URL has an address")?
+        .as_str()
+        .parse()?;
     let authority = fs::read_to_string(Path::new(&certs).join("ca.crt"))?;
     let always_yes = AlwaysYes::start(&folder.path().join("always-yes"))?;
 
@@ -81,8 +94,11 @@ async fn bench() -> anyhow::Result<()> {
         for (case, turns) in cases.iter().zip(&mut turns) {
             // Who goes first changes from round to round.
             for us in [round % 2 == 0, round % 2 != 0] {
-                let (load, measured) =
-                    if us { (&ours, &mut turns.ours) } else { (&theirs, &mut turns.theirs) };
+                let (load, measured) = if us {
+                    (&ours, &mut turns.ours)
+                } else {
+                    (&theirs, &mut turns.theirs)
+                };
                 measured.push(load.run(&case.reviews, TURN).await?);
             }
         }
@@ -97,7 +113,10 @@ async fn bench() -> anyhow::Result<()> {
     print(&figures);
     let out = root.join("target/bench");
     fs::create_dir_all(&out)?;
-    fs::write(out.join("webhook.json"), serde_json::to_string_pretty(&figures)? + "\n")?;
+    fs::write(
+        out.join("webhook.json"),
+        serde_json::to_string_pretty(&figures)? + "\n",
+    )?;
     Ok(())
 }
 
@@ -121,8 +140,16 @@ fn cases(root: &Path) -> anyhow::Result<Vec<Case>> {
         ("bad Deployment", review("deployments", &bad_deployment)),
     ];
     let all = named.iter().map(|(_, review)| review.clone()).collect();
-    let single = named.into_iter().map(|(name, review)| Case { name, reviews: vec![review] });
-    Ok(single.chain([Case { name: "mixed", reviews: all }]).collect())
+    let single = named.into_iter().map(|(name, review)| Case {
+        name,
+        reviews: vec![review],
+    });
+    Ok(single
+        .chain([Case {
+            name: "mixed",
+            reviews: all,
+        }])
+        .collect())
 }
 
 /// An AdmissionReview as the apiserver writes it.
@@ -163,7 +190,11 @@ async fn check(client: &Http2, cases: &[Case]) -> anyhow::Result<()> {
     for case in cases.iter().filter(|case| case.reviews.len() == 1) {
         let answer = client.post("/validate", case.reviews[0].clone()).await?.text();
         let allowed = answer.contains("\"allowed\":true");
-        anyhow::ensure!(allowed == case.name.starts_with("good"), "{}: {answer}", case.name);
+        anyhow::ensure!(
+            allowed == case.name.starts_with("good"),
+            "{}: {answer}",
+            case.name
+        );
     }
     Ok(())
 }
@@ -197,7 +228,14 @@ fn print(figures: &[Value]) {
             other => other.to_string(),
         };
         let value = format!("{} {}", text("value"), text("unit"));
-        table.add_row([text("name"), value, text("beside"), text("ratio"), text("target"), text("met")]);
+        table.add_row([
+            text("name"),
+            value,
+            text("beside"),
+            text("ratio"),
+            text("target"),
+            text("met"),
+        ]);
     }
     anstream::println!("{}", table.trim_fmt());
 }
@@ -220,8 +258,19 @@ impl Turns {
         let counts = case == "mixed";
         let figure = |name: &str, unit: &str, value: fn(&Measured) -> f64, target: Option<(&str, f64)>| {
             // Turns of one round saw the same machine: the ratio is taken within it.
-            let ratio = median(self.ours.iter().zip(&self.theirs).map(|(us, them)| value(us) / value(them)));
-            let met = target.map(|(sign, bound)| if sign == ">=" { ratio >= bound } else { ratio <= bound });
+            let ratio = median(
+                self.ours
+                    .iter()
+                    .zip(&self.theirs)
+                    .map(|(us, them)| value(us) / value(them)),
+            );
+            let met = target.map(|(sign, bound)| {
+                if sign == ">=" {
+                    ratio >= bound
+                } else {
+                    ratio <= bound
+                }
+            });
             json!({
                 "name": format!("{case}: {name}"),
                 "value": rounded(median(self.ours.iter().map(value))),

@@ -35,7 +35,9 @@ pub(crate) fn asked_for() -> Option<PathBuf> {
 
 /// Is the server.
 pub(crate) async fn serve(folder: &Path) -> anyhow::Result<()> {
-    let identity = Store::Folder(folder.to_owned()).identity(&["127.0.0.1".to_owned()]).await?;
+    let identity = Store::Folder(folder.to_owned())
+        .identity(&["127.0.0.1".to_owned()])
+        .await?;
     let serving = &identity.serving;
     let certificate = Arc::new(ServingCertificate::from_pem(serving.pem(), &serving.key)?);
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await?;

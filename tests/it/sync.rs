@@ -127,16 +127,28 @@ impl<'c> Agent<'c> {
     }
 
     /// A live object, wherever it is.
-    pub(crate) async fn live(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn live(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> anyhow::Result<Value> {
         let gvk = GroupVersionKind::from_api_version(api_version, kind);
         let kinds = self.connection.kinds();
-        let target = kinds.get(&gvk).context("the kind is not served")?.target(&ObjectKey {
-            group: gvk.group.clone(),
-            kind: gvk.kind.clone(),
-            namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
-            name: name.to_owned(),
-        });
-        self.connection.get(&target).await?.with_context(|| format!("{target} is not there"))
+        let target = kinds
+            .get(&gvk)
+            .context("the kind is not served")?
+            .target(&ObjectKey {
+                group: gvk.group.clone(),
+                kind: gvk.kind.clone(),
+                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+                name: name.to_owned(),
+            });
+        self.connection
+            .get(&target)
+            .await?
+            .with_context(|| format!("{target} is not there"))
     }
 
     pub(crate) async fn status(&self, application: &str) -> anyhow::Result<Value> {
