@@ -89,3 +89,23 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_and_brackets_in_strings_are_no_values() {
+        let quoted = format!("\"{}\"", "[,{\\\"".repeat(MAX_NODES));
+        assert!(check_nodes(quoted.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_body_with_too_many_values_is_too_large() {
+        let most = format!("[{}0]", "0,".repeat(MAX_NODES - 2));
+        assert!(check_nodes(most.as_bytes()).is_ok());
+        let more = format!("[{}0]", "0,".repeat(MAX_NODES - 1));
+        let refusal = check_nodes(more.as_bytes()).unwrap_err();
+        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}
