@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use git2::build::{CloneLocal, RepoBuilder};
 use git2::{Direction, FetchOptions, Oid, RemoteCallbacks, Repository};
 
 use super::{Error, RepositoryUrl, Snapshot};
@@ -144,7 +145,25 @@ impl Mirror {
         if self.folder.exists() {
             return self.open();
         }
+        if self.url.is_local() {
+            self.copy().map_err(|source| self.cannot_open(source))?;
+            return self.open();
+        }
         Repository::init_bare(&self.folder).map_err(|source| self.cannot_open(source))
+    }
+
+    /// Copies a repository on this machine file by file. A fetch from it would pack its whole history anew, which
+    /// takes the better part of a minute for some thousand commits.
+    fn copy(&self) -> Result<(), git2::Error> {
+        let unfinished = self.folder.with_extension("new");
+        // What a copy that was interrupted left.
+        let _ = fs::remove_dir_all(&unfinished);
+        RepoBuilder::new()
+            .bare(true)
+            .clone_local(CloneLocal::Local)
+            .remote_create(|repository, name, url| repository.remote_with_fetch(name, url, REFSPECS[0]))
+            .clone(self.url.expose(), &unfinished)?;
+        fs::rename(&unfinished, &self.folder).map_err(|error| git2::Error::from_str(&error.to_string()))
     }
 
     fn cannot_open(&self, source: git2::Error) -> Error {
