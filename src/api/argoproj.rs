@@ -374,7 +374,7 @@ impl ApplicationSource {
             recurse
         });
         // Empty, it only says which tool; that is found out anyway.
-        fields.child("kustomize", |kustomize| kustomize.finish());
+        fields.child("kustomize", |kustomize: Fields<'_>| kustomize.finish());
         fields.finish();
         Some(Self {
             repo_url,
@@ -472,13 +472,11 @@ impl<'v> Fields<'v> {
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            _ => {
-                self.refuse(name, "must be text");
-                None
-            }
+        let value = self.take(name)?;
+        if !value.is_string() {
+            self.refuse(name, "must be text");
         }
+        value.as_str().map(str::to_owned)
     }
 
     fn flag(&mut self, name: &str) -> bool {

@@ -28,6 +28,8 @@ use crate::cluster::{Folded, wait_established};
 
 /// The most field paths that one drift record names.
 const MAX_DRIFT_FIELDS: usize = 100;
+/// Annotation with what the agent may do.
+const MODE: &str = "provost.dev/mode";
 /// Annotation with the most objects that may be deleted at once without an approval.
 const MAX_DELETIONS: &str = "provost.dev/max-deletions";
 /// Annotation with the digest of the deletions that somebody approves of.
@@ -532,12 +534,17 @@ impl Settings {
             };
             annotations.get(name).map(parse).transpose()
         };
+        let mode = annotations.get(MODE).map_or("enforce", String::as_str);
+        if !["enforce", "drift-only"].contains(&mode) {
+            let message = format!("{MODE} is {mode:?}: enforce or drift-only is wanted, so far");
+            return Err(Error::Annotation(message));
+        }
         let approved = annotations
             .get(APPROVE_DELETIONS)
             .map(|text| text.parse())
             .transpose();
         Ok(Self {
-            writes: spec.automated.is_some(),
+            writes: spec.automated.is_some() && mode == "enforce",
             heals: automated.self_heal,
             prunes: automated.prune,
             // Who does not heal does not remove either.

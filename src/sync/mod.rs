@@ -51,7 +51,7 @@ use crate::ledger::Ledger;
 pub use error::Error;
 
 /// How often a repository is asked for news where nobody says otherwise.
-pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(3 * 60);
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
 
 /// What the agent is told.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! The agent against a real control plane: what Git says gets there, and stays.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,8 +10,9 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
 use provost::git::LocalRepositories;
-use provost::ledger::Ledger;
+use provost::ledger::{Destination, Ledger};
 use provost::sync::{SyncConfig, run_on};
+use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -30,6 +32,7 @@ pub(crate) struct Agent<'c> {
     pub(crate) connection: Connection,
     client: kube::Client,
     folder: tempfile::TempDir,
+    ledger: Ledger,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), provost::sync::Error>>,
 }
@@ -38,22 +41,11 @@ impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let namespace = cluster.namespace(hint).await?;
-        let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
-        let config = SyncConfig {
-            state: folder.path().join("state"),
-            poll_interval: Duration::from_millis(500),
-            local_repositories: LocalRepositories::Allowed,
-            kustomize: Some(cluster.binaries().path("kustomize")),
-            search_path: String::new(),
-            namespace: Some(namespace.clone()),
-        };
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run_on(
-            config,
-            connection.clone(),
-            Ledger::none(),
-            shutdown.clone(),
-        ));
+        let ledger = Ledger::open(
+            &Destination::Directory(folder.path().join("ledger")),
+            Boot::default(),
+        )?;
+        let (connection, shutdown, task) = run_agent(cluster, folder.path(), &namespace, &ledger).await?;
         let agent = Self {
             cluster,
             namespace,
@@ -61,6 +53,7 @@ impl<'c> Agent<'c> {
             connection,
             client: cluster.client(User::Admin).await?,
             folder,
+            ledger,
             shutdown,
             task,
         };
@@ -221,6 +214,57 @@ impl<'c> Agent<'c> {
         self.task.await??;
         Ok(())
     }
+
+    /// Ends the agent and starts another on the same state.
+    async fn restart(&mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        let (connection, shutdown, task) =
+            run_agent(self.cluster, self.folder.path(), &self.namespace, &self.ledger).await?;
+        std::mem::replace(&mut self.task, task).await??;
+        (self.connection, self.shutdown) = (connection, shutdown);
+        Ok(())
+    }
+
+    /// Everything that the ledger has, once it is written.
+    fn ledger_text(&self) -> anyhow::Result<String> {
+        self.ledger.close("the test wants to read it")?;
+        let mut text = String::new();
+        for file in self.folder.path().join("ledger").read_dir()? {
+            text += &std::fs::read_to_string(file?.path())?;
+        }
+        Ok(text)
+    }
+}
+
+type Running = (
+    Connection,
+    CancellationToken,
+    JoinHandle<Result<(), provost::sync::Error>>,
+);
+
+async fn run_agent(
+    cluster: &Cluster,
+    folder: &Path,
+    namespace: &str,
+    ledger: &Ledger,
+) -> anyhow::Result<Running> {
+    let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
+    let config = SyncConfig {
+        state: folder.join("state"),
+        poll_interval: Duration::from_millis(500),
+        local_repositories: LocalRepositories::Allowed,
+        kustomize: Some(cluster.binaries().path("kustomize")),
+        search_path: String::new(),
+        namespace: Some(namespace.to_owned()),
+    };
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(run_on(
+        config,
+        connection.clone(),
+        ledger.clone(),
+        shutdown.clone(),
+    ));
+    Ok((connection, shutdown, task))
 }
 
 fn resource(api_version: &str, kind: &str) -> ApiResource {
@@ -396,6 +440,139 @@ async fn whatever_somebody_edits_by_hand_is_put_back() -> anyhow::Result<()> {
     // And now that all is well, nothing is asked any more.
     let quiet = agent.quiet_requests().await?;
     assert_eq!(quiet, 0, "a pass without changes makes requests");
+    let ledger = agent.ledger_text()?;
+    for recorded in [
+        r#""fields":["spec.replicas"],"managers":["kubectl"]"#,
+        r#""fields":["data.B"],"managers":["somebody"]"#,
+    ] {
+        assert!(ledger.contains(recorded), "{recorded} is not in {ledger}");
+    }
+    assert!(
+        ledger.contains("spec.template.spec.hostNetwork") && ledger.contains(r#""resolution":"put back""#),
+        "{ledger}"
+    );
+    assert!(!ledger.contains("miner"), "values are not recorded: {ledger}");
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_starts_again_writes_nothing_where_all_is_well() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "restarted").await?;
+    let commit = agent.commit(&[
+        ("app/config.yaml", CONFIG),
+        ("app/role.yaml", ROLE),
+        ("app/deployment.yaml", DEPLOYMENT),
+    ])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    agent
+        .wait_status("my-app", "healthy", |status| {
+            status["health"]["status"] == "Healthy"
+        })
+        .await?;
+    agent.quiet_requests().await?;
+    let versions = async |agent: &Agent<'_>| -> anyhow::Result<Vec<Value>> {
+        let mut versions = Vec::new();
+        for (version, kind, name) in [
+            ("v1", "ConfigMap", "my-app-env"),
+            ("rbac.authorization.k8s.io/v1", "Role", "reader"),
+            ("apps/v1", "Deployment", "my-app"),
+            ("provost.dev/v1alpha1", "Inventory", "my-app-0"),
+            ("argoproj.io/v1alpha1", "Application", "my-app"),
+        ] {
+            versions.push(agent.get(version, kind, name).await?["metadata"]["resourceVersion"].clone());
+        }
+        Ok(versions)
+    };
+    let before = versions(&agent).await?;
+    agent.restart().await?;
+    agent.quiet_requests().await?;
+    assert_eq!(versions(&agent).await?, before);
+    // It knows what it owns: what goes from Git meanwhile goes from the cluster.
+    std::fs::remove_file(agent.repository.path().join("app/role.yaml"))?;
+    agent.restart().await?;
+    let commit = agent.commit(&[])?;
+    agent.wait_synced("my-app", &commit).await?;
+    assert!(
+        agent
+            .is_absent("rbac.authorization.k8s.io/v1", "Role", "reader")
+            .await?
+    );
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_folder_deletes_nothing_until_somebody_approves() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "emptied").await?;
+    let first = agent.commit(&[("app/config.yaml", CONFIG), ("app/README.md", "x")])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &first).await?;
+    std::fs::remove_file(agent.repository.path().join("app/config.yaml"))?;
+    agent.commit(&[])?;
+    let status = agent
+        .wait_status("my-app", "a guard", |status| {
+            status["conditions"]
+                .to_string()
+                .contains("provost.dev/approve-deletions=")
+        })
+        .await?;
+    assert!(!agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    let approval = message.rsplit_once("Application with ").unwrap().1;
+    agent
+        .kubectl(&["annotate", "application", "my-app", approval], "")
+        .await?;
+    wait_for("the object to go", LIMIT, async || {
+        agent
+            .is_absent("v1", "ConfigMap", "my-app-env")
+            .await?
+            .then_some(())
+            .context("it is there")
+    })
+    .await?;
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_applications_do_not_take_an_object_from_each_other() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "shared").await?;
+    let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    agent.application("first", "app", json!({})).await?;
+    agent.wait_synced("first", &commit).await?;
+    agent.application("second", "app", json!({})).await?;
+    let status = agent
+        .wait_status("second", "a conflict", |status| {
+            status["conditions"][0]["type"] == "SyncError"
+        })
+        .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("belongs to the Application {}/first", agent.namespace)),
+        "{message}"
+    );
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_are_refused_by_name() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "hooks").await?;
+    let hook = CONFIG.replace(
+        "name: my-app-env",
+        "name: hook, annotations: {argocd.argoproj.io/hook: PreSync}",
+    );
+    agent.commit(&[("app/config.yaml", CONFIG), ("app/hook.yaml", &hook)])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent
+        .wait_status("my-app", "a refusal", |status| {
+            let message = status["conditions"][0]["message"].as_str().unwrap_or_default();
+            message.contains("hooks are not supported yet") && message.contains("app/hook.yaml:1")
+        })
+        .await?;
+    assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
     agent.stop().await
 }
 
@@ -430,6 +607,14 @@ async fn without_self_heal_drift_is_only_said() -> anyhow::Result<()> {
         agent.get("v1", "ConfigMap", "my-app-env").await?["data"]["A"],
         "2"
     );
+
+    // Once it may, it is put back at once.
+    agent
+        .application("my-app", "app", json!({"syncPolicy": {"automated": {"prune": false}}}))
+        .await?;
+    agent
+        .wait_healed("v1", "ConfigMap", "my-app-env", |live| live["data"]["A"] == "1")
+        .await?;
 
     // Something new from Git is brought in all the same; what Git no longer has stays, since prune is off.
     let second = agent.commit(&[("app/role.yaml", ROLE)])?;
