@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::controller::Context;
-use super::converge::{Converged, Settled};
+use super::converge::Settled;
 use super::desired::{self, Desired, Destination};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::sources::{Repository, SourceState};
+use super::standing::Converged;
 use super::state::State;
 use super::status::{self, Outcome};
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};

@@ -35,7 +35,10 @@ mod inventory;
 mod mailbox;
 mod plan;
 mod prune;
+mod record;
+mod settings;
 mod sources;
+mod standing;
 mod state;
 mod status;
 

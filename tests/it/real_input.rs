@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use provost_manifest::{list, yaml};
 use serde_json::{Value, json};
 
-use crate::sync::Agent;
+use crate::support::agent::Agent;
 
 /// How long the whole may take on a busy machine.
 const LIMIT: Duration = Duration::from_mins(3);
