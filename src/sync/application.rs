@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::controller::Context;
-use super::converge::{Converged, Settled};
+use super::converge::Settled;
 use super::desired::{self, Desired, Destination};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::sources::{Repository, SourceState};
+use super::standing::Converged;
 use super::state::State;
 use super::status::{self, Outcome};
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
@@ -30,7 +31,7 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// The first wait after a failed pass.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failed pass.
-const MAX_RETRY: Duration = Duration::from_secs(5 * 60);
+const MAX_RETRY: Duration = Duration::from_mins(5);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -153,7 +154,7 @@ impl Task {
             {
                 return;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = timer => {}
@@ -165,6 +166,14 @@ impl Task {
     fn take_mail(&mut self) {
         let pending = self.mailbox.take();
         if let Some(application) = pending.application {
+            let annotations = |application: &Application| application.metadata.annotations.clone();
+            if application.spec != self.application.spec
+                || annotations(&application) != annotations(&self.application)
+            {
+                // What was left alone may be allowed now.
+                self.settled = Settled::default();
+                self.state.distrust_out_of_sync();
+            }
             self.application = application;
         }
         self.state.observe(pending.observed);
@@ -458,6 +467,12 @@ impl Task {
                     error = error.sentence(),
                     "An Application cannot be deleted yet."
                 );
+                let shows = Outcome {
+                    errors: vec![error],
+                    ..Outcome::default()
+                };
+                // Whether it is said or not, it is tried again.
+                let _ = self.say(shows).await;
                 self.inventory = None;
                 self.failures += 1;
                 Next::In(backoff(self.failures))

@@ -189,15 +189,12 @@ fn chunks_of(entries: &Entries) -> Vec<Vec<InventoryEntry>> {
     for entry in entries.values() {
         let size = serde_json::to_string(entry).map_or(0, |text| text.len() + 1);
         let fits = |chunk: &Vec<InventoryEntry>| chunk.len() < CHUNK_ENTRIES && bytes + size <= CHUNK_BYTES;
-        match chunks.last_mut().filter(|chunk| fits(chunk)) {
-            Some(chunk) => {
-                chunk.push(entry.clone());
-                bytes += size;
-            }
-            None => {
-                chunks.push(vec![entry.clone()]);
-                bytes = size;
-            }
+        if let Some(chunk) = chunks.last_mut().filter(|chunk| fits(chunk)) {
+            chunk.push(entry.clone());
+            bytes += size;
+        } else {
+            chunks.push(vec![entry.clone()]);
+            bytes = size;
         }
     }
     // One is always there, so that an Application without objects has its fence too.

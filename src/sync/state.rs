@@ -11,7 +11,7 @@ use crate::cluster::Folded;
 /// How often one object may be put back within [`HEAL_WINDOW`]; more is a fight with another controller.
 const HEAL_BUDGET: u32 = 10;
 /// The window of the budget.
-const HEAL_WINDOW: Duration = Duration::from_secs(60);
+const HEAL_WINDOW: Duration = Duration::from_mins(1);
 
 /// The objects as the task knows them.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl State {
             match (live, &mut seen.live) {
                 (Some(now), Some(before)) if now.uid == before.uid && now.is_older_than(before) => {}
                 (Some(now), Some(before)) if now.uid == before.uid && now.digest == before.digest => {
-                    *before = now
+                    *before = now;
                 }
                 (None, None) => {}
                 _ => seen.stale = true,
@@ -100,6 +100,15 @@ impl State {
         if let Some(seen) = self.seen.get_mut(key) {
             seen.stale = true;
         }
+    }
+
+    /// Whatever is out of sync must be compared again.
+    pub(super) fn distrust_out_of_sync(&mut self) {
+        let out_of_sync = self
+            .seen
+            .values_mut()
+            .filter(|seen| seen.standing == Standing::OutOfSync);
+        out_of_sync.for_each(|seen| seen.stale = true);
     }
 
     /// Takes one from the object's budget of being put back; `false` where it is spent.

@@ -4,6 +4,7 @@ mod architecture;
 mod documentation;
 mod ledger;
 mod real_input;
+mod render;
 mod report;
 mod report_cluster;
 mod report_history;
