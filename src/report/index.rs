@@ -124,7 +124,7 @@ impl Index {
         };
         let cluster = cluster
             .as_ref()
-            .map_or("no cluster".to_owned(), |uid| format!("cluster {uid}"));
+            .map_or_else(|| "no cluster".to_owned(), |uid| format!("cluster {uid}"));
         format!(
             "Population of commits and objects · revision {revision} ({}) · {period} · {cluster}",
             escape::line(revision_asked)

@@ -7,6 +7,8 @@
 //! Guarantees: a query can only read the facts. It has no clock, no chance, no file and no other database, and a
 //! bounded number of steps, so the same facts give the same table.
 
+use std::fmt::Write as _;
+
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
@@ -141,17 +143,11 @@ pub fn load_sql(facts: &[Table], queries: &[Query<'_>]) -> String {
     );
     for table in facts {
         sql.push_str(&create_csv_table(table));
-        sql.push_str(&format!(
-            ".import --csv --skip 1 facts/{0}.csv csv_{0}\n",
-            table.name
-        ));
+        let _ = writeln!(sql, ".import --csv --skip 1 facts/{0}.csv csv_{0}", table.name);
     }
     sql.push_str(".read sql/schema.sql\n.headers on\n.mode csv\n");
     for query in queries {
-        sql.push_str(&format!(
-            ".once recomputed/{0}.csv\n.read sql/{0}.sql\n",
-            query.name
-        ));
+        let _ = writeln!(sql, ".once recomputed/{0}.csv\n.read sql/{0}.sql", query.name);
     }
     sql
 }
@@ -210,7 +206,7 @@ impl Database {
             .progress_handler(STEPS_PER_LOOK, Some(exhausted))
             .map_err(failed)?;
         let mut statement = self.connection.prepare(query.sql).map_err(failed)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = Vec::new();
         let mut answer = statement.query([]).map_err(failed)?;
         while let Some(row) = answer.next().map_err(failed)? {
@@ -489,7 +485,9 @@ mod tests {
     fn the_order_of_facts_does_not_matter() {
         let facts = facts().tables();
         let mut turned = facts.clone();
-        turned.iter_mut().for_each(|table| table.rows.reverse());
+        for table in &mut turned {
+            table.rows.reverse();
+        }
         for query in TABLES {
             assert_eq!(
                 load(&facts).run(*query).unwrap(),

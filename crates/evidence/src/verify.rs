@@ -568,7 +568,7 @@ mod tests {
         fn any_changed_byte_is_found_in_its_line(count in 3_u64..12, at in any::<prop::sample::Index>(), xor in 1_u8..) {
             let mut bytes = lines("a", count).concat().into_bytes();
             let at = at.index(bytes.len());
-            let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            let line = bytes[..at].split(|byte| *byte == b'\n').count() as u64;
             bytes[at] ^= xor;
             let report = verify(&bytes);
             let first = report.findings.first().map(|finding| (finding.line, finding.damage.clone()));

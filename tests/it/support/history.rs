@@ -26,7 +26,7 @@ pub(crate) struct Commit {
 impl Commit {
     /// The `number`th commit, a minute after the one before.
     pub(crate) fn new(number: usize, parents: &[usize], message: &str, files: &[(&str, &str)]) -> Self {
-        let time = START + 60 * number as i64;
+        let time = START + 60 * i64::try_from(number).unwrap();
         let files = files
             .iter()
             .map(|(path, text)| (path.as_bytes().to_vec(), text.as_bytes().to_vec()));
