@@ -148,7 +148,8 @@ fn traced(repository: &Path, out: &Path, synced: &str) -> Vec<String> {
             row[3] = "as git log has it".into();
         }
         // Names that controllers make end in chance.
-        row[0] = row[0].split_inclusive("web").next().unwrap().to_owned();
+        let end = row[0].find("web").map_or(row[0].len(), |at| at + "web".len());
+        row[0].truncate(end);
     }
     objects.iter().map(|row| row.join(" | ")).collect()
 }

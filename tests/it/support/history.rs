@@ -79,7 +79,7 @@ pub(crate) fn build(folder: &Path, commits: &[Commit]) -> Vec<String> {
     let mut ids = vec![String::new(); commits.len()];
     for line in marks.lines() {
         let (mark, id) = line[1..].split_once(' ').unwrap();
-        ids[mark.parse::<usize>().unwrap() - 1] = id.to_owned();
+        id.clone_into(&mut ids[mark.parse::<usize>().unwrap() - 1]);
     }
     ids
 }
