@@ -1,5 +1,10 @@
 //! The integration tests: one module per room.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on ends the test"
+)]
+
 mod architecture;
 mod documentation;
 mod ledger;
