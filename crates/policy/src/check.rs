@@ -11,6 +11,7 @@ use crate::context::Frame;
 use crate::denied;
 use crate::matching::Halt;
 use crate::pattern::{Numbers, Pattern, Verdict};
+use crate::pod_security::Exclude;
 use crate::result::Violation;
 use crate::rule::{Check, Foreach, PatternSource};
 use crate::template::Template;
@@ -37,6 +38,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) object: &'a Value,
     /// How many foreach are around.
     pub(crate) depth: usize,
+    /// What exceptions take from the controls of Pod Security.
+    pub(crate) excused: &'a [Exclude],
 }
 
 /// One element of a foreach.
@@ -60,7 +63,7 @@ impl Check {
                 Ok(judgement(pattern.compiled(frame, budget)?.as_ref().check(value)))
             }
             (Self::AnyPattern(patterns), Some(value)) => any_pattern(patterns, value, frame, budget),
-            (Self::Pattern(_) | Self::AnyPattern(_), None) => Ok(Judgement::None),
+            (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => Ok(Judgement::None),
             (Self::Deny(conditions), _) => {
                 let view = frame.view();
                 let decision = conditions.decide(&view, budget)?;
@@ -74,6 +77,7 @@ impl Check {
                 Ok(Judgement::Fail(messages.collect()))
             }
             (Self::Foreach(entries), _) => foreach(entries, subject, frame, budget),
+            (Self::PodSecurity(pods), Some(value)) => Ok(pods.judge(value, subject.excused)),
         }
     }
 
@@ -98,7 +102,8 @@ impl Check {
                 let nearest = nearest(patterns, value, &path, frame, budget)?;
                 violations.extend(nearest);
             }
-            (Self::Pattern(_) | Self::AnyPattern(_), None) => {}
+            (Self::PodSecurity(pods), Some(value)) => pods.collect(value, subject.excused, violations),
+            (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => {}
             (Self::Deny(conditions), _) => {
                 let view = frame.view();
                 for held in conditions.decide(&view, budget)?.held {
@@ -285,6 +290,7 @@ impl Foreach {
             value: if inside { Some(&*value) } else { subject.value },
             object: subject.object,
             depth: subject.depth + 1,
+            excused: subject.excused,
         };
         visit(&self.check, &subject, &frame, budget)
     }

@@ -55,13 +55,14 @@ pub(crate) struct View<'a> {
 // === impl Shared ===
 
 impl<'a> Shared<'a> {
-    /// For one rule and one request.
+    /// For one rule and one request; the variable `request` is made only where something looks at it.
     pub(crate) fn new(
         request: &'a Request<'a>,
         inputs: &'a Inputs,
         environment: Environment,
         policy: &'a Policy,
         rule: &'a Rule,
+        looks_at_request: bool,
     ) -> Self {
         let mut shared = Self {
             request,
@@ -73,6 +74,9 @@ impl<'a> Shared<'a> {
             images: OnceCell::new(),
             needs: RefCell::default(),
         };
+        if !looks_at_request {
+            return shared;
+        }
         let roles = if rule.wants_roles && request.user.is_some() {
             shared.fetched(Key::Roles).map(Some)
         } else {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::pod_security::pod_security;
 use super::template::{Names, check as check_variables};
 use super::{conditions, context};
 use crate::conditions::Conditions;
@@ -75,6 +76,7 @@ fn of(owner: &Cursor<'_>, ways: &[&str], names: &Names<'_>, depth: usize) -> Res
             let entries = entries.iter().map(|item| foreach(item, names, depth + 1));
             Ok(Check::Foreach(entries.collect::<Result<_, _>>()?))
         }
+        "podSecurity" => Ok(Check::PodSecurity(pod_security(&body)?)),
         other => Err(body.key_fault(format!("{other} is not supported yet"))),
     }
 }

@@ -8,6 +8,7 @@ mod conditions;
 mod context;
 mod exception;
 mod filter;
+mod pod_security;
 mod policy;
 mod rule;
 mod template;
