@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::context::Frame;
 use crate::denied;
 use crate::matching::Halt;
-use crate::pattern::{Numbers, Pattern, Verdict};
+use crate::pattern::{MAX_VIOLATIONS, Numbers, Pattern, Verdict};
 use crate::pod_security::Exclude;
 use crate::result::Violation;
 use crate::rule::{Check, Foreach, PatternSource};
@@ -46,6 +46,19 @@ pub(crate) struct Subject<'a> {
 struct Element<'a> {
     index: usize,
     datum: Datum<'a>,
+}
+
+// === impl Subject ===
+
+impl Subject<'_> {
+    /// Where a value is in the object; an element that was computed, and so is in no field, is called "element".
+    fn place(&self, value: &Value, budget: &mut Budget) -> FieldPath {
+        let computed = || match self.depth {
+            0 => FieldPath::root(),
+            _ => FieldPath::root().key("element"),
+        };
+        place_of(value, self.object, budget).unwrap_or_else(computed)
+    }
 }
 
 // === impl Check ===
@@ -91,14 +104,14 @@ impl Check {
     ) -> Result<(), Halt> {
         match (self, subject.value) {
             (Self::Pattern(pattern), Some(value)) => {
-                let path = place_of(value, subject.object).unwrap_or_default();
+                let path = subject.place(value, budget);
                 pattern
                     .compiled(frame, budget)?
                     .as_ref()
                     .collect(value, &path, violations);
             }
             (Self::AnyPattern(patterns), Some(value)) => {
-                let path = place_of(value, subject.object).unwrap_or_default();
+                let path = subject.place(value, budget);
                 let nearest = nearest(patterns, value, &path, frame, budget)?;
                 violations.extend(nearest);
             }
@@ -116,7 +129,11 @@ impl Check {
                         if let Judgement::Fail(_) = check.judge(subject, frame, budget)? {
                             check.collect(subject, frame, budget, violations)?;
                         }
-                        Ok(Step::Next)
+                        Ok(if violations.len() < MAX_VIOLATIONS {
+                            Step::Next
+                        } else {
+                            Step::Stop
+                        })
                     })?;
                 }
             }

@@ -21,6 +21,7 @@ use crate::matching::Halt;
 use crate::policy::Policy;
 use crate::request::{Inputs, Key, Operation, Request};
 use crate::rule::Rule;
+use crate::violations::is_secret_kind;
 
 /// What all frames of one rule's evaluation share.
 pub(crate) struct Shared<'a> {
@@ -260,6 +261,10 @@ impl View<'_> {
                 Some(key) => Halt::Needs(key.clone()),
                 None => Halt::Error(error.to_string()),
             },
+            // What a function says of its arguments may quote them.
+            EvalError::Function { function, .. } if is_secret_kind(self.frame.shared.request.kind) => {
+                Halt::Error(format!("{function}() could not work with what it got"))
+            }
             other => Halt::Error(other.to_string()),
         }
     }

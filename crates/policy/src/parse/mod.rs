@@ -11,6 +11,7 @@ mod filter;
 mod pod_security;
 mod policy;
 mod rule;
+mod sense;
 mod template;
 
 pub(crate) use conditions::conditions;

@@ -1,6 +1,7 @@
 //! The controls: what each forbids, and since which version.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
@@ -139,7 +140,7 @@ impl Level {
 }
 
 /// A result with fields; none where there are none.
-pub(super) fn found<'o>(fields: Vec<Forbidden<'o>>) -> Option<Vec<Forbidden<'o>>> {
+pub(super) fn found(fields: Vec<Forbidden<'_>>) -> Option<Vec<Forbidden<'_>>> {
     (!fields.is_empty()).then_some(fields)
 }
 
@@ -155,7 +156,7 @@ impl<'o> Forbidden<'o> {
         }
     }
 
-    pub(super) fn bad(mut self, value: impl ToString) -> Self {
+    pub(super) fn bad(mut self, value: &dyn Display) -> Self {
         self.bad.push(value.to_string());
         self
     }
@@ -195,7 +196,7 @@ struct Context<'p, 'o> {
 }
 
 impl<'o> Context<'_, 'o> {
-    fn forbid(&self, keys: &[&str], bad: impl ToString, accepted: &str) -> Forbidden<'o> {
+    fn forbid(&self, keys: &[&str], bad: &dyn Display, accepted: &str) -> Forbidden<'o> {
         let forbidden = Forbidden::new(self.path.clone().keys(keys), accepted).bad(bad);
         match self.container {
             Some(container) => forbidden.of(container),
@@ -210,7 +211,7 @@ fn host_namespaces<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
     let mut fields = Vec::new();
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
         if bool(&pod.spec, key)? == Some(true) {
-            fields.push(Forbidden::new(PodPath::spec(&[key]), "false").bad(true));
+            fields.push(Forbidden::new(PodPath::spec(&[key]), "false").bad(&true));
         }
     }
     Ok(found(fields))
@@ -220,7 +221,7 @@ fn privileged<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
     let mut fields = Vec::new();
     for context in security_contexts(pod)? {
         if context.container.is_some() && bool(context.fields, "privileged")? == Some(true) {
-            fields.push(context.forbid(&["privileged"], true, "false"));
+            fields.push(context.forbid(&["privileged"], &true, "false"));
         }
     }
     Ok(found(fields))
@@ -304,7 +305,7 @@ fn host_ports<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
         for (index, port) in maps(container.fields, "ports")?.into_iter().enumerate() {
             if let Some(number) = int(port, "hostPort")?.filter(|number| *number != 0) {
                 let path = container.path().keys(&["ports"]).index(index).keys(&["hostPort"]);
-                fields.push(Forbidden::new(path, "to be absent").bad(number).of(container));
+                fields.push(Forbidden::new(path, "to be absent").bad(&number).of(container));
             }
         }
     }
@@ -322,7 +323,7 @@ fn bad_profiles<'o>(pod: &Pod<'o>, key: &str) -> Result<Vec<Forbidden<'o>>, Malf
             && let Some(kind) = text(profile, "type")?
             && !PROFILES.contains(&kind)
         {
-            fields.push(context.forbid(&[key, "type"], kind, PROFILES_IN_WORDS));
+            fields.push(context.forbid(&[key, "type"], &kind, PROFILES_IN_WORDS));
         }
     }
     Ok(fields)
@@ -342,7 +343,7 @@ fn app_armor<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
         let allowed = matches!(profile, "" | "runtime/default") || profile.starts_with("localhost/");
         if key.starts_with(APP_ARMOR_ANNOTATION) && !allowed {
             let accepted = "runtime/default or localhost/*";
-            fields.push(Forbidden::new(PodPath::annotation(key), accepted).bad(profile));
+            fields.push(Forbidden::new(PodPath::annotation(key), accepted).bad(&profile));
         }
     }
     Ok(found(fields))
@@ -393,12 +394,12 @@ fn se_linux<'o>(pod: &Pod<'o>, version: Version) -> Fields<'o> {
             let newer = version.is_at_least(31) && kind == "container_engine_t";
             if !TYPES.contains(&kind) && !newer {
                 let accepted = "container_t, container_init_t or container_kvm_t";
-                fields.push(context.forbid(&["seLinuxOptions", "type"], kind, accepted));
+                fields.push(context.forbid(&["seLinuxOptions", "type"], &kind, accepted));
             }
         }
         for key in ["user", "role"] {
             if let Some(value) = text(options, key)?.filter(|value| !value.is_empty()) {
-                fields.push(context.forbid(&["seLinuxOptions", key], value, "to be absent"));
+                fields.push(context.forbid(&["seLinuxOptions", key], &value, "to be absent"));
             }
         }
     }
@@ -412,7 +413,7 @@ fn proc_mount<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
             && let Some(mount) = text(context.fields, "procMount")?
             && mount != "Default"
         {
-            fields.push(context.forbid(&["procMount"], mount, "Default"));
+            fields.push(context.forbid(&["procMount"], &mount, "Default"));
         }
     }
     Ok(found(fields))
@@ -449,7 +450,7 @@ fn sysctls<'o>(pod: &Pod<'o>, version: Version) -> Fields<'o> {
                 .index(index)
                 .keys(&["name"]);
             fields.push(
-                Forbidden::new(path, "a sysctl that is safe, such as kernel.shm_rmid_forced").bad(name),
+                Forbidden::new(path, "a sysctl that is safe, such as kernel.shm_rmid_forced").bad(&name),
             );
         }
     }
@@ -462,7 +463,7 @@ fn windows_host_process<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
         if let Some(options) = map(context.fields, "windowsOptions")?
             && bool(options, "hostProcess")? == Some(true)
         {
-            fields.push(context.forbid(&["windowsOptions", "hostProcess"], true, "false"));
+            fields.push(context.forbid(&["windowsOptions", "hostProcess"], &true, "false"));
         }
     }
     Ok(found(fields))
@@ -502,8 +503,8 @@ fn privilege_escalation<'o>(pod: &Pod<'o>, version: Version) -> Fields<'o> {
         match container.security_context()? {
             None => fields.push(forbidden),
             Some(context) => match bool(context, "allowPrivilegeEscalation")? {
-                None => fields.push(forbidden.bad("nil")),
-                Some(true) => fields.push(forbidden.bad(true)),
+                None => fields.push(forbidden.bad(&"nil")),
+                Some(true) => fields.push(forbidden.bad(&true)),
                 Some(false) => {}
             },
         }
@@ -517,7 +518,7 @@ fn run_as_non_root<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
         .security_context()?
         .map_or(Ok(None), |context| bool(context, "runAsNonRoot"))?;
     if of_pod == Some(false) {
-        fields.push(Forbidden::new(PodPath::spec(&["securityContext", "runAsNonRoot"]), "true").bad(false));
+        fields.push(Forbidden::new(PodPath::spec(&["securityContext", "runAsNonRoot"]), "true").bad(&false));
     }
     for container in &pod.containers {
         let path = container.path().keys(&["securityContext", "runAsNonRoot"]);
@@ -527,7 +528,7 @@ fn run_as_non_root<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
             .map_or(Ok(None), |context| bool(context, "runAsNonRoot"))?
         {
             Some(true) => {}
-            Some(false) => fields.push(forbidden.bad(false)),
+            Some(false) => fields.push(forbidden.bad(&false)),
             None if of_pod == Some(true) => {}
             None => fields.push(forbidden),
         }
@@ -539,7 +540,7 @@ fn run_as_user<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
     let mut fields = Vec::new();
     for context in security_contexts(pod)? {
         if int(context.fields, "runAsUser")? == Some(0) {
-            fields.push(context.forbid(&["runAsUser"], 0, "a user other than 0"));
+            fields.push(context.forbid(&["runAsUser"], &0, "a user other than 0"));
         }
     }
     Ok(found(fields))

@@ -229,11 +229,11 @@ fn a_denial_names_every_field_of_a_controllers_template() {
     Deployment shop/a is refused: 6 violations of 1 policy.
 
     p/autogen-r: PodSecurity restricted forbids allowPrivilegeEscalation other than false, unrestricted capabilities, host namespaces, privileged containers, runAsNonRoot other than true, seccomp profiles
-      spec.template.spec.hostPID                                             is true                     needs false
+      spec.template.spec.hostPID                                                  is true                     needs false
       spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation   missing (container "web")   needs false
-      spec.template.spec.containers[0].securityContext.runAsNonRoot          missing (container "web")   needs true
-      spec.template.spec.containers[0].securityContext.privileged            is true (container "web")   needs false
-      spec.template.spec.containers[0].securityContext.capabilities.drop     missing (container "web")   needs ALL
-      spec.template.spec.containers[0].securityContext.seccompProfile.type   missing (container "web")   needs RuntimeDefault or Localhost
+      spec.template.spec.containers[0].securityContext.runAsNonRoot               missing (container "web")   needs true
+      spec.template.spec.containers[0].securityContext.privileged                 is true (container "web")   needs false
+      spec.template.spec.containers[0].securityContext.capabilities.drop          missing (container "web")   needs ALL
+      spec.template.spec.containers[0].securityContext.seccompProfile.type        missing (container "web")   needs RuntimeDefault or Localhost
     "#);
 }

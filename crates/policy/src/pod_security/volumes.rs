@@ -50,7 +50,7 @@ pub(super) fn host_path<'o>(pod: &Pod<'o>, _: Version) -> Result<Option<Vec<Forb
         if let Some(host_path) = map(volume, "hostPath")? {
             let path = PodPath::spec(&["volumes"]).index(index).keys(&["hostPath"]);
             let bad = text(host_path, "path")?.unwrap_or_default();
-            fields.push(Forbidden::new(path, "another type of volume").bad(bad));
+            fields.push(Forbidden::new(path, "another type of volume").bad(&bad));
         }
     }
     Ok(found(fields))
