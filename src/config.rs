@@ -1,1 +1,101 @@
-//! Plain configuration.
+//! Plain configuration: what a person decides, as data. The command line builds it; rooms read it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Namespaces that are never judged: without them a cluster cannot heal itself.
+pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
+/// Provost's own namespace where nobody says otherwise.
+pub const OWN_NAMESPACE: &str = "provost";
+
+/// A part that a process plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Role {
+    /// Answers admission reviews.
+    Webhook,
+    /// Reconciles Applications.
+    Agent,
+}
+
+/// Where the apiserver finds the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Service in its cluster.
+    Service {
+        /// Namespace of the Service.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A URL that the apiserver's host reaches, without the path.
+    Url(String),
+}
+
+/// What happens to a write while the webhook does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailurePolicy {
+    /// It is denied where a policy that fails closed could have denied it.
+    #[default]
+    Fail,
+    /// It is let in.
+    Ignore,
+}
+
+/// Where Provost keeps what outlives a process, below the user's state directory; `None` where the user has none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the XDG directories are the environment's to name; this is the one place"
+)]
+pub fn state_directory() -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = || absolute("HOME").map(|home| home.join(".local/state"));
+    absolute("XDG_STATE_HOME")
+        .or_else(home)
+        .map(|state| state.join("provost"))
+}
+
+/// The folders in which programs are looked for, as `PATH` has them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "PATH is the environment's to name; this is the one place"
+)]
+pub fn search_path() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}
+
+// === impl Role ===
+
+impl Role {
+    /// As it is written on the command line and in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+// === impl FailurePolicy ===
+
+impl FailurePolicy {
+    /// As the Kubernetes API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "Fail",
+            Self::Ignore => "Ignore",
+        }
+    }
+}
+
+/// All namespaces that are not judged: the system's, Provost's own and those that were named.
+pub fn exempt_namespaces(own: &str, named: &[String]) -> BTreeSet<String> {
+    let system = SYSTEM_NAMESPACES.into_iter().map(str::to_owned);
+    system
+        .chain([own.to_owned()])
+        .chain(named.iter().cloned())
+        .collect()
+}

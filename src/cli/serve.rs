@@ -1,12 +1,273 @@
 //! `provost serve`.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+
+use crate::{
+    config::{Address, FailurePolicy, Role, search_path, state_directory},
+    git::LocalRepositories,
+    ledger::{Destination, Ledger},
+    policies,
+    serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
+    sync::SyncConfig,
+    telemetry::{self, LogFormat},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  Try the webhook with no cluster at all
+    provost serve --standalone --policies policies
+    curl --cacert certs/ca.crt https://127.0.0.1:8443/readyz
+
+  Guard a cluster from this workstation, with its own ClusterPolicies and those of a folder
+    provost serve --context kind-test --policies policies
+
+  Inside a cluster
+    provost serve --service provost/provost --listen 0.0.0.0:8443";
 
 /// Run the admission webhook and the sync agent
+///
+/// On a workstation the certificates lie in --certs, and the webhook configuration is removed when the process is
+/// stopped. With --service the process runs in a cluster: a Secret keeps the certificates, and the configuration stays.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Serve with no cluster: policies from a folder, everything on one listener
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context", "service", "webhook_url", "install_crds"])]
+    standalone: bool,
+    /// Folder of policies, in addition to the cluster's ClusterPolicies [standalone: policies]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Address of the admission listener; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Folder that keeps the certificates on a workstation
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    certs: PathBuf,
+    /// Folder of the ledger, or "none" [default: below the state directory]
+    #[arg(long, value_name = "DIR")]
+    ledger: Option<Destination>,
+    /// Roles to run
+    #[arg(
+        long = "role",
+        value_name = "ROLE",
+        value_delimiter = ',',
+        default_value = "webhook,agent"
+    )]
+    roles: Vec<Role>,
+    /// Address of the metrics, in plain HTTP [default: 127.0.0.1:8444; standalone: on the admission listener]
+    #[arg(long, value_name = "ADDR")]
+    metrics_listen: Option<SocketAddr>,
+
+    /// Kubeconfig that names the cluster
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG", help_heading = "Cluster")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    context: Option<String>,
+    /// URL under which the apiserver reaches the listener [default: its address]
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Cluster",
+        conflicts_with = "service"
+    )]
+    webhook_url: Option<String>,
+    /// Service through which the apiserver reaches the listener, as NAMESPACE/NAME
+    #[arg(long, value_name = "NS/NAME", value_parser = parse_service, help_heading = "Cluster")]
+    service: Option<Address>,
+    /// What happens to writes while the webhook does not answer
+    #[arg(long, value_name = "POLICY", default_value = "fail", help_heading = "Cluster")]
+    failure_policy: FailurePolicy,
+    /// Another namespace that is not judged; may be given often
+    #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Cluster")]
+    exempt_namespaces: Vec<String>,
+    /// Install the CRDs where they are absent; on a workstation this is done anyway
+    #[arg(long, help_heading = "Cluster")]
+    install_crds: bool,
+
+    /// How often a repository is asked for news, such as 30s or 3m
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_interval, help_heading = "Agent")]
+    poll_interval: Duration,
+    /// Let Applications name repositories on this machine: absolute paths and file://
+    #[arg(long, help_heading = "Agent")]
+    allow_local_repositories: bool,
+    /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
+    #[arg(long, value_name = "DIR", help_heading = "Agent")]
+    state: Option<PathBuf>,
+    /// The kustomize program [default: the first on PATH]
+    #[arg(long, value_name = "FILE", env = "PROVOST_KUSTOMIZE", help_heading = "Agent")]
+    kustomize: Option<PathBuf>,
+    /// Namespace whose Applications are reconciled [default: all]
+    #[arg(long, value_name = "NAME", help_heading = "Agent")]
+    applications_namespace: Option<String>,
+
+    /// Form of the log on stderr
+    #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
+    log_format: LogFormat,
+    /// What is logged, such as "info" or "provost=debug"
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "PROVOST_LOG",
+        default_value = "info",
+        help_heading = "Log"
+    )]
+    log: String,
+}
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args {} = args;
-    anyhow::bail!("not there yet")
+    telemetry::start_log(args.log_format, &args.log);
+    let (config, destination) = args.into_config()?;
+    let ledger = Ledger::open(&destination, serve::boot(&config))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let served = runtime.block_on(async {
+        let serving = serve::start(config, ledger.clone()).await?;
+        print(&serving.announcement, &ledger);
+        serving.wait().await
+    });
+    let reason = match &served {
+        Ok(()) => "stopped by a signal".to_owned(),
+        Err(error) => format!("{error}"),
+    };
+    ledger.close(&reason)?;
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(announcement: &Announcement, ledger: &Ledger) {
+    let Announcement { webhook, agent } = announcement;
+    anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
+    if let Some(webhook) = webhook {
+        print_webhook(webhook);
+    }
+    if let Some(agent) = agent {
+        let namespaces = agent.namespace.as_deref().unwrap_or("all namespaces");
+        anstream::println!("  applications           of {namespaces}");
+        anstream::println!("  agent's state          {}", agent.state.display());
+    }
+    match ledger.directory() {
+        Some(directory) => anstream::println!("  ledger                 {}", directory.display()),
+        None => anstream::println!("  ledger                 none: nothing is recorded"),
+    }
+    anstream::println!("Ready.");
+}
+
+fn print_webhook(announcement: &WebhookAnnouncement) {
+    let WebhookAnnouncement {
+        url,
+        authority,
+        metrics,
+        policies,
+        exempt_namespaces,
+    } = announcement;
+    for fault in &policies.refused {
+        anstream::println!("{}", policies::diagnostic(fault, policies));
+    }
+    let (loaded, out) = (policies.loaded(), policies.refused.len());
+    anstream::println!("  webhook                {url}");
+    if let Some(authority) = authority {
+        anstream::println!("  certificate authority  {}", authority.display());
+    }
+    anstream::println!("  metrics                {metrics}");
+    anstream::println!("  policies in force      {}: {}", loaded.len(), loaded.join(", "));
+    if out > 0 {
+        anstream::println!("  policies out           {out}: see above");
+    }
+    anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<provost_manifest::duration::Duration>();
+    let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
+    let wanted = "write a time of at least 1s, such as 30s or 3m";
+    interval
+        .filter(|interval| *interval >= Duration::from_secs(1))
+        .ok_or_else(|| wanted.to_owned())
+}
+
+fn parse_service(text: &str) -> Result<Address, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(Address::Service {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+        }
+        _ => Err("write NAMESPACE/NAME, such as provost/provost".to_owned()),
+    }
+}
+
+// === impl Args ===
+
+impl Args {
+    fn into_config(self) -> anyhow::Result<(Config, Destination)> {
+        let Self {
+            standalone,
+            policies,
+            listen,
+            certs,
+            ledger,
+            roles,
+            metrics_listen,
+            kubeconfig,
+            context,
+            webhook_url,
+            service,
+            failure_policy,
+            exempt_namespaces,
+            install_crds,
+            poll_interval,
+            allow_local_repositories,
+            state,
+            kustomize,
+            applications_namespace,
+            log_format: _,
+            log: _,
+        } = self;
+        let in_cluster = service.is_some();
+        let cluster = match (standalone, kubeconfig, context) {
+            (true, _, _) => None,
+            (false, None, None) if in_cluster => Some(Connection::InCluster),
+            // A person's own cluster is touched only when it is named.
+            (false, None, None) => anyhow::bail!(
+                "no cluster is named: give --context NAME or --kubeconfig FILE, or --standalone to serve without one"
+            ),
+            (false, file, context) => Some(Connection::Kubeconfig { file, context }),
+        };
+        let agent = if roles.contains(&Role::Agent) && !standalone {
+            let state = state
+                .or_else(|| state_directory().map(|directory| directory.join("agent")))
+                .context("there is no state directory for the agent: name one with --state")?;
+            Some(SyncConfig {
+                state,
+                poll_interval,
+                local_repositories: if allow_local_repositories {
+                    LocalRepositories::Allowed
+                } else {
+                    LocalRepositories::Refused
+                },
+                kustomize,
+                search_path: search_path(),
+                namespace: applications_namespace,
+            })
+        } else {
+            None
+        };
+        let config = Config {
+            policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
+            webhook: standalone || roles.contains(&Role::Webhook),
+            agent,
+            metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
+            address: service.or_else(|| webhook_url.map(Address::Url)),
+            install_crds: install_crds || !(standalone || in_cluster),
+            cluster,
+            listen,
+            certificates: certs,
+            failure_policy,
+            exempt_namespaces,
+        };
+        Ok((config, ledger.unwrap_or_default()))
+    }
 }

@@ -1,1 +1,182 @@
-//! The cluster: client, watches, apply.
+//! The cluster: which kinds it serves, reading and writing single objects, folded watches, our own CRDs.
+//!
+//! Objects are JSON values as the apiserver gives them: a typed object would lose the fields that it does not know.
+//! Every request has a deadline and is counted, so that tests can hold a pass to its number of requests.
+
+mod crds;
+mod error;
+mod fold;
+mod kinds;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use serde_json::Value;
+
+pub use crds::{install_crds, is_established, wait_established};
+pub use error::Error;
+pub use fold::Folded;
+pub use kinds::{Kind, Kinds, Target};
+pub use watch::{Observation, watch_owned};
+
+/// The field manager of everything we write.
+pub const FIELD_MANAGER: &str = "provost";
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that knows the cluster's kinds. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    kinds: Arc<ArcSwap<Kinds>>,
+    requests: Arc<AtomicU64>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Asks the cluster for its kinds.
+    pub async fn connect(client: kube::Client) -> Result<Self, Error> {
+        let cluster = Self {
+            client,
+            kinds: Arc::new(ArcSwap::from_pointee(Kinds::default())),
+            requests: Arc::new(AtomicU64::new(0)),
+        };
+        cluster.rediscover().await?;
+        Ok(cluster)
+    }
+
+    /// The client itself, for watches and typed objects.
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// The kinds as last asked for.
+    pub fn kinds(&self) -> Arc<Kinds> {
+        self.kinds.load_full()
+    }
+
+    /// How many requests for single objects, discovery included, were made so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Asks for the kinds anew: two requests. A group whose backend does not answer has none.
+    pub async fn rediscover(&self) -> Result<Arc<Kinds>, Error> {
+        let kinds = self
+            .counted("discover the cluster's kinds", Kinds::discover(&self.client))
+            .await?;
+        self.kinds.store(Arc::new(kinds));
+        Ok(self.kinds())
+    }
+
+    /// The live object, `None` where there is none.
+    pub async fn get(&self, target: &Target) -> Result<Option<Value>, Error> {
+        let request = Request::new(target.collection()).get(&target.name, &kube::api::GetParams::default());
+        match self.send(target, "get", request).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a forced server-side apply would make of the object; nothing is written. It has no resourceVersion where
+    /// the object does not exist yet.
+    pub async fn dry_run(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        let parameters = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+        self.patch(target, "dry-run", &parameters, &Patch::Apply(object))
+            .await
+    }
+
+    /// Server-side apply, forced: what the object declares is ours. Where it carries a uid, only that object is
+    /// changed, and none is made in its place.
+    pub async fn apply(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        self.patch(target, "apply", &parameters, &Patch::Apply(object))
+            .await
+    }
+
+    /// A JSON patch, whose own `test` operations say what it relies on.
+    pub async fn json_patch(&self, target: &Target, patch: json_patch::Patch) -> Result<Value, Error> {
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        self.patch(target, "patch", &parameters, &Patch::<Value>::Json(patch))
+            .await
+    }
+
+    /// Deletes the object of that uid and no other, dependents in the background. `false` where it is gone, or another
+    /// object has its name now.
+    pub async fn delete(&self, target: &Target, uid: &str) -> Result<bool, Error> {
+        let parameters = DeleteParams::background().preconditions(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
+        let request = Request::new(target.collection()).delete(&target.name, &parameters);
+        match self.send(target, "delete", request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn patch(
+        &self,
+        target: &Target,
+        verb: &'static str,
+        parameters: &PatchParams,
+        patch: &Patch<impl serde::Serialize + std::fmt::Debug>,
+    ) -> Result<Value, Error> {
+        let request = Request::new(target.collection()).patch(&target.name, parameters, patch);
+        self.send(target, verb, request).await
+    }
+
+    async fn send<E: std::fmt::Display>(
+        &self,
+        target: &Target,
+        verb: &'static str,
+        request: Result<hyper::Request<Vec<u8>>, E>,
+    ) -> Result<Value, Error> {
+        let what = || format!("{verb} {target}");
+        let request = request.map_err(|error| Error::Build {
+            what: what(),
+            reason: error.to_string(),
+        })?;
+        let answer = self.counted(&what(), self.client.request::<Value>(request)).await;
+        answer.map_err(|error| {
+            if target.is_secret() {
+                error.without_values()
+            } else {
+                error
+            }
+        })
+    }
+
+    async fn counted<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Ok(answer) => answer.map_err(|source| Error::of(what, source)),
+            Err(_) => Err(Error::Timeout {
+                what: what.to_owned(),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("requests", &self.requests())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,104 @@
-//! The evidence reporter: capture → facts → tables.
+//! The evidence reporter: sources are captured as facts, tables are SQL over the facts, and everything is written into
+//! one folder that somebody else can check.
+//!
+//! ```text
+//! Git history ──capture──┐
+//! live objects, ─────────┼──▶ facts/*.csv ──schema.sql, NAME.sql──▶ NAME.csv, NAME.excel.csv, NAME.md, README.md
+//! inventories            ┘
+//! ```
+//!
+//! Guarantees:
+//! - The report is a function of what was captured: two runs over the same inputs differ in nothing but run.json.
+//! - A folder is complete or not there: it is written beside its place and moved.
+//! - What could not be read is a gap on the first page, never an empty table.
+//!
+//! Reads only. In the cluster it needs `list` on what it reports, of which it asks for metadata alone, never for
+//! content, and `get` on the namespace kube-system.
+
+mod capture;
+pub mod cluster;
+mod index;
+mod output;
+pub mod period;
+
+use std::path::PathBuf;
+
+use provost_evidence::table::Table;
+use provost_evidence::tables::{Database, TABLES};
+
+use self::cluster::ClusterCapture;
+use self::index::Index;
+use self::output::Folder;
+pub use self::output::Run;
+use self::period::Period;
+
+/// What to report on.
+#[derive(Debug)]
+pub struct Request {
+    /// The repository.
+    pub repository: PathBuf,
+    /// The revision from which commits are counted.
+    pub revision: String,
+    /// The period.
+    pub period: Period,
+    /// Where the report is written.
+    pub out: PathBuf,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The head of the first page, for a terminal.
+    pub summary: String,
+    /// How much could not be read.
+    pub gaps: usize,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository could not be read.
+    #[error(transparent)]
+    Git(#[from] crate::git::history::Error),
+    /// A table could not be made.
+    #[error(transparent)]
+    Tables(#[from] provost_evidence::tables::Error),
+    /// The folder could not be written.
+    #[error(transparent)]
+    Output(#[from] output::Error),
+}
+
+/// Makes the report. Blocks; what the cluster has was captured before. `finish` is asked for the run's particulars
+/// once everything else is there.
+pub fn report(
+    request: &Request,
+    cluster: Option<ClusterCapture>,
+    finish: impl FnOnce() -> Run,
+) -> Result<Outcome, Error> {
+    let (facts, walked_again) = capture::capture(request, cluster)?;
+    let fact_tables = facts.tables();
+    let mut folder = Folder::create(&request.out)?;
+    let mut loaded = Vec::new();
+    for table in &fact_tables {
+        loaded.push((table.name.as_str(), folder.fact(table)?));
+    }
+    let sources = loaded.iter().map(|(name, text)| (*name, text.as_str()));
+    let mut database = Database::load(sources, provost_evidence::tables::SCHEMA)?;
+    drop(loaded);
+    let mut tables: Vec<Table> = Vec::new();
+    let mut guarded = 0;
+    for query in TABLES {
+        let table = database.run(*query)?;
+        guarded += folder.table(&table, query.shown)?;
+        tables.push(table);
+    }
+    folder.queries(&fact_tables)?;
+    let index = Index::of(&facts, &tables, walked_again, guarded);
+    folder.write("README.md", &index.page())?;
+    folder.write("run.json", &format!("{:#}\n", finish().json()))?;
+    folder.finish()?;
+    Ok(Outcome {
+        summary: index.summary(),
+        gaps: facts.gaps.len(),
+    })
+}

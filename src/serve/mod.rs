@@ -1,1 +1,248 @@
-//! Which roles run, in what order they start and stop.
+//! `provost serve`: which roles run, in what order they start and stop.
+//!
+//! ```text
+//! start: ledger ─▶ cluster ─▶ policies read ─▶ certificate, listener ─▶ webhook configuration ─▶ agent
+//! stop:  not ready, agent takes no more work ─▶ configuration withdrawn (workstation) ─▶ reviews drained ─▶ ledger
+//! ```
+//!
+//! # Guarantees
+//! - The apiserver is told to call the webhook only once it answers.
+//! - On a workstation, it is told to stop calling before the webhook stops answering; in a cluster the configuration
+//!   stays, since another replica answers or will.
+//! - The first signal finishes what is in flight, within a bound; a second one ends everything at once.
+
+mod admin;
+mod agent;
+mod connect;
+mod webhook;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use provost_evidence::event;
+
+use crate::{
+    config::{Address, FailurePolicy, Role},
+    ledger::Ledger,
+    policies,
+    server::{self, Drained, Shutdown},
+    sync::{self, SyncConfig},
+    telemetry::Metrics,
+    webhook::{configuration, store},
+};
+
+pub use connect::Connection;
+
+/// All that `provost serve` is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster; `None` stands alone.
+    pub cluster: Option<Connection>,
+    /// Whether the webhook answers reviews.
+    pub webhook: bool,
+    /// What the agent is told, where it reconciles.
+    pub agent: Option<SyncConfig>,
+    /// A folder of policies, beside those of the cluster.
+    pub policies: Option<PathBuf>,
+    /// Where the admission listener binds.
+    pub listen: SocketAddr,
+    /// Where metrics are served, where not on the admission listener.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where the apiserver finds us; `None` is the address that the listener binds.
+    pub address: Option<Address>,
+    /// The folder of certificates, on a workstation.
+    pub certificates: PathBuf,
+    /// What happens to writes while the webhook does not answer.
+    pub failure_policy: FailurePolicy,
+    /// Namespaces that are not judged, besides the usual.
+    pub exempt_namespaces: Vec<String>,
+    /// Whether CRDs are installed where they are absent.
+    pub install_crds: bool,
+}
+
+/// Why serving ended, or could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cluster cannot be reached as configured.
+    #[error("cannot connect to the cluster")]
+    Connect(#[from] connect::Error),
+    /// The policies cannot be read.
+    #[error(transparent)]
+    Policies(#[from] policies::Error),
+    /// The kinds of policies are not known to the cluster.
+    #[error(transparent)]
+    Crds(#[from] policies::crds::Error),
+    /// The cluster's policies did not come.
+    #[error("the cluster's policies could not be read within {} s: see the log for why", webhook::FIRST_LIST.as_secs())]
+    FirstList,
+    /// There is no certificate.
+    #[error(transparent)]
+    Certificate(#[from] store::Error),
+    /// The listener cannot serve.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    /// The apiserver cannot be told.
+    #[error(transparent)]
+    Configuration(#[from] configuration::Error),
+    /// The token cannot be made.
+    #[error("cannot make the webhook's token: the system gives no random bits")]
+    Token,
+    /// The agent cannot run.
+    #[error("the agent cannot run")]
+    Agent(#[from] sync::Error),
+    /// The agent ended although nobody stopped it.
+    #[error("the agent ended although nobody stopped it")]
+    AgentEnded,
+    /// A second signal came while requests were in flight.
+    #[error("stopped at once by a second signal; requests in flight were not answered")]
+    Aborted,
+    /// The drain took too long.
+    #[error("{0} connections were cut: their requests were not answered in time")]
+    Unfinished(usize),
+}
+
+/// What a person reads once everything runs; each part where its role runs.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// Of the webhook.
+    pub webhook: Option<WebhookAnnouncement>,
+    /// What the agent was told.
+    pub agent: Option<SyncConfig>,
+}
+
+/// What a person reads of the webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookAnnouncement {
+    /// Where reviews go, without the token.
+    pub url: String,
+    /// The certificate to trust, where it is a file.
+    pub authority: Option<PathBuf>,
+    /// Where metrics are.
+    pub metrics: String,
+    /// The policies in force and those that are out.
+    pub policies: Arc<policies::Snapshot>,
+    /// Namespaces that are not judged.
+    pub exempt_namespaces: Vec<String>,
+}
+
+/// A process that serves.
+pub struct Serving {
+    /// What a person reads.
+    pub announcement: Announcement,
+    shutdown: Shutdown,
+    webhook: Option<webhook::Running>,
+    agent: Option<agent::Running>,
+}
+
+/// Starts every role, in order.
+pub async fn start(config: Config, ledger: Ledger) -> Result<Serving, Error> {
+    let shutdown = Shutdown::on_signal()?;
+    let metrics = Metrics::default();
+    let client = match &config.cluster {
+        Some(connection) => Some(connection.client().await?),
+        None => None,
+    };
+    let webhook = if config.webhook {
+        Some(webhook::start(&config, client.clone(), &ledger, &metrics, &shutdown).await?)
+    } else {
+        if let Some(address) = config.metrics_listen {
+            admin::start(address, metrics, shutdown.drain.clone()).await?;
+        }
+        None
+    };
+    let announcement = Announcement {
+        webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
+        agent: config.agent.clone(),
+    };
+    let agent = config
+        .agent
+        .zip(client)
+        .map(|(config, client)| agent::start(config, client, &ledger, &shutdown));
+    Ok(Serving {
+        announcement,
+        shutdown,
+        webhook,
+        agent,
+    })
+}
+
+/// What the ledger's first record says of a process with this configuration.
+pub fn boot(config: &Config) -> event::Boot {
+    event::Boot {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        roles: config.roles().into_iter().map(str::to_owned).collect(),
+        exempt_namespaces: config.all_exempt_namespaces().into_iter().collect(),
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Serves until a signal or until a role fails, then stops every role in order.
+    pub async fn wait(self) -> Result<(), Error> {
+        let Self {
+            announcement: _,
+            shutdown,
+            webhook,
+            mut agent,
+        } = self;
+        let failed = tokio::select! {
+            () = shutdown.drain.cancelled() => None,
+            error = ended(&mut agent) => Some(error),
+        };
+        if failed.is_some() {
+            agent = None;
+            shutdown.drain.cancel();
+        }
+        tracing::info!("Stopping: what is in flight is finished first. A second signal stops at once.");
+        let stop = async {
+            if let Some(agent) = agent {
+                agent.stop().await;
+            }
+            match webhook {
+                Some(webhook) => webhook.stop().await,
+                None => Drained::Completely,
+            }
+        };
+        let drained = tokio::select! {
+            biased;
+            () = shutdown.abort.cancelled() => return Err(Error::Aborted),
+            drained = stop => drained,
+        };
+        match (failed, drained) {
+            (Some(error), _) => Err(error),
+            (None, Drained::Completely) => Ok(()),
+            (None, Drained::Unfinished(connections)) => Err(Error::Unfinished(connections)),
+        }
+    }
+}
+
+/// Why the agent ended by itself; never comes back where none runs.
+async fn ended(agent: &mut Option<agent::Running>) -> Error {
+    match agent {
+        Some(agent) => agent.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The roles that run, as they are written in the ledger.
+    fn roles(&self) -> Vec<&'static str> {
+        let webhook = self.webhook.then_some(Role::Webhook);
+        let agent = self.agent.as_ref().map(|_| Role::Agent);
+        webhook.into_iter().chain(agent).map(Role::name).collect()
+    }
+
+    fn all_exempt_namespaces(&self) -> std::collections::BTreeSet<String> {
+        crate::config::exempt_namespaces(self.own_namespace(), &self.exempt_namespaces)
+    }
+
+    /// The namespace that Provost itself lives in.
+    fn own_namespace(&self) -> &str {
+        match &self.address {
+            Some(Address::Service { namespace, .. }) => namespace,
+            Some(Address::Url(_)) | None => crate::config::OWN_NAMESPACE,
+        }
+    }
+}

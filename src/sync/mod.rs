@@ -1,1 +1,102 @@
-//! The Application controller: resolve, render, plan, apply, prune, wait, record.
+//! The Application controller: brings a folder of a Git repository into the cluster and keeps it there.
+//!
+//! ```text
+//! repository ─fetch─▶ source ─commit─▶ render ─objects─▶ desired ─dry-run─▶ plan ─inventory first─▶ apply ─▶ prune
+//!                                                            ▲                                       │
+//! watches, folded ───────── what differs from what we last saw ┘                 status · ledger ◀───┘
+//! ```
+//!
+//! Each Application is a task of its own with a mailbox that coalesces what happens to it, so that no two passes over
+//! one Application ever run at once; a semaphore bounds how many run in all.
+//!
+//! *Guarantees*
+//! - The inventory is written before anything is applied, and its resourceVersion fences: who cannot write it neither
+//!   applies nor prunes.
+//! - A stage is dry-run as a whole before any of it is applied, and all its refusals are reported together.
+//! - Nothing is pruned after an error of any kind, nor what another Application owns, nor an object with another uid
+//!   than the one recorded.
+//! - A pass in which nothing changed makes no request.
+//! - An error leaves the last good state running and healed, is said on the Application's status, and is tried again
+//!   for ever, with a capped backoff.
+//!
+//! *Assumptions*: one agent per cluster. There is no lease yet: a second agent is held back by the inventory's fence
+//! only while both write.
+//!
+//! *Not yet*: hooks and waves, projects, `ignoreDifferences`, `.operation`, modes, policy before write, a lease.
+
+mod application;
+mod apply;
+mod controller;
+mod converge;
+mod desired;
+mod error;
+mod finalize;
+mod inventory;
+mod mailbox;
+mod plan;
+mod prune;
+mod sources;
+mod state;
+mod status;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
+use crate::git::LocalRepositories;
+use crate::ledger::Ledger;
+
+pub use error::Error;
+
+/// How often a repository is asked for news where nobody says otherwise.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(3 * 60);
+
+/// What the agent is told.
+#[derive(Clone, Debug)]
+pub struct SyncConfig {
+    /// Folder for mirrors, the rendered history and its key.
+    pub state: PathBuf,
+    /// How often a repository is asked for news; a fifth of it is added at random.
+    pub poll_interval: Duration,
+    /// Whether repositories on this machine may be read.
+    pub local_repositories: LocalRepositories,
+    /// The kustomize program, where it is not to be looked for.
+    pub kustomize: Option<PathBuf>,
+    /// The folders to look for kustomize in, as in `PATH`.
+    pub search_path: String,
+    /// The only namespace whose Applications are reconciled; `None` for all.
+    pub namespace: Option<String>,
+}
+
+/// Runs the agent until `shutdown`, then lets passes that are under way end at their next step.
+///
+/// Installs our CRDs where the cluster has none of their names.
+///
+/// # Errors
+/// Only what keeps it from starting: afterwards, errors are said where they belong and tried again.
+pub async fn run(
+    config: SyncConfig,
+    client: kube::Client,
+    ledger: Ledger,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let cluster = Cluster::connect(client).await?;
+    run_on(config, cluster, ledger, shutdown).await
+}
+
+/// The same over a [`Cluster`] of the caller's, who may count its requests.
+pub async fn run_on(
+    config: SyncConfig,
+    cluster: Cluster,
+    ledger: Ledger,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    crate::cluster::install_crds(&cluster).await?;
+    controller::Controller::new(config, cluster, ledger, shutdown)
+        .await?
+        .run()
+        .await;
+    Ok(())
+}

@@ -1,1 +1,248 @@
 //! The admission webhook: AdmissionReview ↔ verdict.
+//!
+//! ```text
+//! body ─bounds─▶ Review ─judge─▶ results ─▶ Verdict ─▶ AdmissionReview with denial text or warnings
+//!                                             └──▶ ledger, metrics, log
+//! ```
+//!
+//! # Guarantees
+//! - Every review that can be read is answered, and the answer names every violation; one that cannot be read gets
+//!   400, one over a bound 413, and nothing makes the process panic.
+//! - The path of a review takes no lock and does no I/O that the matched rules don't need.
+//!
+//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`.
+//! Metrics: `provost_webhook_…`, see [`metrics`]. RBAC: see [`configuration`] and [`store`].
+
+pub mod answer;
+pub mod body;
+pub mod certificate;
+pub mod configuration;
+pub mod metrics;
+pub mod review;
+pub mod run;
+pub mod store;
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    extract::{Path, Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use provost_evidence::event::{self, Event};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    ledger::Ledger,
+    policies::{Fetcher, Policies, Snapshot, judge},
+};
+
+pub use answer::{Answer, Verdict};
+pub use metrics::WebhookMetrics;
+pub use review::Review;
+pub use store::Store;
+
+/// What a webhook needs.
+#[derive(Debug)]
+pub struct Webhook {
+    /// The policies in force.
+    pub policies: Arc<Policies>,
+    /// Where rules' inputs come from.
+    pub fetcher: Fetcher,
+    /// Where judgements are recorded.
+    pub ledger: Ledger,
+    /// Counters.
+    pub metrics: WebhookMetrics,
+    /// Namespaces whose requests are let in unjudged.
+    pub exempt_namespaces: BTreeSet<String>,
+    /// The last part of the path, which only the apiserver knows; `None` where the listener is private.
+    pub token: Option<Token>,
+    /// Cancelled once the process is to stop: then it is no longer ready.
+    pub stop: CancellationToken,
+    /// How many reviews were judged; the seed of the next evaluation.
+    pub reviews: AtomicU64,
+}
+
+/// 128 random bits in the path of the webhook. Whoever knows it can ask for verdicts, so it is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+// === impl Webhook ===
+
+impl Webhook {
+    /// The routes of the admission listener: reviews and probes.
+    pub fn router(self: Arc<Self>) -> Router {
+        let reviews = if self.token.is_some() {
+            Router::new().route("/validate/{token}", post(validate_with_token))
+        } else {
+            Router::new().route("/validate", post(validate))
+        };
+        reviews
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .layer(CatchPanicLayer::new())
+            .with_state(self)
+    }
+
+    /// Judges one review and records it.
+    pub async fn review(&self, review: &Review) -> Answer {
+        let request = review.request();
+        let answer = if self.exempt_namespaces.contains(request.namespace) {
+            Answer::exempt()
+        } else {
+            let snapshot = self.policies.current();
+            let seed = self.reviews.fetch_add(1, Ordering::Relaxed);
+            let results = judge(&snapshot, &request, &self.fetcher, seed).await;
+            Answer::new(&request, &results, snapshot.set.digest())
+        };
+        self.record(review, &answer);
+        answer
+    }
+
+    fn record(&self, review: &Review, answer: &Answer) {
+        let request = review.request();
+        self.metrics.count(answer.verdict);
+        if answer.verdict == Verdict::Denied {
+            tracing::debug!(
+                uid = review.uid(),
+                kind = request.kind.kind,
+                namespace = request.namespace,
+                name = request.name,
+                user = review.user().username,
+                rules = ?answer.rules,
+                "A request was denied."
+            );
+        }
+        self.ledger.append(Event::Admission(event::Admission {
+            uid: review.uid().to_owned(),
+            operation: review.operation().to_owned(),
+            group: request.kind.group.clone(),
+            version: request.kind.version.clone(),
+            kind: request.kind.kind.clone(),
+            subresource: request.subresource.to_owned(),
+            namespace: request.namespace.to_owned(),
+            name: request.name.to_owned(),
+            user: review.user().username.clone(),
+            dry_run: request.dry_run,
+            verdict: answer.verdict.name().to_owned(),
+            policy_set: answer.policy_set.clone(),
+            rules: answer.rules.clone(),
+        }));
+    }
+}
+
+async fn validate_with_token(
+    State(webhook): State<Arc<Webhook>>,
+    Path(token): Path<String>,
+    request: Request,
+) -> Response {
+    if webhook
+        .token
+        .as_ref()
+        .is_some_and(|expected| expected.admits(&token))
+    {
+        validate(State(webhook), request).await
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
+
+async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let started = Instant::now();
+    let reviewed = match body::read(request).await {
+        Ok(body) => Review::parse(&body),
+        Err(refusal) => Err(refusal),
+    };
+    match reviewed {
+        Ok(review) => {
+            let answer = webhook.review(&review).await;
+            let body = answer.to_json(review.uid());
+            webhook.metrics.observe(started.elapsed());
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(refusal) => {
+            webhook.metrics.refuse(&refusal);
+            tracing::warn!("A review was refused: {refusal}.");
+            (refusal.status(), format!("{refusal}\n")).into_response()
+        }
+    }
+}
+
+/// Ready once policies were read, and until the process is asked to stop. The body says which policies are out.
+async fn readyz(State(webhook): State<Arc<Webhook>>) -> Response {
+    if webhook.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    if !webhook.policies.complete() {
+        let waiting = "not ready: the policies have not been read yet\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, waiting).into_response();
+    }
+    readiness(&webhook.policies.current()).into_response()
+}
+
+fn readiness(snapshot: &Snapshot) -> String {
+    let loaded = snapshot.set.policies().len();
+    let noun = if loaded == 1 { "policy" } else { "policies" };
+    let mut text = format!("ready: {loaded} {noun} in force");
+    if !snapshot.set.digest().is_empty() {
+        let _ = write!(text, " ({})", snapshot.set.digest());
+    }
+    text.push('\n');
+    for fault in &snapshot.refused {
+        let _ = writeln!(text, "out: {fault}");
+    }
+    text
+}
+
+// === impl Token ===
+
+impl Token {
+    /// A new one.
+    pub fn random() -> Result<Self, ring::error::Unspecified> {
+        use ring::rand::SecureRandom as _;
+        let mut bytes = [0; 16];
+        ring::rand::SystemRandom::new().fill(&mut bytes)?;
+        Ok(Self(bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })))
+    }
+
+    /// One that was kept.
+    pub fn kept(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The text, for the webhook's URL and for the Secret that keeps it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `given` is this token; takes the same time however much of it is right.
+    fn admits(&self, given: &str) -> bool {
+        let (expected, given) = (self.0.as_bytes(), given.as_bytes());
+        expected.len() == given.len()
+            && expected
+                .iter()
+                .zip(given)
+                .fold(0, |differing, (a, b)| differing | (a ^ b))
+                == 0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}

@@ -1,6 +1,19 @@
 //! Evidence: what a ledger records, hash chains and their verification, facts, and tables as SQL over facts.
+//!
+//! ```text
+//! events ──▶ chain ──▶ verify            facts ──csv──▶ tables (schema.sql, NAME.sql) ──▶ csv, markdown
+//! ```
+//!
+//! Pure: values and bytes in, values and bytes out. Files are opened and clocks are read by the rooms that use this.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod chain;
+pub mod csv;
 pub mod event;
+pub mod facts;
+pub mod markdown;
+pub mod table;
+pub mod tables;
+pub mod verify;

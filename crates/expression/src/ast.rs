@@ -93,3 +93,52 @@ pub(crate) enum ArgumentNode {
     Value(Node),
     Expression(Node),
 }
+
+// === impl Node ===
+
+impl Node {
+    /// Visits this node and those below it, in the order of the text.
+    fn visit<'n>(&'n self, visitor: &mut impl FnMut(&'n Self)) {
+        visitor(self);
+        let mut below = |node: &'n Self| node.visit(visitor);
+        match self {
+            Self::Current | Self::Literal(_) | Self::Field(_) => {}
+            Self::Index(node, _) | Self::Slice(node, _) | Self::Flatten(node) | Self::Not(node) => {
+                below(node);
+            }
+            Self::Subexpression(left, right)
+            | Self::Projection(left, right)
+            | Self::ValueProjection(left, right)
+            | Self::Pipe(left, right)
+            | Self::Or(left, right)
+            | Self::And(left, right)
+            | Self::Comparison(_, left, right) => {
+                below(left);
+                below(right);
+            }
+            Self::Filter(filter) => {
+                below(&filter.left);
+                below(&filter.condition);
+                below(&filter.right);
+            }
+            Self::MultiselectList(nodes) => nodes.iter().for_each(below),
+            Self::MultiselectHash(nodes) => nodes.iter().for_each(|(_, node)| below(node)),
+            Self::Call(call) => call.arguments.iter().for_each(|argument| match argument {
+                ArgumentNode::Value(node) | ArgumentNode::Expression(node) => below(node),
+            }),
+        }
+    }
+
+    /// The names of functions that are called and do not exist.
+    pub(crate) fn unknown_functions<'n>(&'n self) -> Vec<&'n str> {
+        let mut unknown = Vec::new();
+        self.visit(&mut |node: &'n Self| {
+            if let Self::Call(call) = node
+                && call.function.is_none()
+            {
+                unknown.push(call.name.as_str());
+            }
+        });
+        unknown
+    }
+}

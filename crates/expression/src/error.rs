@@ -1,6 +1,10 @@
 //! What can go wrong: with the text of an expression, and with its evaluation.
 
+use provost_manifest::escape;
 use thiserror::Error;
+
+/// Characters of a text that an error repeats.
+const SHOWN: usize = 80;
 
 /// A text that is no expression.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -16,7 +20,7 @@ pub struct SyntaxError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EvalError {
     /// A map lacks this key. Many places turn it into null; at the end of an evaluation it is an error.
-    #[error("Unknown key \"{key}\" in path")]
+    #[error("Unknown key {} in path", quoted(key))]
     UnknownKey {
         /// The key.
         key: String,
@@ -35,7 +39,7 @@ pub enum EvalError {
     #[error("{0}")]
     Scope(String),
     /// There is no such function.
-    #[error("there is no function {name}()")]
+    #[error("there is no function {}()", escape::shorten(name, SHOWN))]
     UnknownFunction {
         /// The name that was called.
         name: String,
@@ -85,4 +89,9 @@ impl EvalError {
             Self::FuelExhausted | Self::AllocationExhausted | Self::Needs(_)
         )
     }
+}
+
+/// A text in an error: in quotes, with hostile characters escaped, and cut where it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", escape::shorten(text, SHOWN))
 }

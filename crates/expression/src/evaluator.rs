@@ -10,7 +10,7 @@ use crate::ast::{ArgumentNode, CallNode, Comparator, FilterNode, Node, Slice};
 use crate::budget::Budget;
 use crate::datum::{Datum, List, Map, Text};
 use crate::error::EvalError;
-use crate::function::{Argument, Call};
+use crate::function::{Argument, Call, Outcome};
 use crate::scope::{Environment, Root, Scope};
 
 /// What one evaluation carries along.
@@ -22,65 +22,26 @@ pub(crate) struct Evaluator<'e> {
 // === impl Evaluator ===
 
 impl Evaluator<'_> {
-    /// The value of a node over what is current.
-    pub(crate) fn evaluate<'a>(
-        &mut self,
-        node: &'a Node,
-        current: &Root<'a>,
-    ) -> Result<Datum<'a>, EvalError> {
+    /// The value of a node over what is current. It only tells the kinds apart, so that its stack frame, of which
+    /// there is one for each level of the tree, stays small.
+    pub(crate) fn evaluate<'a>(&mut self, node: &'a Node, current: &Root<'a>) -> Outcome<'a> {
         self.budget.step()?;
         match node {
             Node::Current => self.current(current),
             Node::Literal(value) => Ok(Datum::Borrowed(value)),
             Node::Field(name) => self.field(name, current),
-            Node::Subexpression(left, right) => {
-                let left = self.evaluate(left, current)?;
-                self.evaluate(right, &Root::Datum(left))
-            }
-            Node::Index(left, index) => Ok(element(&self.evaluate(left, current)?, *index)),
-            Node::Slice(left, slice) => {
-                let left = self.evaluate(left, current)?;
-                self.slice(&left, *slice)
-            }
-            Node::Flatten(left) => {
-                let left = self.lenient(left, current)?;
-                self.flatten(&left)
-            }
-            Node::Projection(left, right) => {
-                let left = self.known(left, current)?;
-                self.project(&left, right)
-            }
-            Node::ValueProjection(left, right) => {
-                let left = self.lenient(left, current)?;
-                self.project_values(&left, right)
-            }
+            Node::Subexpression(left, right) => self.subexpression(left, right, current),
+            Node::Index(left, index) => self.index(left, *index, current),
+            Node::Slice(left, slice) => self.slice(left, *slice, current),
+            Node::Flatten(left) => self.flatten(left, current),
+            Node::Projection(left, right) => self.project(left, right, current),
+            Node::ValueProjection(left, right) => self.project_values(left, right, current),
             Node::Filter(filter) => self.filter(filter, current),
-            Node::Pipe(left, right) => {
-                let left = self.known(left, current)?;
-                self.known(right, &Root::Datum(left))
-            }
-            Node::Or(left, right) => {
-                let left = self.known(left, current)?;
-                if left.is_truthy() {
-                    Ok(left)
-                } else {
-                    self.known(right, current)
-                }
-            }
-            Node::And(left, right) => {
-                let left = self.known(left, current)?;
-                if left.is_truthy() {
-                    self.evaluate(right, current)
-                } else {
-                    Ok(left)
-                }
-            }
-            Node::Not(operand) => Ok(Datum::Bool(!self.known(operand, current)?.is_truthy())),
-            Node::Comparison(comparator, left, right) => {
-                let left = self.known(left, current)?;
-                let right = self.known(right, current)?;
-                self.compare(*comparator, &left, &right)
-            }
+            Node::Pipe(left, right) => self.pipe(left, right, current),
+            Node::Or(left, right) => self.or(left, right, current),
+            Node::And(left, right) => self.and(left, right, current),
+            Node::Not(operand) => self.not(operand, current),
+            Node::Comparison(comparator, left, right) => self.compare(*comparator, left, right, current),
             Node::MultiselectList(nodes) => self.multiselect_list(nodes, current),
             Node::MultiselectHash(nodes) => self.multiselect_hash(nodes, current),
             Node::Call(call) => self.call(call, current),
@@ -88,7 +49,7 @@ impl Evaluator<'_> {
     }
 
     /// As [`Self::evaluate`], with null for an unknown key.
-    pub(crate) fn known<'a>(&mut self, node: &'a Node, current: &Root<'a>) -> Result<Datum<'a>, EvalError> {
+    pub(crate) fn known<'a>(&mut self, node: &'a Node, current: &Root<'a>) -> Outcome<'a> {
         match self.evaluate(node, current) {
             Err(EvalError::UnknownKey { .. }) => Ok(Datum::Null),
             result => result,
@@ -96,14 +57,14 @@ impl Evaluator<'_> {
     }
 
     /// As [`Self::evaluate`], with null for every error but those that end the evaluation.
-    fn lenient<'a>(&mut self, node: &'a Node, current: &Root<'a>) -> Result<Datum<'a>, EvalError> {
+    fn lenient<'a>(&mut self, node: &'a Node, current: &Root<'a>) -> Outcome<'a> {
         match self.evaluate(node, current) {
             Err(error) if !error.is_final() => Ok(Datum::Null),
             result => result,
         }
     }
 
-    fn current<'a>(&mut self, current: &Root<'a>) -> Result<Datum<'a>, EvalError> {
+    fn current<'a>(&mut self, current: &Root<'a>) -> Outcome<'a> {
         match current {
             Root::Datum(datum) => Ok(datum.clone()),
             Root::Scope(scope) => self.whole(*scope),
@@ -111,7 +72,7 @@ impl Evaluator<'_> {
     }
 
     /// All of a scope as one map.
-    fn whole<'a>(&mut self, scope: &'a dyn Scope) -> Result<Datum<'a>, EvalError> {
+    fn whole<'a>(&mut self, scope: &'a dyn Scope) -> Outcome<'a> {
         let mut entries = BTreeMap::new();
         for name in scope.names() {
             if let Some(datum) = scope.get(name, self.budget)? {
@@ -121,7 +82,7 @@ impl Evaluator<'_> {
         self.map(entries)
     }
 
-    fn field<'a>(&mut self, name: &str, current: &Root<'a>) -> Result<Datum<'a>, EvalError> {
+    fn field<'a>(&mut self, name: &str, current: &Root<'a>) -> Outcome<'a> {
         let found = match current {
             Root::Scope(scope) => scope.get(name, self.budget)?,
             Root::Datum(datum) => match datum.as_map() {
@@ -132,7 +93,45 @@ impl Evaluator<'_> {
         found.ok_or_else(|| EvalError::UnknownKey { key: name.to_owned() })
     }
 
-    fn slice<'a>(&mut self, left: &Datum<'a>, slice: Slice) -> Result<Datum<'a>, EvalError> {
+    fn subexpression<'a>(&mut self, left: &'a Node, right: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.evaluate(left, current)?;
+        self.evaluate(right, &Root::Datum(left))
+    }
+
+    fn pipe<'a>(&mut self, left: &'a Node, right: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.known(left, current)?;
+        self.known(right, &Root::Datum(left))
+    }
+
+    fn or<'a>(&mut self, left: &'a Node, right: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.known(left, current)?;
+        if left.is_truthy() {
+            Ok(left)
+        } else {
+            self.known(right, current)
+        }
+    }
+
+    fn and<'a>(&mut self, left: &'a Node, right: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.known(left, current)?;
+        if left.is_truthy() {
+            self.evaluate(right, current)
+        } else {
+            Ok(left)
+        }
+    }
+
+    fn not<'a>(&mut self, operand: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        Ok(Datum::Bool(!self.known(operand, current)?.is_truthy()))
+    }
+
+    fn index<'a>(&mut self, left: &'a Node, index: i64, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.evaluate(left, current)?;
+        Ok(element(&left, index))
+    }
+
+    fn slice<'a>(&mut self, left: &'a Node, slice: Slice, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.evaluate(left, current)?;
         let Some(list) = left.as_list() else {
             return Ok(Datum::Null);
         };
@@ -151,7 +150,8 @@ impl Evaluator<'_> {
         self.list(elements)
     }
 
-    fn flatten<'a>(&mut self, left: &Datum<'a>) -> Result<Datum<'a>, EvalError> {
+    fn flatten<'a>(&mut self, left: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.lenient(left, current)?;
         let Some(list) = left.as_list() else {
             return Ok(Datum::Null);
         };
@@ -169,14 +169,16 @@ impl Evaluator<'_> {
         self.list(elements)
     }
 
-    fn project<'a>(&mut self, left: &Datum<'a>, right: &'a Node) -> Result<Datum<'a>, EvalError> {
+    fn project<'a>(&mut self, left: &'a Node, right: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.known(left, current)?;
         match left.as_list() {
             Some(list) => self.project_each(list.iter(), right),
             None => Ok(Datum::Null),
         }
     }
 
-    fn project_values<'a>(&mut self, left: &Datum<'a>, right: &'a Node) -> Result<Datum<'a>, EvalError> {
+    fn project_values<'a>(&mut self, left: &'a Node, right: &'a Node, current: &Root<'a>) -> Outcome<'a> {
+        let left = self.lenient(left, current)?;
         let Some(map) = left.as_map() else {
             return Ok(Datum::Null);
         };
@@ -189,7 +191,7 @@ impl Evaluator<'_> {
         &mut self,
         elements: impl Iterator<Item = Datum<'a>>,
         right: &'a Node,
-    ) -> Result<Datum<'a>, EvalError> {
+    ) -> Outcome<'a> {
         let mut projected = Vec::new();
         for element in elements {
             let value = self.known(right, &Root::Datum(element))?;
@@ -200,7 +202,7 @@ impl Evaluator<'_> {
         self.list(projected)
     }
 
-    fn filter<'a>(&mut self, filter: &'a FilterNode, current: &Root<'a>) -> Result<Datum<'a>, EvalError> {
+    fn filter<'a>(&mut self, filter: &'a FilterNode, current: &Root<'a>) -> Outcome<'a> {
         let left = self.lenient(&filter.left, current)?;
         let Some(list) = left.as_list() else {
             return Ok(Datum::Null);
@@ -221,16 +223,19 @@ impl Evaluator<'_> {
     fn compare<'a>(
         &mut self,
         comparator: Comparator,
-        left: &Datum<'a>,
-        right: &Datum<'a>,
-    ) -> Result<Datum<'a>, EvalError> {
+        left: &'a Node,
+        right: &'a Node,
+        current: &Root<'a>,
+    ) -> Outcome<'a> {
+        let left = self.known(left, current)?;
+        let right = self.known(right, current)?;
         let ordered = |holds: fn(&f64, &f64) -> bool| match (left.as_f64(), right.as_f64()) {
             (Some(left), Some(right)) => Datum::Bool(holds(&left, &right)),
             _ => Datum::Null,
         };
         Ok(match comparator {
-            Comparator::Equal => Datum::Bool(left.equals(right, self.budget)?),
-            Comparator::NotEqual => Datum::Bool(!left.equals(right, self.budget)?),
+            Comparator::Equal => Datum::Bool(left.equals(&right, self.budget)?),
+            Comparator::NotEqual => Datum::Bool(!left.equals(&right, self.budget)?),
             Comparator::Less => ordered(f64::lt),
             Comparator::LessOrEqual => ordered(f64::le),
             Comparator::Greater => ordered(f64::gt),
@@ -238,11 +243,7 @@ impl Evaluator<'_> {
         })
     }
 
-    fn multiselect_list<'a>(
-        &mut self,
-        nodes: &'a [Node],
-        current: &Root<'a>,
-    ) -> Result<Datum<'a>, EvalError> {
+    fn multiselect_list<'a>(&mut self, nodes: &'a [Node], current: &Root<'a>) -> Outcome<'a> {
         if is_null(current) {
             return Ok(Datum::Null);
         }
@@ -253,11 +254,7 @@ impl Evaluator<'_> {
         self.list(elements)
     }
 
-    fn multiselect_hash<'a>(
-        &mut self,
-        nodes: &'a [(String, Node)],
-        current: &Root<'a>,
-    ) -> Result<Datum<'a>, EvalError> {
+    fn multiselect_hash<'a>(&mut self, nodes: &'a [(String, Node)], current: &Root<'a>) -> Outcome<'a> {
         if is_null(current) {
             return Ok(Datum::Null);
         }
@@ -268,7 +265,7 @@ impl Evaluator<'_> {
         self.map(entries)
     }
 
-    fn call<'a>(&mut self, call: &'a CallNode, current: &Root<'a>) -> Result<Datum<'a>, EvalError> {
+    fn call<'a>(&mut self, call: &'a CallNode, current: &Root<'a>) -> Outcome<'a> {
         let Some(function) = call.function else {
             return Err(EvalError::UnknownFunction {
                 name: call.name.clone(),
@@ -301,14 +298,14 @@ impl Evaluator<'_> {
     }
 
     /// A list that was built.
-    pub(crate) fn list<'a>(&mut self, elements: Vec<Datum<'a>>) -> Result<Datum<'a>, EvalError> {
+    pub(crate) fn list<'a>(&mut self, elements: Vec<Datum<'a>>) -> Outcome<'a> {
         self.budget.spend(elements.len() as u64)?;
         self.budget.allocate(size_of_val(elements.as_slice()))?;
         Ok(Datum::List(Arc::new(elements)))
     }
 
     /// A map that was built.
-    pub(crate) fn map<'a>(&mut self, entries: BTreeMap<Text<'a>, Datum<'a>>) -> Result<Datum<'a>, EvalError> {
+    pub(crate) fn map<'a>(&mut self, entries: BTreeMap<Text<'a>, Datum<'a>>) -> Outcome<'a> {
         self.budget.spend(entries.len() as u64)?;
         self.budget
             .allocate(entries.len() * size_of::<(Text<'_>, Datum<'_>)>())?;

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::error::quoted;
+
 /// The registry of an image that names none.
 const DEFAULT_REGISTRY: &str = "docker.io";
 /// The tag of an image that names neither tag nor digest.
@@ -26,7 +28,7 @@ pub struct Image {
 
 /// A text that is no image reference.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{image:?} is not an image reference: {reason}")]
+#[error("{} is not an image reference: {reason}", quoted(image))]
 pub struct ImageError {
     image: String,
     reason: &'static str,

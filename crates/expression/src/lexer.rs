@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::error::SyntaxError;
+use crate::error::{SyntaxError, quoted};
 
 /// A token of the language.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,9 +129,9 @@ impl<'t> Lexer<'t> {
             }
             '0'..='9' | '-' => return self.number(),
             '"' => {
-                let quoted = self.delimited('"')?;
+                let name = self.delimited('"')?;
                 let name = serde_json::from_str(&self.text[start..self.offset])
-                    .map_err(|_| error(start, format!("{quoted:?} is not a valid quoted name")))?;
+                    .map_err(|_| error(start, format!("{} is not a valid quoted name", quoted(name))))?;
                 return Ok(Token::QuotedIdentifier(name));
             }
             '\'' => {
@@ -144,7 +144,10 @@ impl<'t> Lexer<'t> {
                 let value = serde_json::from_str(&json).map_err(|_| {
                     error(
                         start,
-                        format!("`{json}` is not valid JSON; a text is written '{json}'"),
+                        format!(
+                            "the literal {} is not valid JSON; a text is written 'text'",
+                            quoted(&json)
+                        ),
                     )
                 })?;
                 return Ok(Token::Literal(value));
@@ -154,7 +157,10 @@ impl<'t> Lexer<'t> {
         self.symbol().ok_or_else(|| {
             error(
                 start,
-                format!("{:?} has no meaning in an expression", first.to_string()),
+                format!(
+                    "{} has no meaning in an expression",
+                    quoted(first.encode_utf8(&mut [0; 4]))
+                ),
             )
         })
     }
@@ -167,10 +173,11 @@ impl<'t> Lexer<'t> {
         digits
             .parse()
             .map(Token::Number)
-            .map_err(|_| error(start, format!("\"{digits}\" is not a whole number")))
+            .map_err(|_| error(start, format!("{} is not a whole number", quoted(digits))))
     }
 
-    /// Takes a text between two `delimiter`s; a backslash keeps the character behind it from ending the text.
+    /// Takes a text between two `delimiter`s. A backslash keeps the character behind it from ending the text; in a
+    /// text between `'` it does so even where it is the second of two, as in the original.
     fn delimited(&mut self, delimiter: char) -> Result<&'t str, SyntaxError> {
         let start = self.offset;
         let mut escaped = false;
@@ -180,7 +187,7 @@ impl<'t> Lexer<'t> {
                 self.offset = start + index + 1;
                 return Ok(inner);
             }
-            escaped = letter == '\\' && !escaped;
+            escaped = letter == '\\' && (!escaped || delimiter == '\'');
         }
         Err(error(start, format!("the closing {delimiter} is missing")))
     }
@@ -199,7 +206,7 @@ impl Token {
     /// How an error message calls the token.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Identifier(name) | Self::QuotedIdentifier(name) => format!("the name \"{name}\""),
+            Self::Identifier(name) | Self::QuotedIdentifier(name) => format!("the name {}", quoted(name)),
             Self::Literal(_) => "a literal".to_owned(),
             Self::Number(number) => format!("the number {number}"),
             Self::End => "the end".to_owned(),

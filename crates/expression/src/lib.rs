@@ -61,6 +61,12 @@ impl Expression {
         &self.text
     }
 
+    /// The names of functions that it calls and that do not exist: an error where such a call is reached, so worth a
+    /// warning before.
+    pub fn unknown_functions(&self) -> Vec<&str> {
+        self.root.unknown_functions()
+    }
+
     /// Evaluates the expression over `root`. The result borrows from the expression (its literals) and the root.
     pub fn search<'a>(
         &'a self,

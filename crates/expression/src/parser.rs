@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use crate::ast::{ArgumentNode, CallNode, Comparator, FilterNode, Node, Slice};
-use crate::error::SyntaxError;
+use crate::error::{SyntaxError, quoted};
 use crate::function;
 use crate::lexer::{self, Token};
 
 /// The longest expression that is parsed, in bytes.
 pub const MAX_LENGTH: usize = 64 * 1024;
-/// The highest tree that is built, and the deepest nesting that is followed: evaluation walks it by recursion.
+/// The highest tree that is built, and the deepest nesting that is followed: both are walked by recursion, for which a
+/// debug build needs up to 1 MiB of stack.
 pub const MAX_HEIGHT: usize = 128;
 
 /// Parses one expression.
@@ -228,9 +229,12 @@ impl Parser {
         match self.advance() {
             Token::Literal(value) => Ok(leaf(Node::Literal(value))),
             Token::Identifier(name) if self.take(&Token::LeftParenthesis) => self.call(name),
-            Token::QuotedIdentifier(name) if *self.peek() == Token::LeftParenthesis => Err(self.error(
-                format!("\"{name}\" is quoted, so it cannot be called as a function"),
-            )),
+            Token::QuotedIdentifier(name) if *self.peek() == Token::LeftParenthesis => {
+                Err(self.error(format!(
+                    "{} is quoted, so it cannot be called as a function",
+                    quoted(&name)
+                )))
+            }
             Token::Identifier(name) | Token::QuotedIdentifier(name) => Ok(leaf(Node::Field(name))),
             _ => Ok(leaf(Node::Current)),
         }

@@ -42,7 +42,7 @@ impl Digest {
     }
 
     /// From its 32 bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
@@ -216,7 +216,7 @@ mod tests {
     #[case(json!(1e21), "1e+21")]
     #[case(json!(1e20), "100000000000000000000")]
     #[case(json!(1.2e-7), "1.2e-7")]
-    #[case(json!(0.000_001), "0.000001")]
+    #[case(json!(1e-6), "0.000001")]
     #[case(json!(-5e-324), "-5e-324")]
     #[case(json!(f64::MAX), "1.7976931348623157e+308")]
     #[case(json!(9_007_199_254_740_993_i64), "9007199254740993")]

@@ -10,12 +10,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_hostile)
 }
 
-/// For several lines of a terminal: as [`line`], but line breaks and tabs stay.
+/// For several lines of a terminal: as [`line()`], but line breaks and tabs stay.
 pub fn block(text: &str) -> Cow<'_, str> {
     escape(text, |c| !matches!(c, '\n' | '\t') && is_hostile(c))
 }
 
-/// For a cell or a sentence of Markdown: as [`line`], and nothing in it is markup.
+/// For a cell or a sentence of Markdown: as [`line()`], and nothing in it is markup.
 pub fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in line(text).chars() {
@@ -36,7 +36,7 @@ pub fn markdown(text: &str) -> String {
 
 /// At most `most` characters of the text, an ellipsis being the last of them where it was longer.
 pub fn shorten(text: &str, most: usize) -> Cow<'_, str> {
-    if text.chars().nth(most).is_none() {
+    if text.char_indices().nth(most).is_none() {
         return Cow::Borrowed(text);
     }
     let kept: String = text.chars().take(most.saturating_sub(1)).collect();

@@ -102,11 +102,9 @@ fn shape_of(pattern: &str) -> Result<Shape, WildcardError> {
     if escaped.bytes().filter(|byte| *byte == b'*').count() > MAX_STARS {
         return Err(WildcardError);
     }
-    Ok(Shape::General(Box::new(compile(&escaped))))
-}
-
-fn compile(escaped: &str) -> Pattern {
-    Pattern::new(escaped).expect("glob refuses only classes and double stars, and none is left")
+    // No class and no double star is left in it, which is all that `glob` refuses.
+    let pattern = Pattern::new(&escaped).map_err(|_| WildcardError)?;
+    Ok(Shape::General(Box::new(pattern)))
 }
 
 /// The same pattern for `glob`: no character classes, and a run of stars is one star.

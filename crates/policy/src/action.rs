@@ -23,6 +23,15 @@ pub(crate) struct Override {
 }
 
 impl Actions {
+    /// Whether some target may be denied; `None` where this leaves it to the policy.
+    pub(crate) fn may_enforce(&self) -> Option<bool> {
+        let enforces = |action| action == FailureAction::Enforce;
+        if self.overrides.iter().any(|over| enforces(over.action)) {
+            return Some(true);
+        }
+        self.action.map(enforces)
+    }
+
     /// What holds for a target; `None` where neither an override nor an action says.
     pub(crate) fn resolve(&self, target: &Target<'_>) -> Result<Option<FailureAction>, Halt> {
         for over in &self.overrides {

@@ -52,7 +52,8 @@ pub struct MatchedKind {
     pub subresource: String,
     /// The operations on which a rule may say something, sorted.
     pub operations: Vec<Operation>,
-    /// Whether some policy that matches it fails closed.
+    /// Whether it is to be denied while the webhook does not answer: some rule that matches it may deny, and its
+    /// policy fails closed.
     pub fails_closed: bool,
 }
 
@@ -120,7 +121,7 @@ impl PolicySet {
                     let mut add = |parts, operations: BTreeSet<Operation>| {
                         let (known, fails_closed) = kinds.entry(parts).or_default();
                         known.extend(operations);
-                        *fails_closed |= policy.fails_closed;
+                        *fails_closed |= policy.fails_closed && may_deny(policy, rule);
                     };
                     let judged: BTreeSet<Operation> = judged_operations(rule, selector).collect();
                     let [group, version, kind, subresource] = selector.parts();
@@ -222,6 +223,11 @@ fn candidates(
             })
         })
         .collect()
+}
+
+fn may_deny(policy: &Policy, rule: &Rule) -> bool {
+    let of_rule = rule.actions.may_enforce();
+    of_rule.or_else(|| policy.actions.may_enforce()).unwrap_or(false)
 }
 
 /// The operations on which a rule may say something about a kind: only subresources are connected to, and patterns

@@ -1,325 +1,13 @@
 //! What is on live objects without anybody having put it there against Git: fields that the server and its
 //! controllers write, and values that the server would write by itself.
 //!
-//! Both are tables of places, never of managers' names: a name can be borrowed. In a pattern the steps are parted
-//! by spaces, and `*` is any one step.
+//! Both go by place ([`super::tables`]), never by a manager's name: a name can be borrowed.
 
 use provost_manifest::object::GroupVersionKind;
 use provost_manifest::path::{FieldPath, Segment};
 use serde_json::{Value, json};
 
-/// Where the server and its controllers write: kinds (`*` is any), place, who and why.
-const BY_CONTROLLERS: &[(&str, &str, &str)] = &[
-    ("*", "status", "its controller"),
-    ("*", "metadata uid", "the server's own"),
-    ("*", "metadata name", "the object's identity"),
-    ("*", "metadata namespace", "the object's identity"),
-    ("*", "metadata generateName", "the object's identity"),
-    ("*", "metadata resourceVersion", "the server's own"),
-    ("*", "metadata generation", "the server's own"),
-    ("*", "metadata creationTimestamp", "the server's own"),
-    ("*", "metadata deletionTimestamp", "the server's own"),
-    ("*", "metadata deletionGracePeriodSeconds", "the server's own"),
-    ("*", "metadata managedFields", "the server's own"),
-    ("*", "metadata selfLink", "the server's own, of old"),
-    (
-        "*",
-        "metadata finalizers",
-        "whoever must clean up before deletion; taking one away leaks what it guards",
-    ),
-    (
-        "Deployment ReplicaSet StatefulSet ReplicationController Rollout",
-        "spec replicas",
-        "autoscalers, where Git leaves the number to them",
-    ),
-    (
-        "Deployment ReplicaSet",
-        "metadata annotations deployment.kubernetes.io/revision",
-        "deployment controller",
-    ),
-    (
-        "Deployment",
-        "metadata annotations rollout.argoproj.io/revision",
-        "rollout controller",
-    ),
-    (
-        "DaemonSet",
-        "metadata annotations deprecated.daemonset.template.generation",
-        "daemon set controller",
-    ),
-    ("Service", "spec clusterIP", "allocated"),
-    ("Service", "spec clusterIPs", "allocated"),
-    ("Service", "spec ipFamilies", "chosen by the server"),
-    ("Service", "spec ipFamilyPolicy", "chosen by the server"),
-    ("Service", "spec healthCheckNodePort", "allocated"),
-    ("Service", "spec ports * nodePort", "allocated"),
-    ("PersistentVolumeClaim", "spec volumeName", "volume binder"),
-    (
-        "PersistentVolumeClaim",
-        "spec storageClassName",
-        "the default class",
-    ),
-    (
-        "PersistentVolumeClaim",
-        "metadata annotations pv.kubernetes.io/bind-completed",
-        "volume binder",
-    ),
-    (
-        "PersistentVolumeClaim",
-        "metadata annotations pv.kubernetes.io/bound-by-controller",
-        "volume binder",
-    ),
-    (
-        "PersistentVolumeClaim",
-        "metadata annotations volume.kubernetes.io/storage-provisioner",
-        "volume provisioner",
-    ),
-    (
-        "PersistentVolumeClaim",
-        "metadata annotations volume.beta.kubernetes.io/storage-provisioner",
-        "volume provisioner",
-    ),
-    (
-        "PersistentVolumeClaim",
-        "metadata annotations volume.kubernetes.io/selected-node",
-        "scheduler",
-    ),
-    ("PersistentVolume", "spec claimRef", "volume binder"),
-    (
-        "PersistentVolume",
-        "metadata annotations pv.kubernetes.io/bound-by-controller",
-        "volume binder",
-    ),
-    (
-        "PersistentVolume",
-        "metadata annotations pv.kubernetes.io/provisioned-by",
-        "volume provisioner",
-    ),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * clientConfig caBundle",
-        "certificate injectors",
-    ),
-    (
-        "CustomResourceDefinition",
-        "spec conversion webhook clientConfig caBundle",
-        "certificate injectors",
-    ),
-    ("APIService", "spec caBundle", "certificate injectors"),
-    ("ServiceAccount", "secrets", "token controller, of old"),
-    ("Namespace", "spec finalizers", "the server's own"),
-    (
-        "Namespace",
-        "metadata labels kubernetes.io/metadata.name",
-        "the server's own",
-    ),
-    ("Job", "spec selector", "job controller"),
-    (
-        "Job",
-        "spec template metadata labels controller-uid",
-        "job controller",
-    ),
-    ("Job", "spec template metadata labels job-name", "job controller"),
-    (
-        "Job",
-        "spec template metadata labels batch.kubernetes.io/controller-uid",
-        "job controller",
-    ),
-    (
-        "Job",
-        "spec template metadata labels batch.kubernetes.io/job-name",
-        "job controller",
-    ),
-    ("Job", "metadata labels controller-uid", "job controller"),
-    ("Job", "metadata labels job-name", "job controller"),
-    (
-        "Job",
-        "metadata labels batch.kubernetes.io/controller-uid",
-        "job controller",
-    ),
-    (
-        "Job",
-        "metadata labels batch.kubernetes.io/job-name",
-        "job controller",
-    ),
-    (
-        "HorizontalPodAutoscaler",
-        "metadata annotations autoscaling.alpha.kubernetes.io/conditions",
-        "autoscaler",
-    ),
-    (
-        "HorizontalPodAutoscaler",
-        "metadata annotations autoscaling.alpha.kubernetes.io/current-metrics",
-        "autoscaler",
-    ),
-    (
-        "Endpoints",
-        "metadata annotations endpoints.kubernetes.io/last-change-trigger-time",
-        "endpoints controller",
-    ),
-    ("Pod", "spec nodeName", "scheduler"),
-    ("Pod", "spec priority", "priority admission"),
-    ("Pod", "spec preemptionPolicy", "priority admission"),
-    (
-        "Pod",
-        "spec serviceAccount",
-        "the older name of serviceAccountName",
-    ),
-    (
-        "Deployment StatefulSet DaemonSet ReplicaSet ReplicationController Job",
-        "spec template spec serviceAccount",
-        "the older name of serviceAccountName",
-    ),
-    (
-        "CronJob",
-        "spec jobTemplate spec template spec serviceAccount",
-        "the older name of serviceAccountName",
-    ),
-];
-
-/// Values that the server puts where nothing is given: kinds, place, value as JSON.
-const DEFAULTS: &[(&str, &str, &str)] = &[
-    ("Deployment", "spec replicas", "1"),
-    ("Deployment", "spec revisionHistoryLimit", "10"),
-    ("Deployment", "spec progressDeadlineSeconds", "600"),
-    ("Deployment", "spec strategy type", r#""RollingUpdate""#),
-    ("Deployment", "spec strategy rollingUpdate maxSurge", r#""25%""#),
-    (
-        "Deployment",
-        "spec strategy rollingUpdate maxUnavailable",
-        r#""25%""#,
-    ),
-    ("StatefulSet", "spec podManagementPolicy", r#""OrderedReady""#),
-    ("StatefulSet DaemonSet", "spec revisionHistoryLimit", "10"),
-    (
-        "StatefulSet DaemonSet",
-        "spec updateStrategy type",
-        r#""RollingUpdate""#,
-    ),
-    ("StatefulSet", "spec updateStrategy rollingUpdate partition", "0"),
-    (
-        "StatefulSet",
-        "spec persistentVolumeClaimRetentionPolicy *",
-        r#""Retain""#,
-    ),
-    ("DaemonSet", "spec updateStrategy rollingUpdate maxSurge", "0"),
-    (
-        "DaemonSet",
-        "spec updateStrategy rollingUpdate maxUnavailable",
-        "1",
-    ),
-    ("Job", "spec backoffLimit", "6"),
-    ("Job", "spec completions", "1"),
-    ("Job", "spec parallelism", "1"),
-    ("Job", "spec suspend", "false"),
-    ("Job", "spec manualSelector", "false"),
-    ("Job", "spec completionMode", r#""NonIndexed""#),
-    ("Job", "spec podReplacementPolicy", r#""TerminatingOrFailed""#),
-    ("CronJob", "spec concurrencyPolicy", r#""Allow""#),
-    ("CronJob", "spec failedJobsHistoryLimit", "1"),
-    ("CronJob", "spec successfulJobsHistoryLimit", "3"),
-    ("CronJob", "spec suspend", "false"),
-    ("Service", "spec type", r#""ClusterIP""#),
-    ("Service", "spec sessionAffinity", r#""None""#),
-    ("Service", "spec internalTrafficPolicy", r#""Cluster""#),
-    ("Service", "spec externalTrafficPolicy", r#""Cluster""#),
-    ("Service", "spec allocateLoadBalancerNodePorts", "true"),
-    ("Service", "spec ports * protocol", r#""TCP""#),
-    ("Secret", "type", r#""Opaque""#),
-    (
-        "PersistentVolumeClaim PersistentVolume",
-        "spec volumeMode",
-        r#""Filesystem""#,
-    ),
-    (
-        "PersistentVolume",
-        "spec persistentVolumeReclaimPolicy",
-        r#""Retain""#,
-    ),
-    ("HorizontalPodAutoscaler", "spec minReplicas", "1"),
-    (
-        "CustomResourceDefinition",
-        "spec conversion strategy",
-        r#""None""#,
-    ),
-    ("StorageClass", "reclaimPolicy", r#""Delete""#),
-    ("StorageClass", "volumeBindingMode", r#""Immediate""#),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * failurePolicy",
-        r#""Fail""#,
-    ),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * matchPolicy",
-        r#""Equivalent""#,
-    ),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * timeoutSeconds",
-        "10",
-    ),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * namespaceSelector",
-        "{}",
-    ),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * objectSelector",
-        "{}",
-    ),
-    (
-        "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
-        "webhooks * clientConfig service port",
-        "443",
-    ),
-    (
-        "MutatingWebhookConfiguration",
-        "webhooks * reinvocationPolicy",
-        r#""Never""#,
-    ),
-];
-
-/// The same inside the specification of a pod.
-const POD_DEFAULTS: &[(&str, &str)] = &[
-    ("restartPolicy", r#""Always""#),
-    ("terminationGracePeriodSeconds", "30"),
-    ("dnsPolicy", r#""ClusterFirst""#),
-    ("schedulerName", r#""default-scheduler""#),
-    ("securityContext", "{}"),
-    ("enableServiceLinks", "true"),
-    ("volumes * configMap defaultMode", "420"),
-    ("volumes * secret defaultMode", "420"),
-    ("volumes * projected defaultMode", "420"),
-    ("volumes * downwardAPI defaultMode", "420"),
-    ("volumes * hostPath type", r#""""#),
-    ("volumes * emptyDir", "{}"),
-];
-
-/// The same inside a container.
-const CONTAINER_DEFAULTS: &[(&str, &str)] = &[
-    ("terminationMessagePath", r#""/dev/termination-log""#),
-    ("terminationMessagePolicy", r#""File""#),
-    ("resources", "{}"),
-    ("ports * protocol", r#""TCP""#),
-    ("env * valueFrom fieldRef apiVersion", r#""v1""#),
-    ("livenessProbe timeoutSeconds", "1"),
-    ("livenessProbe periodSeconds", "10"),
-    ("livenessProbe successThreshold", "1"),
-    ("livenessProbe failureThreshold", "3"),
-    ("livenessProbe httpGet scheme", r#""HTTP""#),
-    ("readinessProbe timeoutSeconds", "1"),
-    ("readinessProbe periodSeconds", "10"),
-    ("readinessProbe successThreshold", "1"),
-    ("readinessProbe failureThreshold", "3"),
-    ("readinessProbe httpGet scheme", r#""HTTP""#),
-    ("startupProbe timeoutSeconds", "1"),
-    ("startupProbe periodSeconds", "10"),
-    ("startupProbe successThreshold", "1"),
-    ("startupProbe failureThreshold", "3"),
-    ("startupProbe httpGet scheme", r#""HTTP""#),
-];
+use super::tables::{BY_CONTROLLERS, CONTAINER_DEFAULTS, DEFAULTS, POD_DEFAULTS};
 
 /// Where the service account's token is mounted.
 const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -327,6 +15,7 @@ const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What is expected on a live object.
 pub(super) struct Expected<'v> {
     kind: String,
+    rendered: &'v Value,
     live: &'v Value,
     /// Where the specification of a pod is in objects of this kind.
     pod: Option<&'static str>,
@@ -335,9 +24,10 @@ pub(super) struct Expected<'v> {
 // === impl Expected ===
 
 impl<'v> Expected<'v> {
-    pub(super) fn of(kind: &GroupVersionKind, live: &'v Value) -> Self {
+    pub(super) fn of(kind: &GroupVersionKind, rendered: &'v Value, live: &'v Value) -> Self {
         Self {
             kind: kind.kind.clone(),
+            rendered,
             live,
             pod: pod_place(kind),
         }
@@ -398,6 +88,13 @@ impl<'v> Expected<'v> {
             "CustomResourceDefinition" if matches("spec names singular", segments) => {
                 Some(json!(sibling("kind")?.as_str()?.to_lowercase()))
             }
+            // The older name of serviceAccountName, which the server keeps equal: both come from Git or neither.
+            _ if self
+                .in_pod(path)
+                .is_some_and(|place| matches("serviceAccount", place)) =>
+            {
+                around.get(self.rendered)?.get("serviceAccountName").cloned()
+            }
             _ if in_container(self.in_pod(path)).is_some_and(|place| matches("imagePullPolicy", place)) => {
                 Some(json!(default_pull_policy(sibling("image")?.as_str()?)))
             }
@@ -423,28 +120,28 @@ impl<'v> Expected<'v> {
             && matches("rules", path.segments())
     }
 
-    /// The token of its service account, as admission mounts it into a pod: nothing but projected sources under
-    /// the well-known name.
+    /// The token of its service account, exactly as admission mounts it into a pod.
     fn is_token(&self, path: &FieldPath, value: &Value) -> bool {
-        if self.kind != "Pod" {
+        if self.kind != "Pod"
+            || !value["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("kube-api-access-"))
+        {
             return false;
         }
-        let is_named = value["name"]
-            .as_str()
-            .is_some_and(|name| name.starts_with("kube-api-access-"));
-        let Some(place) = self.in_pod(path) else {
+        let place = self.in_pod(path).unwrap_or_default();
+        let expected = if matches("volumes *", place) {
+            json!({"name": value["name"], "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [{"path": "namespace",
+                    "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]}})
+        } else if in_container(Some(place)).is_some_and(|place| matches("volumeMounts *", place)) {
+            json!({"name": value["name"], "mountPath": TOKEN_FOLDER, "readOnly": true})
+        } else {
             return false;
         };
-        if matches("volumes *", place) {
-            return is_named
-                && value
-                    .as_object()
-                    .is_some_and(|volume| volume.keys().all(|key| key == "name" || key == "projected"));
-        }
-        in_container(Some(place)).is_some_and(|place| matches("volumeMounts *", place))
-            && is_named
-            && value["mountPath"] == TOKEN_FOLDER
-            && value["readOnly"] == true
+        *value == expected
     }
 
     /// The two tolerations that admission gives every pod, so that it survives a node's short absence.

@@ -2,17 +2,19 @@
 //!
 //! The apiserver notes in `metadata.managedFields` who set each field. What somebody set and the render does not
 //! have is foreign, whatever name the somebody goes by: a borrowed name (kubectl's, another controller's, our own)
-//! hides nothing. Not foreign is what the server or a controller is known to write ([`expected`]), and a value that
-//! the server would put there by itself, which changes nothing.
+//! hides nothing. Not foreign is what the server or a controller is known to write, by a table of places, and a
+//! value that the server would put there by itself, which changes nothing.
 //!
 //! What this half does not see: a change to a field that the render has, which is the declared half's
 //! ([`crate::declared`]); an addition to a list that is one value to the apiserver (rules of a Role, egress of a
 //! NetworkPolicy) where the render has that list too, likewise the declared half's; and what nobody owns, that is
-//! the server's defaults. Both halves together see everything. An object whose `managedFields` somebody emptied
-//! has no owners to go by: [`is_ownership_lost`] tells.
+//! the server's defaults. An object whose `managedFields` somebody emptied has no owners to go by:
+//! [`is_ownership_lost`] tells, and the next apply gives every field an owner again. A field set through another
+//! API version than the live object is read in, under a name that only that version has, is not found.
 
 mod expected;
 mod ownership;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -60,7 +62,7 @@ pub fn fields(rendered: &Value, live: &Value) -> Vec<ForeignField> {
     };
     let rendered = with_encoded_strings(rendered);
     let mut search = Search {
-        expected: Expected::of(&kind, live),
+        expected: Expected::of(&kind, &rendered, live),
         path: FieldPath::root(),
         kept: Vec::new(),
         found: BTreeMap::new(),

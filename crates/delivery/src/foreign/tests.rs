@@ -3,6 +3,8 @@
     reason = "json! reads best where the value is wanted"
 )]
 
+use provost_manifest::object::ObjectKey;
+use provost_manifest::yaml;
 use rstest::rstest;
 use serde_json::json;
 
@@ -244,7 +246,6 @@ fn what_the_server_would_put_there_by_itself_is_not_foreign() {
 #[case("v1", "PersistentVolumeClaim", "/spec/volumeName", json!("pv"), json!({"f:spec": {"f:volumeName": {}}}))]
 #[case("v1", "Namespace", "/metadata/labels/kubernetes.io~1metadata.name", json!("a"), json!({"f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/metadata.name": {}}}}))]
 #[case("v1", "ConfigMap", "/metadata/finalizers", json!(["a/b"]), json!({"f:metadata": {"f:finalizers": {".": {}, "v:\"a/b\"": {}}}}))]
-#[case("v1", "Pod", "/spec/volumes", json!([{"name": "kube-api-access-x", "projected": {"sources": []}}]), json!({"f:spec": {"f:volumes": {"k:{\"name\":\"kube-api-access-x\"}": {".": {}}}}}))]
 #[case("example.com/v1", "Widget", "/status", json!({"ready": true}), json!({"f:status": {"f:ready": {}}}))]
 fn what_controllers_write_is_not_foreign(
     #[case] api_version: &str,
@@ -352,4 +353,117 @@ fn null_in_the_render_is_nothing() {
         paths(&fields(&rendered, &live)),
         ["spec.template.spec.hostNetwork"]
     );
+}
+
+/// The server keeps the older name of serviceAccountName equal to it: taking away one of them changes nothing.
+#[test]
+fn both_names_of_a_service_account_go_together() {
+    let mut rendered = deployment();
+    let additions =
+        ["serviceAccountName", "serviceAccount"].map(|name| (format!("{POD}/{name}"), json!("admin")));
+    let additions = additions
+        .each_ref()
+        .map(|(pointer, value)| (pointer.as_str(), value.clone()));
+    let owned = in_pod(json!({"f:serviceAccount": {}, "f:serviceAccountName": {}}));
+    let live = live(&rendered, &additions, "kubectl-edit", owned);
+    assert_eq!(
+        paths(&fields(&rendered, &live)),
+        [
+            "spec.template.spec.serviceAccount",
+            "spec.template.spec.serviceAccountName"
+        ]
+    );
+    set(
+        &mut rendered,
+        &format!("{POD}/serviceAccountName"),
+        json!("admin"),
+    );
+    assert!(fields(&rendered, &live).is_empty());
+}
+
+/// Renders, and what a real apiserver (1.35) held after `kubectl create` of them and a forced apply by us.
+fn adopted() -> Vec<(Value, Value)> {
+    let rendered = yaml::parse_stream(include_str!("../../testdata/rendered.yaml"));
+    let live = yaml::parse_stream(include_str!("../../testdata/adopted.jsonl"));
+    let live: Vec<Value> = live.into_iter().map(|live| live.unwrap().value).collect();
+    let of = |rendered: Value| {
+        let is_same = |live: &&Value| ObjectKey::of(live) == ObjectKey::of(&rendered);
+        let live = live.iter().find(is_same).expect("is there").clone();
+        (rendered, live)
+    };
+    let pairs: Vec<_> = rendered
+        .into_iter()
+        .map(|rendered| of(rendered.unwrap().value))
+        .collect();
+    assert_eq!(pairs.len(), 16);
+    pairs
+}
+
+#[test]
+fn what_kubectl_created_and_we_took_over_holds_nothing_foreign() {
+    for (rendered, live) in adopted() {
+        assert_eq!(
+            paths(&fields(&rendered, &live)),
+            Vec::<String>::new(),
+            "{rendered}"
+        );
+    }
+}
+
+/// Every map of every object, with the path to it in the notation of `fieldsV1`; elements of lists by their names.
+fn maps(value: &Value, path: &FieldPath, steps: &[String], found: &mut Vec<(FieldPath, Vec<String>)>) {
+    let below = |step: String| [steps, &[step]].concat();
+    match value {
+        Value::Object(map) => {
+            found.push((path.clone(), steps.to_vec()));
+            for (key, value) in map {
+                maps(value, &path.key(key.as_str()), &below(format!("f:{key}")), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| item["name"].is_string())
+            {
+                let step = format!("k:{}", json!({"name": item["name"]}));
+                maps(item, &path.index(index), &below(step), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_field_added_anywhere_by_anyone_is_found() {
+    let mut tried = 0;
+    for (rendered, live) in adopted() {
+        let mut places = Vec::new();
+        maps(&live, &FieldPath::root(), &[], &mut places);
+        places.retain(|(path, _)| !path.to_string().starts_with("metadata.managedFields"));
+        // The selector of a Job is its controller's, and cannot be changed.
+        places
+            .retain(|(path, _)| rendered["kind"] != "Job" || !path.to_string().starts_with("spec.selector"));
+        for (path, steps) in places {
+            let added = path.key("added");
+            let mut live = live.clone();
+            set(&mut live, &added.to_json_pointer(), json!("x"));
+            let owned = steps.iter().rev().fold(
+                json!({"f:added": {}}),
+                |below, step| json!({step.as_str(): below}),
+            );
+            let entry = json!({"manager": "provost", "operation": "Update", "fieldsV1": owned});
+            live["metadata"]["managedFields"]
+                .as_array_mut()
+                .unwrap()
+                .push(entry);
+            let found = fields(&rendered, &live);
+            assert!(
+                found.iter().any(|field| added.starts_with(&field.path)),
+                "{added} of {rendered}"
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "only {tried} places");
 }

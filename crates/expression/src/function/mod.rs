@@ -1,7 +1,9 @@
 //! The functions: a table per subject, looked up once, when an expression is parsed.
 
 mod arithmetic;
+mod certificate;
 mod collection;
+mod der;
 mod encoding;
 mod layout;
 mod md5;
@@ -17,7 +19,7 @@ use std::fmt;
 
 use crate::ast::{CallNode, Node};
 use crate::datum::{Datum, List, Map, Text, View};
-use crate::error::EvalError;
+use crate::error::{EvalError, quoted};
 use crate::evaluator::Evaluator;
 use crate::print;
 use crate::scope::Root;
@@ -41,6 +43,7 @@ const TABLES: &[&[Function]] = &[
     time::FUNCTIONS,
     random::FUNCTIONS,
     network::FUNCTIONS,
+    certificate::FUNCTIONS,
 ];
 
 /// A function: its name, how many arguments it takes, and what it does.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, quoted};
 use crate::datum::Datum;
 use crate::image::Image;
 
@@ -19,15 +19,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// and what a resolver says is no input of an evaluation.
 fn is_external_url<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let url = call.text(0)?;
-    let host = host(&url).ok_or_else(|| call.failure(format!("{:?} is not a URL with a host", &*url)))?;
+    let host =
+        host(&url).ok_or_else(|| call.failure(format!("{} is not a URL with a host", quoted(&url))))?;
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(Datum::Bool(false));
     }
     match host.parse() {
         Ok(address) => Ok(Datum::Bool(!is_internal(address))),
         Err(_) => Err(call.failure(format!(
-            "the host {host:?} would need a DNS lookup, which evaluations never make; write its address, or compare \
-             the host by regex_match()"
+            "the host {} would need a DNS lookup, which evaluations never make; write its address, or compare \
+             the host by regex_match()",
+            quoted(host)
         ))),
     }
 }

@@ -2,7 +2,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::{Call, Function, Outcome, regular};
+use super::{Call, Function, Outcome, quoted, regular};
 
 pub(super) const FUNCTIONS: &[Function] = &[Function::new("random", 1, random)];
 
@@ -25,7 +25,7 @@ fn random<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
         .nest_limit(MAX_NESTING)
         .build()
         .parse(&regular::translate(&pattern))
-        .map_err(|_| call.failure(format!("{:?} is not a regular expression", &*pattern)))?;
+        .map_err(|_| call.failure(format!("{} is not a regular expression", quoted(&pattern))))?;
     // What was spent so far is the same in each run, and differs from call to call.
     let seed = call.evaluator.environment.seed ^ call.evaluator.budget.steps().rotate_left(32);
     let mut draw = Draw {
@@ -35,8 +35,8 @@ fn random<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     };
     if !draw.matching(&tree) {
         return Err(call.failure(format!(
-            "{:?} matches no text, or a text beyond {MAX_LENGTH} bytes",
-            &*pattern
+            "{} matches no text, or a text beyond {MAX_LENGTH} bytes",
+            quoted(&pattern)
         )));
     }
     call.evaluator.budget.spend((MAX_LENGTH - draw.left) as u64)?;

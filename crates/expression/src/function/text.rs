@@ -1,6 +1,6 @@
 //! Functions over text.
 
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, quoted};
 use crate::datum::{Datum, Text};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -120,7 +120,7 @@ fn to_boolean<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     match text.to_lowercase().as_str() {
         "true" => Ok(Datum::Bool(true)),
         "false" => Ok(Datum::Bool(false)),
-        _ => Err(call.failure(format!("{:?} is neither true nor false", &*text))),
+        _ => Err(call.failure(format!("{} is neither true nor false", quoted(&text)))),
     }
 }
 

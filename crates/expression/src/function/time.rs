@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use provost_manifest::duration::Duration;
 
 use super::layout::{self, Moment};
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, quoted};
 use crate::datum::Datum;
 use crate::error::EvalError;
 
@@ -68,14 +68,19 @@ fn moment(call: &Call<'_, '_>, index: usize) -> Result<Moment, EvalError> {
 
 fn read(call: &Call<'_, '_>, layout: &str, index: usize) -> Result<Moment, EvalError> {
     let text = call.text(index)?;
-    layout::parse(layout, &text)
-        .ok_or_else(|| call.failure(format!("{:?} is not a time written as {layout:?}", &*text)))
+    layout::parse(layout, &text).ok_or_else(|| {
+        call.failure(format!(
+            "{} is not a time written as {}",
+            quoted(&text),
+            quoted(layout)
+        ))
+    })
 }
 
 fn duration(call: &Call<'_, '_>, index: usize) -> Result<Duration, EvalError> {
     let text = call.text(index)?;
     text.parse()
-        .map_err(|_| call.failure(format!("{:?} is not a duration such as 1h30m", &*text)))
+        .map_err(|_| call.failure(format!("{} is not a duration such as 1h30m", quoted(&text))))
 }
 
 /// From one to the other; as long as a duration can be where it is longer.
@@ -99,7 +104,7 @@ fn parse<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let seconds = text.parse().ok();
     let timestamp = seconds
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .ok_or_else(|| call.failure(format!("{:?} is no number of seconds since 1970", &*text)))?;
+        .ok_or_else(|| call.failure(format!("{} is no number of seconds since 1970", quoted(&text))))?;
     call.give_text(Moment::utc(timestamp).to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use super::{Call, Function, Outcome};
+use super::{Call, Function, Outcome, quoted};
 use crate::datum::Datum;
 
 pub(super) const FUNCTIONS: &[Function] = &[Function::new("semver_compare", 2, semver_compare)];
@@ -42,14 +42,17 @@ fn alternatives(range: &str) -> Result<Vec<Vec<Bound>>, String> {
         if word == "||" {
             alternatives.push(Vec::new());
         } else if let Some(last) = alternatives.last_mut() {
-            last.extend(
-                bounds(&word)
-                    .ok_or_else(|| format!("{word:?} in the range {range:?} is not a version bound"))?,
-            );
+            last.extend(bounds(&word).ok_or_else(|| {
+                format!(
+                    "{} in the range {} is not a version bound",
+                    quoted(&word),
+                    quoted(range)
+                )
+            })?);
         }
     }
     if alternatives.iter().any(Vec::is_empty) {
-        return Err(format!("the range {range:?} has an empty alternative"));
+        return Err(format!("the range {} has an empty alternative", quoted(range)));
     }
     Ok(alternatives)
 }

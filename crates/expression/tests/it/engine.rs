@@ -97,6 +97,9 @@ fn root() -> Value {
 #[case("m.*.x", "[1]")]
 #[case("people[?name == 'c'] | [0].age", "20")]
 #[case("'it\\'s'", "\"it's\"")]
+#[case(r"'a\b\n'", r#""a\\b\\n""#)]
+#[case(r"'a\\'b'", r#""a\\'b""#)]
+#[case(r#"`"a\\"`"#, r#""a\\""#)]
 #[case("`\"a\"`", "\"a\"")]
 #[case("@.n", "3")]
 #[case("nosuch(@)", "error: there is no function nosuch()")]
@@ -118,6 +121,7 @@ fn an_expression_gives(#[case] text: &str, #[case] expected: &str) {
 #[case("a[", 2)]
 #[case("a['x']", 2)]
 #[case("'open", 0)]
+#[case(r"'a\\'", 0)]
 #[case("&a", 0)]
 #[case("\"f\"(a)", 3)]
 #[case("{a}", 2)]
@@ -233,4 +237,30 @@ fn fuel_ends_what_grows_without_end(#[case] text: &str) {
         matches!(error, EvalError::FuelExhausted | EvalError::AllocationExhausted),
         "{error}"
     );
+}
+
+#[rstest]
+#[case(&"[".repeat(120), "@", &"]".repeat(120))]
+#[case(&"not_null(".repeat(120), "'x'", &")".repeat(120))]
+#[case(&"map(&".repeat(120), "@", &", to_array(@))".repeat(120))]
+#[case("", "@", &"[?@ | @]".repeat(60))]
+#[case("", "@", &" | [@]".repeat(120))]
+fn the_highest_tree_needs_little_stack(#[case] before: &str, #[case] middle: &str, #[case] after: &str) {
+    let text = format!("{before}{middle}{after}");
+    let thread = std::thread::Builder::new().stack_size(1024 * 1024);
+    let evaluated = thread.spawn(move || {
+        let root = json!([1]);
+        let expression = parse(&text).unwrap();
+        let mut budget = Budget::default();
+        let datum = expression.search(&root, &mut budget, &environment()).unwrap();
+        provost_expression::print::json(&datum, &mut budget).unwrap()
+    });
+    evaluated.unwrap().join().unwrap();
+}
+
+#[rstest]
+#[case("length(a)", &[])]
+#[case("a.lenght(@) || [b[?c == nope(`1`)], {d: map(&zip(@), e)}]", &["lenght", "nope", "zip"])]
+fn functions_that_do_not_exist_are_found_without_evaluating(#[case] text: &str, #[case] expected: &[&str]) {
+    assert_eq!(parse(text).unwrap().unknown_functions(), expected);
 }

@@ -200,7 +200,17 @@ fn arguments() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn no_damaged_certificate_panics(at in 0_usize..3000, byte in any::<u8>()) {
+        for pem in [include_str!("../../testdata/certificate.pem"), include_str!("../../testdata/request.pem")] {
+            let mut damaged = pem.as_bytes().to_vec();
+            let at = at % damaged.len();
+            damaged[at] = if byte < 128 { byte } else { b'A' };
+            let _ = search("x509_decode(@)", &Value::from(String::from_utf8(damaged).unwrap()));
+        }
+    }
 
     #[test]
     fn no_function_panics_on_any_arguments(

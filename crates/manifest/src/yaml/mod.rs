@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use positions::{Position, Positions};
+pub use split::{Part, parts};
 
 /// The longest stream that is read.
 pub const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
@@ -36,7 +37,7 @@ pub const MAX_ALIASES: usize = 10_000;
 pub struct Document {
     /// What it holds; never null.
     pub value: Value,
-    /// Which document of the stream this is, from 0; empty ones are not counted.
+    /// Which document of those read together this is, from 0; empty ones are not counted.
     pub index: usize,
     /// Line of the file on which the document's text begins, from 1.
     pub first_line: usize,
@@ -68,9 +69,16 @@ pub fn parse_stream(text: &str) -> Vec<Result<Document, YamlError>> {
         return vec![Err(YamlError::new(1, 1, message))];
     }
     let mut documents = Vec::new();
-    for part in split::parts(text) {
-        parse_part(&part, &mut documents);
+    for part in parts(text) {
+        read_part(&part, &mut documents);
     }
+    documents
+}
+
+/// Reads one part of a stream; for who reads the parts of a long stream side by side.
+pub fn parse_part(part: &Part<'_>) -> Vec<Result<Document, YamlError>> {
+    let mut documents = Vec::new();
+    read_part(part, &mut documents);
     documents
 }
 
@@ -95,8 +103,8 @@ pub fn to_string(value: &Value) -> Result<String, WriteError> {
     serde_saphyr::to_string(value).map_err(WriteError)
 }
 
-/// Parses one part: a YAML document, or JSON documents one after the other, as kubectl takes them.
-fn parse_part(part: &split::Part<'_>, documents: &mut Vec<Result<Document, YamlError>>) {
+/// Reads one part: a YAML document, or JSON documents one after the other, as kubectl takes them.
+fn read_part(part: &Part<'_>, documents: &mut Vec<Result<Document, YamlError>>) {
     if part.text.len() > MAX_DOCUMENT_BYTES {
         let message = format!("the document is larger than {} MiB", MAX_DOCUMENT_BYTES >> 20);
         documents.push(Err(YamlError::new(part.line, 1, message)));

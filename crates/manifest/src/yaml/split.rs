@@ -1,7 +1,8 @@
 //! Where a stream falls into documents.
 
 /// A stretch of a stream that holds one YAML document, or JSON documents one after the other.
-pub(super) struct Part<'t> {
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'t> {
     /// The text, with the `---` line only where that line carries content.
     pub(super) text: &'t str,
     /// Line of the stream on which the text begins, from 1.
@@ -12,7 +13,7 @@ pub(super) struct Part<'t> {
 ///
 /// A line that begins with `---` or `...` at its first column and goes on with white space or ends is a marker
 /// everywhere in YAML, also where a block scalar or a quoted one is open: no content can begin so.
-pub(super) fn parts(stream: &str) -> Vec<Part<'_>> {
+pub fn parts(stream: &str) -> Vec<Part<'_>> {
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
     let mut parts = Vec::new();
     let mut open = (0, 1);

@@ -59,6 +59,18 @@ fn splits_a_stream_and_skips_what_is_empty() {
 }
 
 #[test]
+fn the_parts_of_a_stream_may_be_read_each_alone() {
+    let text = "a: 1\n---\nb: [\n---\n{\"c\": 1} {\"d\": 2}\n";
+    let shown = |read: Vec<Result<Document, YamlError>>| -> Vec<_> {
+        let show =
+            |read: Result<Document, YamlError>| read.map(|document| (document.first_line, document.value));
+        read.into_iter().map(show).collect()
+    };
+    let alone: Vec<_> = parts(text).iter().flat_map(parse_part).collect();
+    assert_eq!(shown(alone), shown(parse_stream(text)));
+}
+
+#[test]
 fn a_broken_document_does_not_hide_the_others() {
     let text = "a: 1\n---\nb: 1\n  c: [\n---\nd: 1\n";
     let documents = parse_stream(text);

@@ -1,0 +1,80 @@
+# `make help` lists the targets. Everything that they need beyond Rust, Go and git is named or installed by `make needs`.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/provost
+DEBUG := $(or $(CARGO_TARGET_DIR),target)/debug
+
+# Needs Rust 1.88 or newer.
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+# One feature set for all commands (--workspace), or cargo builds kube and its dependencies once per set.
+ALL := --workspace --locked
+
+.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo bench bench-webhook
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+needs: ## Check for what Cargo cannot bring: a C compiler, pkg-config, OpenSSL's headers (installed if root on Debian)
+	@missing=; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v git >/dev/null || missing="$$missing git"; \
+	command -v pkg-config >/dev/null || missing="$$missing pkg-config"; \
+	pkg-config --exists openssl 2>/dev/null || missing="$$missing libssl-dev"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else \
+		echo "Debian packages are missing; install them with: sudo apt-get install$$missing" >&2; exit 1; \
+	fi
+
+build: needs ## Build the release binary, target/release/provost
+	cargo build --locked --release
+
+fmt: ## Format the source
+	cargo fmt --all
+
+fmt-check:
+	cargo fmt --all --check
+
+lint: needs ## Clippy over everything, warnings denied
+	cargo clippy $(ALL) --all-targets -- -D warnings
+
+unit: needs ## The unit tests, which need nothing but Rust
+	cargo test $(ALL) --lib --bins
+
+deny: $(DENY) ## Licences, sources and duplicate versions; known vulnerabilities where their list can be fetched
+	$(DENY) --locked check licenses bans sources
+	@if $(DENY) fetch db 2>/dev/null; then \
+		$(DENY) --locked check --disable-fetch advisories; \
+	else \
+		echo "warning: the list of known vulnerabilities cannot be fetched here; not checked"; \
+	fi
+
+$(DENY):
+	cargo install cargo-deny --locked --version $(DENY_VERSION) --root $(CACHE)/cargo-deny-$(DENY_VERSION)
+
+test: fmt-check lint unit deny programs ## Format, lints, unit tests, dependencies, cluster tests (skipped loudly without Go)
+	cargo test $(ALL) --test '*'
+	cargo test $(ALL) --doc
+
+# Ahead of the tests, so that progress can be seen. Where it fails the tests say what that means for them.
+programs: needs
+	cargo test $(ALL) --test '*' --no-run
+	-$(DEBUG)/local-cluster --build-only
+
+cluster: needs ## Bring up a local control plane and hold it until Ctrl-C
+	cargo build $(ALL) --bins
+	@$(DEBUG)/local-cluster
+
+demo: needs ## The main job in a minute: a denial, a synced commit, a healed edit, the evidence
+	cargo build $(ALL) --bins
+	@$(DEBUG)/demo
+
+bench: bench-webhook ## All benchmarks; each writes target/bench/PART.json
+
+bench-webhook: needs ## Admission throughput, latency and memory, beside a server that always says yes
+	cargo bench --locked --package provost --bench webhook

@@ -1,0 +1,260 @@
+//! Facts: what capture found in Git and in the cluster, typed, before anything is concluded from it.
+//!
+//! Each type is one CSV file, facts/NAME.csv, whose columns are its fields in order. Times are RFC 3339 in UTC with
+//! milliseconds, commits and UIDs as their systems write them, truth is `true` or `false`, and no value is an empty
+//! cell. An object is named as `Kind.group namespace/name` (`Deployment.apps shop/my-app`, `Service shop/web`,
+//! `Namespace shop`), which is the key that joins what is live, what was applied and what is written in files.
+
+use crate::table::{Cell, Table};
+
+/// A row of a facts file.
+pub trait Fact: Ord {
+    /// The file's name, without `.csv`.
+    const NAME: &'static str;
+    /// The columns.
+    const COLUMNS: &'static [&'static str];
+
+    /// The row.
+    fn cells(&self) -> Vec<Cell>;
+}
+
+/// Everything that a report is made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What was asked.
+    pub scope: Vec<Scope>,
+    /// Commits.
+    pub commits: Vec<Commit>,
+    /// Pull requests that commits name.
+    pub pull_requests: Vec<PullRequest>,
+    /// Files that commits changed.
+    pub commit_files: Vec<CommitFile>,
+    /// Files, and the commits that last changed them.
+    pub files: Vec<File>,
+    /// Objects in files.
+    pub manifests: Vec<Manifest>,
+    /// Objects that the agent applied.
+    pub inventory: Vec<InventoryEntry>,
+    /// Objects in the cluster.
+    pub live_objects: Vec<LiveObject>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+/// Declares a fact: its type, its file and its columns are one list.
+macro_rules! fact {
+    ($(#[$doc:meta])* $name:ident in $file:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Fact for $name {
+            const NAME: &'static str = $file;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            fn cells(&self) -> Vec<Cell> {
+                vec![$(Cell::from(&self.$field)),*]
+            }
+        }
+    };
+}
+
+fact! {
+    /// What the report was asked: one row.
+    Scope in "scope" {
+        /// The commit that the population is counted from.
+        revision: String,
+        /// The revision as it was asked for.
+        revision_asked: String,
+        /// Where the period begins.
+        period_from: Option<String>,
+        /// Where it ends; the end itself is not in it.
+        period_to: Option<String>,
+        /// UID of the namespace kube-system, which is the cluster's identity; none for a repository alone.
+        cluster: Option<String>,
+    }
+}
+
+fact! {
+    /// A commit. Author and committer are text that their clients set: claimed, not proven.
+    Commit in "commits" {
+        /// Its id.
+        commit_id: String,
+        /// Its parents in order, joined by `; `.
+        parents: String,
+        /// How many they are.
+        parent_count: u64,
+        /// Id of its tree.
+        tree: String,
+        /// Who wrote the change.
+        author_name: String,
+        /// Their address.
+        author_email: String,
+        /// When, as they say.
+        authored_at: Option<String>,
+        /// Who made the commit.
+        committer_name: String,
+        /// Their address.
+        committer_email: String,
+        /// When, as they say.
+        committed_at: Option<String>,
+        /// The message's first paragraph, in one line.
+        subject: String,
+        /// Whether the report's revision reaches it; others are there because an Application is synced to them.
+        in_revision: bool,
+        /// Whether it is on the first-parent line of the report's revision.
+        on_first_parent_line: bool,
+        /// The merge that brought it in and that names a pull request; none for what is on the line itself.
+        brought_in_by: Option<String>,
+    }
+}
+
+fact! {
+    /// A pull request that a commit's subject names.
+    PullRequest in "pull_requests" {
+        /// The commit.
+        commit_id: String,
+        /// The number.
+        number: u64,
+        /// In which words: `merge` (a merge, "Merge pull request …"), `squash` (one parent, "… (#N)"), `titled merge`
+        /// (a merge, "… (#N)"), `copied merge` (one parent, "Merge pull request …").
+        named_by: String,
+    }
+}
+
+fact! {
+    /// A file that a commit changed, against its first parent.
+    CommitFile in "commit_files" {
+        /// The commit.
+        commit_id: String,
+        /// The file.
+        path: String,
+        /// `added`, `changed` or `deleted`; a renamed file is deleted and added.
+        change: String,
+    }
+}
+
+fact! {
+    /// A file of a revision.
+    File in "files" {
+        /// The revision.
+        revision: String,
+        /// The file.
+        path: String,
+        /// The commit that last changed it: `git log -1 --format=%H REVISION -- PATH`.
+        last_commit: String,
+    }
+}
+
+fact! {
+    /// An object that is written in a file of the report's revision.
+    Manifest in "manifests" {
+        /// The file.
+        path: String,
+        /// The line on which it begins.
+        line: u64,
+        /// The object.
+        object: String,
+        /// Its API group.
+        api_group: Option<String>,
+        /// Its API version.
+        version: String,
+        /// Its kind.
+        kind: String,
+        /// Its namespace, where it says one.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    }
+}
+
+fact! {
+    /// An object that the agent applied, from an Inventory.
+    InventoryEntry in "inventory" {
+        /// The object.
+        object: String,
+        /// The Application, `namespace/name`.
+        application: String,
+        /// Its UID, once the agent had seen it.
+        uid: Option<String>,
+        /// Repository URL.
+        repository: String,
+        /// The commit that it was rendered from.
+        revision: String,
+        /// The file that it is written in.
+        file: Option<String>,
+    }
+}
+
+fact! {
+    /// An object in the cluster.
+    LiveObject in "live_objects" {
+        /// The object.
+        object: String,
+        /// Its UID.
+        uid: String,
+        /// Its API group.
+        api_group: Option<String>,
+        /// Its API version.
+        version: String,
+        /// Its kind.
+        kind: String,
+        /// Its namespace.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+        /// When it was made.
+        created_at: Option<String>,
+        /// The object at the end of the chain of controllers that own it; itself, where none does.
+        root: String,
+        /// The UID of that one.
+        root_uid: String,
+        /// Why it is not in the population, where it isn't.
+        excluded: Option<String>,
+    }
+}
+
+fact! {
+    /// Something that the report should cover and does not.
+    Gap in "gaps" {
+        /// `file`, `kind` or `commit`.
+        source: String,
+        /// Which.
+        item: String,
+        /// Why.
+        reason: String,
+    }
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// Each kind of fact as a table, its rows sorted, so that the order in which they were found doesn't matter.
+    pub fn tables(&self) -> Vec<Table> {
+        vec![
+            table(&self.scope),
+            table(&self.commits),
+            table(&self.pull_requests),
+            table(&self.commit_files),
+            table(&self.files),
+            table(&self.manifests),
+            table(&self.inventory),
+            table(&self.live_objects),
+            table(&self.gaps),
+        ]
+    }
+}
+
+fn table<F: Fact>(facts: &[F]) -> Table {
+    let mut facts: Vec<&F> = facts.iter().collect();
+    facts.sort_unstable();
+    Table {
+        name: F::NAME.to_owned(),
+        columns: F::COLUMNS.iter().map(|column| (*column).to_owned()).collect(),
+        rows: facts.into_iter().map(Fact::cells).collect(),
+    }
+}

@@ -1,0 +1,76 @@
+//! A table of values: facts before they are written, and what a query over them answers.
+
+/// One value. A database and a CSV file know the same three.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    /// There is no value.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+/// Rows under named columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, and that of its files.
+    pub name: String,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, each with a cell for every column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+// === impl Table ===
+
+impl Table {
+    /// The cells of one column; none where there is no such column.
+    pub fn column(&self, name: &str) -> impl Iterator<Item = &Cell> {
+        let index = self.columns.iter().position(|column| column == name);
+        self.rows.iter().filter_map(move |row| row.get(index?))
+    }
+}
+
+// === impl Cell ===
+
+impl Cell {
+    /// The text, of a cell that holds text.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Integer(_) => None,
+        }
+    }
+}
+
+impl From<&String> for Cell {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<&bool> for Cell {
+    fn from(value: &bool) -> Self {
+        Self::Text(value.to_string())
+    }
+}
+
+impl From<&u64> for Cell {
+    /// A number beyond what a database holds becomes text, which keeps its digits.
+    fn from(number: &u64) -> Self {
+        i64::try_from(*number).map_or_else(|_| Self::Text(number.to_string()), Self::Integer)
+    }
+}
+
+impl From<&Option<String>> for Cell {
+    fn from(text: &Option<String>) -> Self {
+        text.as_ref().map_or(Self::Null, Self::from)
+    }
+}

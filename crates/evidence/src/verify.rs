@@ -1,0 +1,623 @@
+//! Verifies a chain line by line: what was changed, removed, moved or added after it was written, and where.
+//!
+//! A [`Verifier`] holds the last hash and number and nothing of the lines before, so a chain of any length is verified
+//! in the memory of one line. It finds what somebody did who did not recompute the whole rest of the chain; who did is
+//! found by what lies outside of it (a checkpoint that somebody else keeps).
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use provost_manifest::digest::Digest;
+use provost_manifest::escape;
+use serde::Deserialize;
+
+use crate::chain::{GENESIS, Sealed};
+
+/// Findings kept for one chain; more are counted, not kept: a chain of a million damaged lines must not take memory.
+pub const MAX_FINDINGS: usize = 1_000;
+
+/// What is wrong with a chain, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The line of the file, from 1.
+    pub line: u64,
+    /// What it is.
+    pub damage: Damage,
+}
+
+/// A way in which a chain isn't what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// The line isn't the record that was written there; its number, where the place still tells it.
+    Changed {
+        /// Number of the record that stood there.
+        seq: u64,
+    },
+    /// Records were taken away before this line.
+    Missing {
+        /// Their numbers.
+        seqs: RangeInclusive<u64>,
+    },
+    /// The record is whole, but stands later than it was written.
+    Reordered {
+        /// Its number.
+        seq: u64,
+    },
+    /// The record (or another with its number) stands there already.
+    Duplicated {
+        /// Its number.
+        seq: u64,
+    },
+    /// The line isn't a record of this chain: the records before and after it follow each other.
+    Inserted,
+    /// The record is of another chain.
+    Foreign {
+        /// The chain that it names.
+        boot: String,
+    },
+    /// The whole chain is in another file already.
+    Copied {
+        /// The chain.
+        boot: String,
+        /// The other file's name.
+        original: String,
+    },
+    /// The first record isn't a boot record.
+    NoBoot,
+    /// Records follow the end record.
+    AfterEnd {
+        /// Number of the first one.
+        seq: u64,
+    },
+}
+
+/// Something that a chain declares, or shows, that it does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The line of the file, from 1.
+    pub line: u64,
+    /// Why.
+    pub cause: GapCause,
+}
+
+/// Why records are not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GapCause {
+    /// The chain has no end record: its process is still running, or was stopped hard.
+    Unclosed,
+    /// The last line was not written to its end.
+    Torn,
+    /// The writer lost records and says so.
+    Declared {
+        /// How many.
+        lost: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What verifying one chain found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChainReport {
+    /// The chain's name, where a first record could be read.
+    pub boot: Option<String>,
+    /// Lines that are records, whole or damaged.
+    pub records: u64,
+    /// Hash of the last whole record, where there is one.
+    pub head: Option<Digest>,
+    /// Time of the first whole record.
+    pub first_time: Option<String>,
+    /// Time of the last whole record.
+    pub last_time: Option<String>,
+    /// Damage, in the order of lines; at most [`MAX_FINDINGS`].
+    pub findings: Vec<Finding>,
+    /// Damage that is not in `findings`.
+    pub more_findings: u64,
+    /// Gaps, in the order of lines; at most [`MAX_FINDINGS`].
+    pub gaps: Vec<Gap>,
+    /// Gaps that are not in `gaps`.
+    pub more_gaps: u64,
+}
+
+/// Takes the lines of one chain, in order, and says at the end what is wrong with them.
+#[derive(Debug)]
+pub struct Verifier {
+    report: ChainReport,
+    line: u64,
+    /// Number after that of the last whole record.
+    expected: u64,
+    /// Hash of the last whole record.
+    head: Digest,
+    /// Its line.
+    head_line: u64,
+    /// Lines since then that are no records.
+    skipped: u64,
+    ended: bool,
+}
+
+/// What the verifier reads of a record. Not [`crate::event::Event`]: a ledger written by a later version, with events
+/// that this one does not know, can be verified all the same.
+#[derive(Deserialize)]
+struct Header {
+    boot: String,
+    event: EventHeader,
+    seq: u64,
+    time: String,
+}
+
+#[derive(Deserialize)]
+struct EventHeader {
+    r#type: String,
+    #[serde(default)]
+    lost: u64,
+    #[serde(default)]
+    reason: String,
+}
+
+// === impl Verifier ===
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verifier {
+    /// Before the first line.
+    pub fn new() -> Self {
+        Self {
+            report: ChainReport::default(),
+            line: 0,
+            expected: 0,
+            head: GENESIS,
+            head_line: 0,
+            skipped: 0,
+            ended: false,
+        }
+    }
+
+    /// The next line, without its line feed.
+    pub fn line(&mut self, line: &[u8]) {
+        self.line += 1;
+        self.report.records += 1;
+        match Sealed::parse(line).filter(Sealed::is_intact) {
+            Some(sealed) => match serde_json::from_str::<Header>(sealed.record) {
+                Ok(header) => self.intact(sealed, header),
+                Err(_) => self.changed(),
+            },
+            None => self.changed(),
+        }
+    }
+
+    /// The last line, where it has no line feed: what a crash leaves. It is a gap, not damage; a record that is
+    /// nevertheless whole counts.
+    pub fn torn_line(&mut self, line: &[u8]) {
+        let is_whole = |line| Sealed::parse(line).is_some_and(|sealed| sealed.is_intact());
+        if is_whole(line) {
+            self.line(line);
+        } else if line.split_last().is_some_and(|(_, line)| is_whole(line)) {
+            // More than a record: not cut off, but its line feed was changed.
+            return self.line(line);
+        } else {
+            self.line += 1;
+        }
+        self.gap(GapCause::Torn);
+    }
+
+    /// After the last line.
+    pub fn finish(mut self) -> ChainReport {
+        if !self.ended {
+            self.gap(GapCause::Unclosed);
+        }
+        // Found late, but about an earlier line.
+        self.report.findings.sort_by_key(|finding| finding.line);
+        self.report
+    }
+
+    fn intact(&mut self, sealed: Sealed<'_>, header: Header) {
+        match &self.report.boot {
+            None => self.report.boot = Some(header.boot.clone()),
+            Some(boot) if *boot != header.boot => {
+                return self.found(self.line, Damage::Foreign { boot: header.boot });
+            }
+            Some(_) => {}
+        }
+        if header.seq < self.expected {
+            return self.out_of_place(header.seq);
+        }
+        self.follow(sealed.previous, header.seq);
+        if header.seq == 0 && header.event.r#type != "boot" {
+            self.found(self.line, Damage::NoBoot);
+        }
+        if self.ended {
+            self.found(self.line, Damage::AfterEnd { seq: header.seq });
+        }
+        match header.event.r#type.as_str() {
+            "end" => self.ended = true,
+            "gap" => self.gap(GapCause::Declared {
+                lost: header.event.lost,
+                reason: header.event.reason,
+            }),
+            _ => {}
+        }
+        self.expected = header.seq.saturating_add(1);
+        self.head = sealed.hash;
+        self.head_line = self.line;
+        self.skipped = 0;
+        self.report.head = Some(sealed.hash);
+        self.report.first_time.get_or_insert_with(|| header.time.clone());
+        self.report.last_time = Some(header.time);
+    }
+
+    /// Whether the whole record `seq` follows what came before it.
+    fn follow(&mut self, previous: Digest, seq: u64) {
+        let reached = self.expected.saturating_add(self.skipped);
+        if seq > reached {
+            let seqs = reached..=seq - 1;
+            self.found(self.line, Damage::Missing { seqs });
+        } else if previous == self.head && self.skipped > 0 {
+            let between = |finding: &&mut Finding| finding.line > self.head_line;
+            for finding in self.report.findings.iter_mut().filter(between) {
+                if matches!(finding.damage, Damage::Changed { .. }) {
+                    finding.damage = Damage::Inserted;
+                }
+            }
+        } else if previous != self.head && self.skipped == 0 {
+            // Both are whole, yet this one was written after another than the one before: that one was replaced.
+            let seq = seq.saturating_sub(1);
+            self.found(self.head_line.max(1), Damage::Changed { seq });
+        }
+    }
+
+    /// A line that isn't what was sealed. It is taken for the record that belongs here.
+    fn changed(&mut self) {
+        let seq = self.expected.saturating_add(self.skipped);
+        self.skipped += 1;
+        self.found(self.line, Damage::Changed { seq });
+    }
+
+    /// A whole record whose number is behind us: moved, if it was missed before; else a second one.
+    fn out_of_place(&mut self, seq: u64) {
+        let missed =
+            self.report.findings.iter().position(
+                |finding| matches!(&finding.damage, Damage::Missing { seqs } if seqs.contains(&seq)),
+            );
+        let Some(index) = missed else {
+            return self.found(self.line, Damage::Duplicated { seq });
+        };
+        let finding = self.report.findings.remove(index);
+        if let Damage::Missing { seqs } = finding.damage {
+            let (first, last) = seqs.into_inner();
+            let left = [first..=seq.saturating_sub(1), seq + 1..=last];
+            for seqs in left
+                .into_iter()
+                .filter(|seqs| !seqs.is_empty() && !seqs.contains(&seq))
+            {
+                self.found(finding.line, Damage::Missing { seqs });
+            }
+        }
+        self.found(self.line, Damage::Reordered { seq });
+    }
+
+    fn found(&mut self, line: u64, damage: Damage) {
+        if self.report.findings.len() < MAX_FINDINGS {
+            self.report.findings.push(Finding { line, damage });
+        } else {
+            self.report.more_findings += 1;
+        }
+    }
+
+    fn gap(&mut self, cause: GapCause) {
+        if self.report.gaps.len() < MAX_FINDINGS {
+            self.report.gaps.push(Gap {
+                line: self.line,
+                cause,
+            });
+        } else {
+            self.report.more_gaps += 1;
+        }
+    }
+}
+
+// === impl ChainReport ===
+
+impl ChainReport {
+    /// Whether anything isn't as it was written.
+    pub fn is_damaged(&self) -> bool {
+        !self.findings.is_empty()
+    }
+
+    /// Whether anything is known not to have been written.
+    pub fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+}
+
+// === impl Damage ===
+
+impl Damage {
+    /// A word for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Changed { .. } => "changed",
+            Self::Missing { .. } => "missing",
+            Self::Reordered { .. } => "reordered",
+            Self::Duplicated { .. } => "duplicated",
+            Self::Inserted => "inserted",
+            Self::Foreign { .. } => "foreign",
+            Self::Copied { .. } => "copied",
+            Self::NoBoot => "no-boot",
+            Self::AfterEnd { .. } => "after-end",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed { seq } => write!(f, "record {seq} is not as it was written"),
+            Self::Missing { seqs } if seqs.start() == seqs.end() => {
+                write!(f, "record {} is missing before this line", seqs.start())
+            }
+            Self::Missing { seqs } => {
+                write!(
+                    f,
+                    "records {} to {} are missing before this line",
+                    seqs.start(),
+                    seqs.end()
+                )
+            }
+            Self::Reordered { seq } => write!(
+                f,
+                "record {seq} was moved: it stands after records that followed it"
+            ),
+            Self::Duplicated { seq } => write!(f, "record {seq} stands here a second time"),
+            Self::Inserted => write!(f, "this line is not a record of the chain: it was added"),
+            Self::Foreign { boot } => {
+                write!(f, "the record belongs to another chain, {}", escape::line(boot))
+            }
+            Self::Copied { boot, original } => {
+                write!(
+                    f,
+                    "the file is a second one of the chain {boot:?}, which is in {original:?}"
+                )
+            }
+            Self::NoBoot => write!(
+                f,
+                "record 0 is not a boot record: the beginning of the chain was replaced"
+            ),
+            Self::AfterEnd { seq } => write!(f, "record {seq} follows the end record"),
+        }
+    }
+}
+
+// === impl GapCause ===
+
+impl GapCause {
+    /// A word for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unclosed => "unclosed",
+            Self::Torn => "torn",
+            Self::Declared { .. } => "declared",
+        }
+    }
+}
+
+impl fmt::Display for GapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclosed => write!(
+                f,
+                "no end record: the writer is still running, or was stopped hard"
+            ),
+            Self::Torn => write!(f, "the last line was cut off while it was written"),
+            Self::Declared { lost: 1, reason } => write!(f, "1 record was lost: {}", escape::line(reason)),
+            Self::Declared { lost, reason } => {
+                write!(f, "{lost} records were lost: {}", escape::line(reason))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::chain::Chain;
+    use crate::event::{Admission, Boot, End, Event, Gap as GapEvent};
+
+    fn lines(boot: &str, count: u64) -> Vec<String> {
+        let mut chain = Chain::new(boot);
+        let mut seal = |event| chain.seal(Timestamp::UNIX_EPOCH, event).unwrap();
+        let mut lines = vec![seal(Event::Boot(Boot::default()))];
+        for number in 2..count {
+            let uid = format!("uid {number}");
+            lines.push(seal(Event::Admission(Admission {
+                uid,
+                ..Admission::default()
+            })));
+        }
+        lines.push(seal(Event::End(End {
+            reason: "stopped".into(),
+        })));
+        lines
+    }
+
+    fn verify(bytes: &[u8]) -> ChainReport {
+        let mut verifier = Verifier::new();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_suffix(b"\n") {
+                Some(line) => verifier.line(line),
+                None => verifier.torn_line(line),
+            }
+        }
+        verifier.finish()
+    }
+
+    fn findings(lines: &[String]) -> Vec<(u64, Damage)> {
+        let report = verify(lines.concat().as_bytes());
+        report
+            .findings
+            .into_iter()
+            .map(|finding| (finding.line, finding.damage))
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_as_it_was_written_is_whole() {
+        let report = verify(lines("a", 9).concat().as_bytes());
+        assert_eq!((report.findings, report.gaps), (vec![], vec![]));
+        assert_eq!((report.records, report.boot.as_deref()), (9, Some("a")));
+    }
+
+    #[test]
+    fn what_the_writer_lost_is_a_gap_and_not_damage() {
+        let mut chain = Chain::new("a");
+        let declared = GapEvent {
+            lost: 3,
+            reason: "the queue was full".into(),
+        };
+        let text = [
+            Event::Boot(Boot::default()),
+            Event::Gap(declared),
+            Event::End(End::default()),
+        ]
+        .map(|event| chain.seal(Timestamp::UNIX_EPOCH, event).unwrap());
+        let report = verify(text.concat().as_bytes());
+        let cause = GapCause::Declared {
+            lost: 3,
+            reason: "the queue was full".into(),
+        };
+        assert_eq!(
+            (report.findings, report.gaps),
+            (vec![], vec![Gap { line: 2, cause }])
+        );
+    }
+
+    #[rstest]
+    #[case::its_end(5, 0, &[GapCause::Unclosed])]
+    #[case::half_of_its_last_line(6, -40, &[GapCause::Torn, GapCause::Unclosed])]
+    #[case::only_the_last_line_feed(6, -1, &[GapCause::Torn])]
+    fn a_chain_that_lacks(#[case] count: usize, #[case] cut: isize, #[case] causes: &[GapCause]) {
+        let text = lines("a", 6)[..count].concat();
+        let report = verify(&text.as_bytes()[..text.len().saturating_add_signed(cut)]);
+        assert_eq!(report.findings, []);
+        assert_eq!(
+            report.gaps.into_iter().map(|gap| gap.cause).collect::<Vec<_>>(),
+            causes
+        );
+    }
+
+    #[test]
+    fn records_after_the_end_are_found() {
+        let mut chain = Chain::new("a");
+        let text = [
+            Event::Boot(Boot::default()),
+            Event::End(End::default()),
+            Event::Gap(GapEvent::default()),
+        ]
+        .map(|event| chain.seal(Timestamp::UNIX_EPOCH, event).unwrap());
+        assert_eq!(findings(&text), [(3, Damage::AfterEnd { seq: 2 })]);
+    }
+
+    #[test]
+    fn a_beginning_that_was_replaced_is_found() {
+        let mut chain = Chain::new("a");
+        let text = chain
+            .seal(Timestamp::UNIX_EPOCH, Event::End(End::default()))
+            .unwrap();
+        assert_eq!(findings(&[text]), [(1, Damage::NoBoot)]);
+    }
+
+    #[test]
+    fn a_record_of_another_chain_is_found() {
+        let mut lines = lines("a", 6);
+        lines.insert(3, self::lines("b", 6)[3].clone());
+        assert_eq!(findings(&lines), [(4, Damage::Foreign { boot: "b".into() })]);
+    }
+
+    #[test]
+    fn a_line_that_was_added_is_told_from_one_that_was_changed() {
+        let mut lines = lines("a", 6);
+        lines.insert(3, "hello\n".into());
+        assert_eq!(findings(&lines), [(4, Damage::Inserted)]);
+    }
+
+    #[test]
+    fn a_record_replaced_with_its_own_hash_recomputed_is_found_by_the_next() {
+        let mut lines = lines("a", 6);
+        let mut forged = Chain::new("a");
+        let forged: Vec<String> = (0..4)
+            .map(|_| {
+                forged
+                    .seal(Timestamp::UNIX_EPOCH, Event::Boot(Boot::default()))
+                    .unwrap()
+            })
+            .collect();
+        lines[3].clone_from(&forged[3]);
+        let found = findings(&lines);
+        assert_eq!(found.last(), Some(&(4, Damage::Changed { seq: 3 })), "{found:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_byte_is_found_in_its_line(count in 3_u64..12, at in any::<prop::sample::Index>(), xor in 1_u8..) {
+            let mut bytes = lines("a", count).concat().into_bytes();
+            let at = at.index(bytes.len());
+            let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            bytes[at] ^= xor;
+            let report = verify(&bytes);
+            let first = report.findings.first().map(|finding| (finding.line, finding.damage.clone()));
+            prop_assert_eq!(first, Some((line, Damage::Changed { seq: line - 1 })));
+        }
+
+        #[test]
+        fn a_removed_record_is_found(count in 3_u64..12, at in any::<prop::sample::Index>()) {
+            let mut lines = lines("a", count);
+            let at = at.index(lines.len() - 1);
+            lines.remove(at);
+            let seq = at as u64;
+            prop_assert_eq!(findings(&lines), [(seq + 1, Damage::Missing { seqs: seq..=seq })]);
+        }
+
+        #[test]
+        fn a_moved_record_is_found(count in 4_u64..12, from in any::<prop::sample::Index>(), by in any::<prop::sample::Index>()) {
+            let mut lines = lines("a", count);
+            let from = from.index(lines.len() - 1);
+            let to = from + 1 + by.index(lines.len() - 1 - from);
+            let line = lines.remove(from);
+            lines.insert(to, line);
+            let seq = from as u64;
+            let found = findings(&lines);
+            prop_assert!(found.contains(&(to as u64 + 1, Damage::Reordered { seq })), "{found:?}");
+        }
+
+        #[test]
+        fn swapped_records_are_found(count in 4_u64..12, a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
+            let mut lines = lines("a", count);
+            let (a, b) = (a.index(lines.len()), b.index(lines.len()));
+            prop_assume!(a < b);
+            lines.swap(a, b);
+            let found = findings(&lines);
+            prop_assert!(found.contains(&(b as u64 + 1, Damage::Reordered { seq: a as u64 })), "{found:?}");
+        }
+
+        #[test]
+        fn a_duplicated_record_is_found(count in 3_u64..12, at in any::<prop::sample::Index>()) {
+            let mut lines = lines("a", count);
+            let at = at.index(lines.len());
+            lines.insert(at + 1, lines[at].clone());
+            let seq = at as u64;
+            prop_assert_eq!(findings(&lines), [(seq + 2, Damage::Duplicated { seq })]);
+        }
+
+        #[test]
+        fn any_bytes_are_verified_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = verify(&bytes);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Our CRDs, installed only where no other is.
+
+use std::time::Duration;
+
+use provost_manifest::object::{GroupVersionKind, ObjectKey};
+use provost_manifest::yaml;
+use serde_json::Value;
+
+use super::{Cluster, Error, Target};
+
+/// How long a new kind may take to be served.
+const ESTABLISHED_DEADLINE: Duration = Duration::from_secs(30);
+/// How long to wait before looking again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The manifests that the agent needs.
+const MANIFESTS: [&str; 2] = [
+    include_str!("../../deploy/crds/argoproj-application.yaml"),
+    include_str!("../../deploy/crds/provost-inventory.yaml"),
+];
+
+/// Installs the CRDs that the agent needs, each only where the cluster has none of its name, and waits until they are
+/// served.
+pub async fn install_crds(cluster: &Cluster) -> Result<(), Error> {
+    for manifest in MANIFESTS {
+        let manifest = yaml::parse_one(manifest).map_err(|error| Error::Build {
+            what: "install a CRD".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let Some(target) = crd_target(cluster, &manifest.value) else {
+            continue;
+        };
+        if cluster.get(&target).await?.is_none() {
+            cluster.apply(&target, &manifest.value).await?;
+        }
+        wait_established(cluster, &target).await?;
+    }
+    cluster.rediscover().await?;
+    Ok(())
+}
+
+/// Waits until the apiserver serves the CRD's kind.
+pub async fn wait_established(cluster: &Cluster, crd: &Target) -> Result<(), Error> {
+    let deadline = tokio::time::Instant::now() + ESTABLISHED_DEADLINE;
+    loop {
+        if cluster.get(crd).await?.is_some_and(|crd| is_established(&crd)) {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(Error::NotReady {
+                what: crd.to_string(),
+                seconds: ESTABLISHED_DEADLINE.as_secs(),
+            });
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Whether the CRD's kind is served.
+pub fn is_established(crd: &Value) -> bool {
+    let conditions = crd.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+}
+
+fn crd_target(cluster: &Cluster, crd: &Value) -> Option<Target> {
+    let kinds = cluster.kinds();
+    let kind = kinds.get(&GroupVersionKind::of(crd)?)?;
+    Some(kind.target(&ObjectKey::of(crd)?))
+}

@@ -1,0 +1,146 @@
+//! The kinds that a cluster serves, and where their objects live.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use kube::Resource as _;
+use kube::core::discovery::v2::APIGroupDiscoveryList;
+use kube::core::{ApiResource, DynamicObject};
+use provost_manifest::object::{GroupVersionKind, ObjectKey};
+
+/// One kind as the cluster serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Group, version and kind.
+    pub gvk: GroupVersionKind,
+    /// The name in URLs, `deployments`.
+    pub plural: String,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether they can be watched.
+    pub watchable: bool,
+}
+
+/// The kinds that a cluster serves.
+#[derive(Clone, Debug, Default)]
+pub struct Kinds {
+    by_gvk: HashMap<GroupVersionKind, Kind>,
+    /// The version that the cluster prefers, by group and kind.
+    preferred: HashMap<(String, String), GroupVersionKind>,
+}
+
+/// One object's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; `None` for what is cluster-scoped.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+// === impl Kinds ===
+
+impl Kinds {
+    /// Two requests. A group whose backend does not answer is listed without kinds, which fails nobody else.
+    pub(super) async fn discover(client: &kube::Client) -> Result<Self, kube::Error> {
+        let (core, groups) = futures::try_join!(
+            client.list_core_api_versions_aggregated(),
+            client.list_api_groups_aggregated()
+        )?;
+        let mut kinds = Self::default();
+        kinds.add(core);
+        kinds.add(groups);
+        Ok(kinds)
+    }
+
+    fn add(&mut self, list: APIGroupDiscoveryList) {
+        for group in list.items {
+            let name = group
+                .metadata
+                .and_then(|metadata| metadata.name)
+                .unwrap_or_default();
+            // The preferred version comes first.
+            for version in group.versions {
+                let version_name = version.version.unwrap_or_default();
+                for resource in version.resources {
+                    let Some(kind) = resource.response_kind.and_then(|kind| kind.kind) else {
+                        continue;
+                    };
+                    let Some(plural) = resource.resource else { continue };
+                    self.insert(Kind {
+                        gvk: GroupVersionKind::new(name.clone(), version_name.clone(), kind),
+                        plural,
+                        namespaced: resource.scope.as_deref() == Some("Namespaced"),
+                        watchable: resource.verbs.iter().any(|verb| verb == "watch"),
+                    });
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, kind: Kind) {
+        let gvk = kind.gvk.clone();
+        self.preferred
+            .entry((gvk.group.clone(), gvk.kind.clone()))
+            .or_insert_with(|| gvk.clone());
+        self.by_gvk.insert(gvk, kind);
+    }
+
+    /// The kind, where the cluster serves it in this version.
+    pub fn get(&self, gvk: &GroupVersionKind) -> Option<&Kind> {
+        self.by_gvk.get(gvk)
+    }
+
+    /// The kind in whatever version the cluster prefers: for objects whose own version may be gone.
+    pub fn preferred(&self, group: &str, kind: &str) -> Option<&Kind> {
+        let gvk = self.preferred.get(&(group.to_owned(), kind.to_owned()))?;
+        self.by_gvk.get(gvk)
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// As kube's client wants it.
+    pub fn api_resource(&self) -> ApiResource {
+        ApiResource {
+            group: self.gvk.group.clone(),
+            version: self.gvk.version.clone(),
+            api_version: self.gvk.api_version(),
+            kind: self.gvk.kind.clone(),
+            plural: self.plural.clone(),
+        }
+    }
+
+    /// The address of one of its objects.
+    pub fn target(&self, key: &ObjectKey) -> Target {
+        Target {
+            kind: self.clone(),
+            namespace: key.namespace.clone().filter(|_| self.namespaced),
+            name: key.name.clone(),
+        }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    pub(super) fn collection(&self) -> String {
+        DynamicObject::url_path(&self.kind.api_resource(), self.namespace.as_deref())
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        self.kind.gvk.group.is_empty() && self.kind.gvk.kind == "Secret"
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind.gvk.kind, self.name),
+            None => write!(f, "{} {}", self.kind.gvk.kind, self.name),
+        }
+    }
+}

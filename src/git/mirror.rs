@@ -1,0 +1,255 @@
+//! One bare mirror per repository, in the state folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use git2::{Direction, FetchOptions, Oid, RemoteCallbacks, Repository};
+
+use super::{Error, RepositoryUrl, Snapshot};
+
+/// How long a repository may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a repository may be silent in the middle of an answer.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one fetch may take in all.
+const FETCH_DEADLINE: Duration = Duration::from_secs(10 * 60);
+/// How much one fetch may receive.
+const FETCH_MAX_BYTES: usize = 4 << 30;
+/// How often the transport may ask for credentials before we give up: libgit2 asks for ever.
+const CREDENTIAL_ATTEMPTS: u32 = 2;
+/// The shortest abbreviation of a commit id that is taken for one.
+const SHORT_ID: usize = 7;
+const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+
+/// The folder that holds the mirrors.
+#[derive(Clone, Debug)]
+pub struct Mirrors {
+    folder: PathBuf,
+}
+
+/// A bare mirror of one repository. Cheap to clone; each call opens the mirror anew.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    folder: PathBuf,
+    url: RepositoryUrl,
+}
+
+/// What a fetch brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Branches, tags or HEAD moved.
+    Changed,
+    /// Everything was as before: one exchange, nothing written.
+    Unchanged,
+}
+
+// === impl Mirrors ===
+
+impl Mirrors {
+    /// Mirrors below `folder`, which is made when the first mirror is.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        set_process_wide_timeouts();
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// The mirror of a repository. Nothing is fetched or written yet.
+    pub fn mirror(&self, url: &RepositoryUrl) -> Mirror {
+        let digest = ring::digest::digest(&ring::digest::SHA256, url.expose().as_bytes());
+        let name: String = digest.as_ref()[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Mirror {
+            folder: self.folder.join(format!("{name}.git")),
+            url: url.clone(),
+        }
+    }
+}
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// The repository that is mirrored.
+    pub fn url(&self) -> &RepositoryUrl {
+        &self.url
+    }
+
+    /// Brings branches, tags and HEAD to what the repository says now.
+    pub fn fetch(&self) -> Result<Fetched, Error> {
+        let _lock = self.lock()?;
+        let repository = self.open_or_create()?;
+        self.fetch_into(&repository).map_err(|source| Error::Fetch {
+            url: self.url.to_string(),
+            source,
+        })
+    }
+
+    fn fetch_into(&self, repository: &Repository) -> Result<Fetched, git2::Error> {
+        let mut remote = repository.remote_anonymous(self.url.expose())?;
+        let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), None)?;
+        let head = connection
+            .default_branch()
+            .ok()
+            .and_then(|name| name.as_str().ok().map(str::to_owned));
+        let theirs: BTreeMap<String, Oid> = connection
+            .list()?
+            .iter()
+            .filter(|head| is_mirrored(head.name()) && !head.name().ends_with("^{}"))
+            .map(|head| (head.name().to_owned(), head.oid()))
+            .collect();
+        let ours = references(repository)?;
+        let head_moved = head.as_deref().is_some_and(|head| !head_is(repository, head));
+        if theirs == ours && !head_moved {
+            return Ok(Fetched::Unchanged);
+        }
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(callbacks()).update_fetchhead(false);
+        connection.remote().fetch(&REFSPECS, Some(&mut options), None)?;
+        for gone in ours.keys().filter(|name| !theirs.contains_key(*name)) {
+            repository.find_reference(gone)?.delete()?;
+        }
+        if let Some(head) = head {
+            repository.set_head(&head)?;
+        }
+        Ok(Fetched::Changed)
+    }
+
+    /// The commit that a branch, a tag, a commit id or `HEAD` (or nothing) names in the mirror as last fetched.
+    pub fn resolve(&self, revision: &str) -> Result<String, Error> {
+        let repository = self.open()?;
+        find_commit(&repository, revision)
+            .map(|id| id.to_string())
+            .ok_or_else(|| Error::Revision {
+                revision: revision.to_owned(),
+                url: self.url.to_string(),
+            })
+    }
+
+    /// The files of a commit.
+    pub fn snapshot(&self, commit: &str) -> Result<Snapshot, Error> {
+        Snapshot::new(self.open()?, commit, self.url.to_string())
+    }
+
+    /// The bare repository itself: for readers of its history.
+    pub fn open(&self) -> Result<Repository, Error> {
+        Repository::open_bare(&self.folder).map_err(|source| self.cannot_open(source))
+    }
+
+    fn open_or_create(&self) -> Result<Repository, Error> {
+        if self.folder.exists() {
+            return self.open();
+        }
+        Repository::init_bare(&self.folder).map_err(|source| self.cannot_open(source))
+    }
+
+    fn cannot_open(&self, source: git2::Error) -> Error {
+        Error::Open {
+            url: self.url.to_string(),
+            source,
+        }
+    }
+
+    fn lock(&self) -> Result<File, Error> {
+        let path = self.folder.with_extension("lock");
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let unusable = |source| Error::Folder {
+            folder: folder.display().to_string(),
+            source,
+        };
+        fs::create_dir_all(&folder).map_err(unusable)?;
+        let file = File::create(&path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::Locked {
+                url: self.url.to_string(),
+            }),
+            Err(fs::TryLockError::Error(source)) => Err(unusable(source)),
+        }
+    }
+}
+
+fn is_mirrored(reference: &str) -> bool {
+    reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/")
+}
+
+fn references(repository: &Repository) -> Result<BTreeMap<String, Oid>, git2::Error> {
+    let mut found = BTreeMap::new();
+    for reference in repository.references()? {
+        let reference = reference?;
+        if let (Ok(name), Some(target)) = (reference.name(), reference.target())
+            && is_mirrored(name)
+        {
+            found.insert(name.to_owned(), target);
+        }
+    }
+    Ok(found)
+}
+
+fn head_is(repository: &Repository, branch: &str) -> bool {
+    repository
+        .find_reference("HEAD")
+        .is_ok_and(|head| head.symbolic_target().ok().flatten() == Some(branch))
+}
+
+fn find_commit(repository: &Repository, revision: &str) -> Option<Oid> {
+    let named = |name: &str| {
+        let reference = repository.find_reference(name).ok()?;
+        Some(reference.peel_to_commit().ok()?.id())
+    };
+    let is_hex = revision.len() >= SHORT_ID && revision.chars().all(|c| c.is_ascii_hexdigit());
+    let by_id = || {
+        let object = is_hex
+            .then(|| repository.revparse_single(revision).ok())
+            .flatten()?;
+        Some(object.peel_to_commit().ok()?.id())
+    };
+    match revision {
+        "" | "HEAD" => named("HEAD"),
+        full if full.starts_with("refs/") => named(full),
+        name => named(&format!("refs/heads/{name}"))
+            .or_else(|| named(&format!("refs/tags/{name}")))
+            .or_else(by_id),
+    }
+}
+
+/// Callbacks with every bound that libgit2 does not have of its own.
+fn callbacks() -> RemoteCallbacks<'static> {
+    let deadline = Instant::now() + FETCH_DEADLINE;
+    let mut attempts = 0;
+    let mut callbacks = RemoteCallbacks::new();
+    callbacks.credentials(move |_, user, allowed| {
+        attempts += 1;
+        if attempts <= CREDENTIAL_ATTEMPTS && allowed.contains(git2::CredentialType::SSH_KEY) {
+            return git2::Cred::ssh_key_from_agent(user.unwrap_or("git"));
+        }
+        Err(git2::Error::from_str(
+            "the repository asks for credentials, which are not supported yet",
+        ))
+    });
+    callbacks.transfer_progress(move |progress| {
+        Instant::now() < deadline && progress.received_bytes() < FETCH_MAX_BYTES
+    });
+    callbacks
+}
+
+/// libgit2 waits for ever unless told otherwise, and only the whole process can be told.
+fn set_process_wide_timeouts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let millis = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+        // Neither fails for a positive number, and a default timeout is no reason to stop.
+        #[expect(
+            unsafe_code,
+            reason = "libgit2 keeps these as plain globals; set once, before its first connection"
+        )]
+        unsafe {
+            let _ = git2::opts::set_server_connect_timeout_in_milliseconds(millis(CONNECT_TIMEOUT));
+            let _ = git2::opts::set_server_timeout_in_milliseconds(millis(SILENCE_TIMEOUT));
+        }
+    });
+}

@@ -1,0 +1,344 @@
+//! The thread that writes: it takes events from the queue, seals them, and commits them in groups.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use provost_evidence::chain::Chain;
+use provost_evidence::event::{Boot, End, Event, Gap};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::{COMMIT_INTERVAL, Error, FILE_EXTENSION};
+
+/// How long a disk that refused is left alone.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes kept back between commits; more are written at once, and still synced at the commit.
+const BUFFER_CAPACITY: usize = 64 * 1024;
+
+/// What goes through the queue.
+#[derive(Debug)]
+pub(super) enum Message {
+    Event {
+        time: Timestamp,
+        event: Box<Event>,
+    },
+    Close {
+        reason: String,
+        done: SyncSender<Result<(), Error>>,
+    },
+}
+
+/// Writes one chain after another; the next one only where the disk refused.
+#[derive(Debug)]
+pub(super) struct Writer {
+    directory: PathBuf,
+    boot: Boot,
+    /// What the queue could not take, counted by those who appended.
+    lost: Arc<AtomicU64>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Writing(OpenChain),
+    /// The disk refused: what comes is lost, until a new chain can be opened.
+    Refused {
+        since: Instant,
+        lost: u64,
+        reason: String,
+    },
+}
+
+/// A chain and its file.
+#[derive(Debug)]
+struct OpenChain {
+    chain: Chain,
+    path: PathBuf,
+    file: File,
+    /// Lines that are not in the file yet. Not a `BufWriter`: that one writes once more when it is dropped, even after
+    /// an error, and nothing may follow a torn line.
+    buffer: Vec<u8>,
+    /// When the oldest record that isn't committed was sealed.
+    uncommitted: Option<Instant>,
+    /// How many records are lost if the next commit fails.
+    at_stake: u64,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Opens the first chain; its boot record is on the disk when this returns.
+    pub(super) fn open(directory: PathBuf, boot: Boot, lost: Arc<AtomicU64>) -> Result<Self, Error> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(|source| Error::CreateDirectory {
+                directory: directory.clone(),
+                source,
+            })?;
+        let chain = OpenChain::create(&directory, boot.clone(), None)?;
+        Ok(Self {
+            directory,
+            boot,
+            lost,
+            state: State::Writing(chain),
+        })
+    }
+
+    /// Until the ledger is closed, or nobody can append any more.
+    pub(super) fn run(mut self, queue: &Receiver<Message>) {
+        loop {
+            let next = match self.until_commit() {
+                Some(rest) if rest.is_zero() => Err(RecvTimeoutError::Timeout),
+                Some(rest) => queue.recv_timeout(rest),
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match next {
+                Ok(Message::Event { time, event }) => self.write(time, *event),
+                Ok(Message::Close { reason, done }) => {
+                    // Who closed may be gone; then nobody needs to know.
+                    let _ = done.send(self.close(reason));
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => self.commit(),
+                Err(RecvTimeoutError::Disconnected) => return self.commit(),
+            }
+        }
+    }
+
+    /// Time left until what is written must be committed; `None` where nothing waits.
+    fn until_commit(&self) -> Option<Duration> {
+        match &self.state {
+            State::Writing(chain) => chain
+                .uncommitted
+                .map(|since| COMMIT_INTERVAL.saturating_sub(since.elapsed())),
+            State::Refused { .. } => None,
+        }
+    }
+
+    fn write(&mut self, time: Timestamp, event: Event) {
+        self.reopen_if_refused();
+        let outcome = match &mut self.state {
+            State::Writing(chain) => {
+                let lost = self.lost.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    let gap = Gap {
+                        lost,
+                        reason: "the queue was full".to_owned(),
+                    };
+                    chain
+                        .write(time, Event::Gap(gap))
+                        .and_then(|()| chain.write(time, event))
+                } else {
+                    chain.write(time, event)
+                }
+            }
+            State::Refused { lost, .. } => {
+                *lost += 1;
+                Ok(())
+            }
+        };
+        self.refuse_on_error(outcome);
+    }
+
+    fn commit(&mut self) {
+        if let State::Writing(chain) = &mut self.state {
+            let outcome = chain.commit();
+            self.refuse_on_error(outcome);
+        }
+    }
+
+    fn close(&mut self, reason: String) -> Result<(), Error> {
+        self.write(Timestamp::now(), Event::End(End { reason }));
+        match &mut self.state {
+            State::Writing(chain) => chain.commit(),
+            State::Refused { reason, .. } => Err(Error::Write {
+                file: self.directory.clone(),
+                source: std::io::Error::other(reason.clone()),
+            }),
+        }
+    }
+
+    /// After an error the file's last line may be torn: nothing is ever appended to it.
+    fn refuse_on_error(&mut self, outcome: Result<(), Error>) {
+        let (Err(error), State::Writing(chain)) = (outcome, &self.state) else {
+            return;
+        };
+        let reason = match &error {
+            Error::Write { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        tracing::error!(file = %chain.path.display(), %reason, "The ledger could not be written.");
+        let lost = chain.at_stake;
+        self.state = State::Refused {
+            since: Instant::now(),
+            lost,
+            reason,
+        };
+    }
+
+    fn reopen_if_refused(&mut self) {
+        let State::Refused { since, lost, reason } = &mut self.state else {
+            return;
+        };
+        if since.elapsed() < RETRY_INTERVAL {
+            return;
+        }
+        let gap = Gap {
+            lost: *lost,
+            reason: format!("the disk refused: {reason}"),
+        };
+        match OpenChain::create(&self.directory, self.boot.clone(), Some(gap)) {
+            Ok(chain) => {
+                tracing::info!(file = %chain.path.display(), "The ledger is written again, in a new chain.");
+                self.state = State::Writing(chain);
+            }
+            Err(_) => *since = Instant::now(),
+        }
+    }
+}
+
+// === impl OpenChain ===
+
+impl OpenChain {
+    /// A file that was not there before, with its first records committed.
+    fn create(directory: &Path, boot: Boot, gap: Option<Gap>) -> Result<Self, Error> {
+        let now = Timestamp::now();
+        let name = boot_name(now);
+        let path = directory.join(format!("{name}.{FILE_EXTENSION}"));
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        let file = file.map_err(|source| Error::Write {
+            file: path.clone(),
+            source,
+        })?;
+        let mut chain = Self {
+            chain: Chain::new(name),
+            path,
+            file,
+            buffer: Vec::with_capacity(BUFFER_CAPACITY),
+            uncommitted: None,
+            at_stake: 0,
+        };
+        chain.write(now, Event::Boot(boot))?;
+        if let Some(gap) = gap {
+            chain.write(now, Event::Gap(gap))?;
+        }
+        chain.commit()?;
+        // The file's name is in its directory, which has to be on the disk as well.
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| chain.failed(source))?;
+        Ok(chain)
+    }
+
+    fn write(&mut self, time: Timestamp, event: Event) -> Result<(), Error> {
+        // A gap record that is lost takes with it the records that it stood for.
+        self.at_stake += if let Event::Gap(gap) = &event { gap.lost } else { 1 };
+        self.uncommitted.get_or_insert_with(Instant::now);
+        let line = self.chain.seal(time, event)?;
+        self.buffer.extend_from_slice(line.as_bytes());
+        if self.buffer.len() >= BUFFER_CAPACITY {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        self.file.sync_data().map_err(|source| self.failed(source))?;
+        self.uncommitted = None;
+        self.at_stake = 0;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.file
+            .write_all(&self.buffer)
+            .map_err(|source| self.failed(source))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn failed(&self, source: std::io::Error) -> Error {
+        Error::Write {
+            file: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// When the chain was opened, so that names sort by it, and 32 random bits, so that no two writers ever share one.
+fn boot_name(now: Timestamp) -> String {
+    let mut random = [0; 4];
+    if SystemRandom::new().fill(&mut random).is_err() {
+        // The file is opened only if it isn't there, so the worst is an error, not a shared chain.
+        random = std::process::id().to_be_bytes();
+    }
+    format!(
+        "{}-{:08x}",
+        now.strftime("%Y%m%dT%H%M%S%.3fZ"),
+        u32::from_be_bytes(random)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/dev/full` is a disk that is full.
+    #[test]
+    fn what_a_full_disk_refused_is_declared_in_the_chain_that_follows() {
+        let directory = tempfile::tempdir().unwrap();
+        let lost = Arc::new(AtomicU64::new(0));
+        let mut writer = Writer::open(directory.path().to_owned(), Boot::default(), lost).unwrap();
+        let State::Writing(chain) = &mut writer.state else {
+            panic!("the disk took the boot record")
+        };
+        chain.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let event = || {
+            Event::Gap(Gap {
+                lost: 1,
+                reason: "for the test".into(),
+            })
+        };
+        for _ in 0..3 {
+            writer.write(Timestamp::now(), event());
+        }
+        writer.commit();
+        writer.write(Timestamp::now(), event());
+        let State::Refused { since, .. } = &mut writer.state else {
+            panic!("the full disk was not noticed")
+        };
+        *since -= RETRY_INTERVAL;
+        writer.write(Timestamp::now(), event());
+        writer.close("stopped".into()).unwrap();
+
+        let report = crate::ledger::verify::verify(directory.path()).unwrap();
+        let gaps: Vec<String> = report
+            .chains
+            .iter()
+            .flat_map(|(_, chain)| &chain.gaps)
+            .map(|gap| gap.cause.to_string())
+            .collect();
+        assert_eq!(
+            gaps,
+            [
+                "no end record: the writer is still running, or was stopped hard",
+                "4 records were lost: the disk refused: No space left on device (os error 28)",
+                "1 record was lost: for the test",
+            ]
+        );
+    }
+}

@@ -1,0 +1,381 @@
+//! The first page of a report: what was counted, against what it was checked, what is not covered.
+
+use std::fmt::Write as _;
+
+use provost_evidence::facts::{Facts, Scope};
+use provost_evidence::table::{Cell, Table};
+use provost_manifest::escape;
+
+use super::cluster;
+
+/// Gaps listed on the first page; facts/gaps.csv has all.
+const MAX_GAPS: usize = 50;
+
+/// The numbers of the first page, counted once, from the rows.
+#[derive(Debug)]
+pub(super) struct Index {
+    scope: Scope,
+    root_commits: Vec<String>,
+    commits: Commits,
+    objects: Objects,
+    gaps: Vec<(String, String, String)>,
+    guarded: u64,
+}
+
+#[derive(Debug)]
+struct Commits {
+    rows: usize,
+    walked_again: u64,
+    merges: usize,
+    with_pull_request: usize,
+    pull_requests: usize,
+}
+
+#[derive(Debug)]
+struct Objects {
+    rows: usize,
+    in_git: usize,
+    not_in_git: usize,
+    not_known: usize,
+    live: usize,
+    /// By reason.
+    excluded: Vec<(String, usize)>,
+    manifests: usize,
+    inventory: usize,
+    inventory_not_live: usize,
+}
+
+// === impl Index ===
+
+impl Index {
+    pub(super) fn of(facts: &Facts, tables: &[Table], walked_again: u64, guarded: u64) -> Self {
+        let table = |name| tables.iter().find(|table| table.name == name);
+        let roots = facts
+            .commits
+            .iter()
+            .filter(|commit| commit.in_revision && commit.parent_count == 0);
+        let mut root_commits: Vec<String> = roots.map(|commit| commit.commit_id.clone()).collect();
+        root_commits.sort();
+        let mut gaps: Vec<_> = facts
+            .gaps
+            .iter()
+            .map(|gap| (gap.source.clone(), gap.item.clone(), gap.reason.clone()))
+            .collect();
+        gaps.sort();
+        Self {
+            scope: facts.scope.first().cloned().unwrap_or_default(),
+            root_commits,
+            commits: Commits::of(table("commits"), walked_again),
+            objects: Objects::of(table("objects"), facts),
+            gaps,
+            guarded,
+        }
+    }
+
+    /// The most important lines, for a terminal.
+    pub(super) fn summary(&self) -> String {
+        let Self { commits, objects, .. } = self;
+        let mut text = String::new();
+        let _ = writeln!(text, "{}", self.title());
+        let _ = writeln!(text, "{}", commits.sentence());
+        let _ = writeln!(text, "{}", objects.sentence(self.scope.cluster.is_some()));
+        let _ = writeln!(text, "{}", commits.completeness());
+        if !self.gaps.is_empty() {
+            let _ = writeln!(
+                text,
+                "Not covered: {}; see README.md, Not covered.",
+                plural(self.gaps.len(), "gap")
+            );
+        }
+        text
+    }
+
+    /// README.md.
+    pub(super) fn page(&self) -> String {
+        let mut page = String::from("# Evidence: objects and commits\n\n");
+        for (index, line) in self.summary().lines().enumerate() {
+            let _ = match index {
+                0 => writeln!(page, "{}\n", escape::markdown(line)),
+                _ => writeln!(page, "- {}", escape::markdown(line)),
+            };
+        }
+        page.push_str(
+            "\nGUIDE.md says what each file is, what its columns mean and how to make the tables again without us.\n",
+        );
+        self.population(&mut page);
+        self.reconciliation(&mut page);
+        self.not_covered(&mut page);
+        page
+    }
+
+    fn title(&self) -> String {
+        let Scope {
+            revision,
+            revision_asked,
+            period_from,
+            period_to,
+            cluster,
+        } = &self.scope;
+        let period = match (period_from, period_to) {
+            (None, None) => "all of its history".to_owned(),
+            (Some(from), None) => format!("from {from}"),
+            (None, Some(to)) => format!("up to {to}, end excluded"),
+            (Some(from), Some(to)) => format!("{from} to {to}, end excluded"),
+        };
+        let cluster = cluster
+            .as_ref()
+            .map_or("no cluster".to_owned(), |uid| format!("cluster {uid}"));
+        format!(
+            "Population of commits and objects · revision {revision} ({}) · {period} · {cluster}",
+            escape::line(revision_asked)
+        )
+    }
+
+    fn population(&self, page: &mut String) {
+        page.push_str("\n## Population\n\n");
+        let roots: Vec<&str> = self.root_commits.iter().map(String::as_str).collect();
+        let _ = writeln!(
+            page,
+            "- The repository is the one whose history begins with {}.",
+            if roots.is_empty() {
+                "no commit".to_owned()
+            } else {
+                roots.join(", ")
+            }
+        );
+        page.push_str(
+            "- Commits: every commit that the revision reaches by any parent, not only along the first. The period is \
+             cut on the committer's date. Git takes it from whoever commits: it is claimed, not recorded by anybody \
+             else, and so are names and addresses.\n\
+             - Files of a commit: those that differ from its first parent, of a merge too. A renamed file is one \
+             deleted and one added.\n\
+             - Pull requests: numbers that the subjects of merges and squashed commits name. They are hints, which who \
+             merges may edit; a forge was not asked.\n",
+        );
+        let objects = &self.objects;
+        if self.scope.cluster.is_none() {
+            page.push_str("- Objects: those that are written in YAML and JSON files of the revision. No cluster was read.\n");
+            return;
+        }
+        page.push_str(
+            "- Objects: every live object of the namespaces for which an inventory has entries, and the cluster-scoped \
+             objects that inventories name. An object that a controller made is traced to the object at the end of \
+             its chain of controllers. Only metadata was read.\n",
+        );
+        page.push_str("- Never listed: ");
+        let never: Vec<String> = cluster::NEVER_LISTED
+            .iter()
+            .map(|(kind, reason)| format!("{} ({reason})", escape::markdown(kind)))
+            .collect();
+        let _ = writeln!(page, "{}.", never.join(", "));
+        for (reason, count) in &objects.excluded {
+            let _ = writeln!(
+                page,
+                "- Listed, and not in the population: {count} ({}).",
+                escape::markdown(reason)
+            );
+        }
+    }
+
+    fn reconciliation(&self, page: &mut String) {
+        let Self {
+            commits,
+            objects,
+            scope,
+            ..
+        } = self;
+        page.push_str("\n## Counts, and what they were checked against\n\n");
+        page.push_str("| what | here | there | equal | there is |\n| --- | ---: | ---: | --- | --- |\n");
+        let mut row = |what: &str, here: u64, there: u64, source: &str| {
+            let equal = if here == there { "yes" } else { "NO" };
+            let _ = writeln!(page, "| {what} | {here} | {there} | {equal} | {source} |");
+        };
+        let command = if scope.period_from.is_none() && scope.period_to.is_none() {
+            format!("a second walk: `git rev-list --count {}`", scope.revision)
+        } else {
+            format!(
+                "a second walk: `git log --format=%ct {}`, counted within the period",
+                scope.revision
+            )
+        };
+        row(
+            "rows of commits",
+            commits.rows as u64,
+            commits.walked_again,
+            &command,
+        );
+        if scope.cluster.is_some() {
+            let excluded: usize = objects.excluded.iter().map(|(_, count)| count).sum();
+            row(
+                "rows of objects, and excluded",
+                (objects.rows + excluded) as u64,
+                objects.live as u64,
+                "objects listed",
+            );
+            let live = objects.inventory - objects.inventory_not_live;
+            row(
+                "inventory entries live, and not live",
+                (live + objects.inventory_not_live) as u64,
+                objects.inventory as u64,
+                "entries of all inventories",
+            );
+        } else {
+            row(
+                "rows of objects",
+                objects.rows as u64,
+                objects.manifests as u64,
+                "facts/manifests.csv",
+            );
+        }
+        let origins = objects.in_git + objects.not_in_git + objects.not_known;
+        row(
+            "in Git, not in Git and not known",
+            origins as u64,
+            objects.rows as u64,
+            "rows of objects",
+        );
+        let _ = writeln!(
+            page,
+            "\n{} defused in the *.excel.csv files, which are for spreadsheets; the other files are exact.",
+            plural(usize::try_from(self.guarded).unwrap_or(usize::MAX), "cell")
+        );
+    }
+
+    fn not_covered(&self, page: &mut String) {
+        page.push_str("\n## Not covered\n\n");
+        page.push_str(
+            "- Who reviewed and approved, who pushed, and what the forge enforced: Git does not know.\n\
+             - When a commit reached the branch: Git does not record it.\n",
+        );
+        for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {
+            let _ = writeln!(
+                page,
+                "- {source} {}: {}",
+                escape::markdown(item),
+                escape::markdown(&escape::shorten(reason, 300))
+            );
+        }
+        if self.gaps.len() > MAX_GAPS {
+            let _ = writeln!(page, "- {} more: facts/gaps.csv.", self.gaps.len() - MAX_GAPS);
+        }
+    }
+}
+
+// === impl Commits ===
+
+impl Commits {
+    fn of(table: Option<&Table>, walked_again: u64) -> Self {
+        let numbers = |column| {
+            table
+                .into_iter()
+                .flat_map(move |table| table.column(column))
+                .filter_map(|cell| match cell {
+                    Cell::Integer(number) => Some(*number),
+                    Cell::Null | Cell::Text(_) => None,
+                })
+        };
+        let distinct: std::collections::BTreeSet<i64> = numbers("pull_request").collect();
+        Self {
+            rows: table.map_or(0, |table| table.rows.len()),
+            walked_again,
+            merges: numbers("parent_count").filter(|parents| *parents > 1).count(),
+            with_pull_request: numbers("pull_request").count(),
+            pull_requests: distinct.len(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let Self {
+            rows,
+            merges,
+            with_pull_request,
+            pull_requests,
+            ..
+        } = self;
+        format!(
+            "{}, {} among them. {with_pull_request} came by {} that Git names; {} without one.",
+            plural(*rows, "commit"),
+            plural(*merges, "merge"),
+            plural(*pull_requests, "pull request"),
+            rows - with_pull_request
+        )
+    }
+
+    fn completeness(&self) -> String {
+        if self.rows as u64 == self.walked_again {
+            format!(
+                "Complete: {} = commits counted by a second walk of the history.",
+                self.rows
+            )
+        } else {
+            format!(
+                "NOT complete: {} rows, and a second walk counted {}.",
+                self.rows, self.walked_again
+            )
+        }
+    }
+}
+
+// === impl Objects ===
+
+impl Objects {
+    fn of(table: Option<&Table>, facts: &Facts) -> Self {
+        let origin = |wanted: &str| {
+            let origins = table.into_iter().flat_map(|table| table.column("origin"));
+            origins.filter(|origin| origin.as_text() == Some(wanted)).count()
+        };
+        let mut excluded = std::collections::BTreeMap::new();
+        for reason in facts
+            .live_objects
+            .iter()
+            .filter_map(|object| object.excluded.as_ref())
+        {
+            *excluded.entry(reason.clone()).or_insert(0) += 1;
+        }
+        let live: std::collections::HashSet<&str> = facts
+            .live_objects
+            .iter()
+            .map(|object| object.object.as_str())
+            .collect();
+        let not_live = facts
+            .inventory
+            .iter()
+            .filter(|entry| !live.contains(entry.object.as_str()));
+        Self {
+            rows: table.map_or(0, |table| table.rows.len()),
+            in_git: origin("in Git"),
+            not_in_git: origin("not in Git"),
+            not_known: origin("not known"),
+            live: facts.live_objects.len(),
+            excluded: excluded.into_iter().collect(),
+            manifests: facts.manifests.len(),
+            inventory: facts.inventory.len(),
+            inventory_not_live: not_live.count(),
+        }
+    }
+
+    fn sentence(&self, has_cluster: bool) -> String {
+        if !has_cluster {
+            return format!(
+                "{} written in files of the revision.",
+                plural(self.rows, "object")
+            );
+        }
+        let Self {
+            in_git,
+            not_in_git,
+            not_known,
+            inventory_not_live,
+            ..
+        } = self;
+        format!(
+            "{}: {in_git} in Git, {not_in_git} not in Git, {not_known} not known. {} of the inventories not live.",
+            plural(self.rows, "live object"),
+            plural(*inventory_not_live, "object")
+        )
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,263 @@
+//! The webhook role: started once it can answer, withdrawn before it stops.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use axum::http::Uri;
+use kube::Client;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Config, Error, WebhookAnnouncement, admin};
+use crate::{
+    config::Address,
+    ledger::Ledger,
+    policies::{self, Fetcher, Policies, Source},
+    server::{Drained, Listener, ServingCertificate, Shutdown},
+    telemetry::Metrics,
+    webhook::{Store, Token, Webhook, WebhookMetrics, configuration, configuration::Endpoint, run::Keeper},
+};
+
+/// How long the cluster's policies may take to come at start.
+pub(super) const FIRST_LIST: Duration = Duration::from_secs(30);
+/// How long reviews are still answered after the configuration is withdrawn: apiservers hear of it a moment later.
+const WITHDRAWAL: Duration = Duration::from_secs(1);
+/// Name of the Secret that keeps the certificates in a cluster.
+const SECRET: &str = "provost-webhook";
+
+/// A webhook that answers.
+pub(super) struct Running {
+    pub(super) announcement: WebhookAnnouncement,
+    /// Ends the listener, after the withdrawal.
+    stop: CancellationToken,
+    server: JoinHandle<Drained>,
+    cluster: Option<Registered>,
+}
+
+/// The cluster's side of it.
+struct Registered {
+    client: Client,
+    keeper: JoinHandle<Endpoint>,
+}
+
+pub(super) async fn start(
+    config: &Config,
+    client: Option<Client>,
+    ledger: &Ledger,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> Result<Running, Error> {
+    let policies = read_policies(config, client.as_ref(), ledger, shutdown).await?;
+    let listener = Listener::bind(config.listen).await?;
+    let (store, names) = (store(config, client.as_ref()), names(config));
+    let identity = store.identity(&names).await?;
+    let certificate = Arc::new(ServingCertificate::from_pem(
+        identity.serving.pem(),
+        &identity.serving.key,
+    )?);
+    let token = match (identity.token, &client) {
+        (Some(kept), _) => Some(kept),
+        (None, Some(_)) => Some(Token::random().map_err(|_| Error::Token)?),
+        (None, None) => None,
+    };
+    let exempt_namespaces = config.all_exempt_namespaces();
+    let url = url(config, listener.address());
+    let endpoint = Endpoint {
+        address: config
+            .address
+            .clone()
+            .unwrap_or_else(|| Address::Url(url.clone())),
+        path: token.as_ref().map_or_else(
+            || "/validate".to_owned(),
+            |token| format!("/validate/{}", token.expose()),
+        ),
+        authority: identity.authority.pem().to_owned(),
+        exempt_namespaces: exempt_namespaces.clone(),
+        failure_policy: config.failure_policy,
+    };
+    let webhook = Arc::new(Webhook {
+        policies: Arc::clone(&policies),
+        fetcher: client.clone().map(Fetcher::cluster).unwrap_or_default(),
+        ledger: ledger.clone(),
+        metrics: WebhookMetrics::register(metrics, Arc::clone(&policies), ledger.clone()),
+        exempt_namespaces: exempt_namespaces.clone(),
+        token,
+        stop: shutdown.drain.clone(),
+        reviews: AtomicU64::new(0),
+    });
+    let mut router = webhook.router();
+    let metrics_url = if let Some(address) = config.metrics_listen {
+        let bound = admin::start(address, metrics.clone(), shutdown.drain.clone()).await?;
+        format!("http://{bound}/metrics")
+    } else {
+        router = router.merge(admin::router(metrics.clone()));
+        format!("{url}/metrics")
+    };
+    let stop = CancellationToken::new();
+    let tls = Arc::clone(&certificate).server_config()?;
+    let server = tokio::spawn(listener.serve(tls, router, stop.clone()));
+    let cluster = match client {
+        Some(client) => {
+            let keeper = Keeper {
+                client: client.clone(),
+                policies: Arc::clone(&policies),
+                endpoint,
+                store: store.clone(),
+                names,
+                certificate,
+            };
+            keeper.announce().await?;
+            let keeper = tokio::spawn(keeper.run(shutdown.drain.clone()));
+            Some(Registered { client, keeper })
+        }
+        None => None,
+    };
+    Ok(Running {
+        announcement: WebhookAnnouncement {
+            url: format!("{url}/validate"),
+            authority: match store {
+                Store::Folder(folder) => Some(folder.join("ca.crt")),
+                Store::Secret { .. } => None,
+            },
+            metrics: metrics_url,
+            policies: policies.current(),
+            exempt_namespaces: exempt_namespaces.into_iter().collect(),
+        },
+        stop,
+        server,
+        cluster,
+    })
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Withdraws the webhook from the cluster where nobody else would answer, then drains.
+    pub(super) async fn stop(self) -> Drained {
+        if let Some(cluster) = self.cluster {
+            cluster.withdraw().await;
+        }
+        self.stop.cancel();
+        // A server task that panicked has nothing left to drain.
+        self.server.await.unwrap_or(Drained::Completely)
+    }
+}
+
+// === impl Registered ===
+
+impl Registered {
+    async fn withdraw(self) {
+        let Ok(endpoint) = self.keeper.await else { return };
+        if matches!(endpoint.address, Address::Service { .. }) {
+            return;
+        }
+        match configuration::remove(&self.client, &endpoint).await {
+            Ok(true) => {
+                tracing::info!(
+                    configuration = configuration::NAME,
+                    "The webhook configuration was removed: nobody would answer it now, and writes would fail."
+                );
+                sleep(WITHDRAWAL).await;
+            }
+            Ok(false) => tracing::info!(
+                configuration = configuration::NAME,
+                "The webhook configuration is no longer ours and stays."
+            ),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "The webhook configuration could not be removed: writes will fail until you run \
+                 `kubectl delete validatingwebhookconfiguration provost`."
+            ),
+        }
+    }
+}
+
+/// Reads the folder, and waits for the first lists of the cluster's.
+async fn read_policies(
+    config: &Config,
+    client: Option<&Client>,
+    ledger: &Ledger,
+    shutdown: &Shutdown,
+) -> Result<Arc<Policies>, Error> {
+    let folder = config.policies.clone().map(Source::Folder);
+    let kinds = match client {
+        Some(client) => policies::crds::served(client, config.install_crds).await?,
+        None => Vec::new(),
+    };
+    let sources = folder
+        .into_iter()
+        .chain(kinds.iter().copied().map(Source::Cluster));
+    let policies = Arc::new(Policies::new(ledger.clone(), sources));
+    if let Some(folder) = &config.policies {
+        policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);
+    }
+    if let Some(client) = client {
+        let mut changes = policies.subscribe();
+        for kind in kinds {
+            let (policies, stop) = (Arc::clone(&policies), shutdown.drain.clone());
+            tokio::spawn(policies::cluster::watch(client.clone(), kind, policies, stop));
+        }
+        let listed = timeout(FIRST_LIST, async {
+            while !policies.complete() {
+                // The sender lives as long as `policies`, which we hold.
+                let _ = changes.changed().await;
+            }
+        });
+        listed.await.map_err(|_| Error::FirstList)?;
+    }
+    Ok(policies)
+}
+
+fn store(config: &Config, client: Option<&Client>) -> Store {
+    match (&config.address, client) {
+        (Some(Address::Service { namespace, .. }), Some(client)) => Store::Secret {
+            client: client.clone(),
+            namespace: namespace.clone(),
+            name: SECRET.to_owned(),
+        },
+        _ => Store::Folder(config.certificates.clone()),
+    }
+}
+
+/// The names under which clients may call us.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = BTreeSet::from(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    if !config.listen.ip().is_unspecified() {
+        names.insert(config.listen.ip().to_string());
+    }
+    match &config.address {
+        Some(Address::Service { namespace, name }) => {
+            names.insert(format!("{name}.{namespace}.svc"));
+            names.insert(format!("{name}.{namespace}.svc.cluster.local"));
+        }
+        Some(Address::Url(url)) => {
+            let host = url
+                .parse::<Uri>()
+                .ok()
+                .and_then(|uri| uri.host().map(str::to_owned));
+            names.extend(host.map(|host| host.trim_matches(['[', ']']).to_owned()));
+        }
+        None => {}
+    }
+    names.into_iter().collect()
+}
+
+/// Where we are reached from this machine.
+fn url(config: &Config, bound: SocketAddr) -> String {
+    match &config.address {
+        Some(Address::Url(url)) => url.trim_end_matches('/').to_owned(),
+        Some(Address::Service { namespace, name }) => format!("https://{name}.{namespace}.svc"),
+        None if bound.ip().is_unspecified() => {
+            let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), bound.port());
+            format!("https://{address}")
+        }
+        None => format!("https://{bound}"),
+    }
+}

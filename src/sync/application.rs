@@ -1,0 +1,481 @@
+//! One Application's task: waits for something to happen, makes a pass, says what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use provost_delivery::owner::Owner;
+use provost_manifest::object::ObjectKey;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::controller::Context;
+use super::converge::{Converged, Settled};
+use super::desired::{self, Desired, Destination};
+use super::error::Error;
+use super::finalize::{self, Finalized};
+use super::inventory::{Inventory, Origin};
+use super::mailbox::Mailbox;
+use super::sources::{Repository, SourceState};
+use super::state::State;
+use super::status::{self, Outcome};
+use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::git::{RepoPath, RepositoryUrl};
+use crate::render::{Render, Rendered, Source};
+
+/// How long to wait for more once something has happened.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// The first wait after a failed pass.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait after a failed pass.
+const MAX_RETRY: Duration = Duration::from_secs(5 * 60);
+/// How soon to look again whether what is being deleted is gone.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// One Application's task.
+pub(super) struct Task {
+    pub(super) context: Arc<Context>,
+    /// `namespace/name`.
+    pub(super) name: String,
+    pub(super) owner: Owner,
+    pub(super) state: State,
+    pub(super) inventory: Option<Inventory>,
+    mailbox: Arc<Mailbox>,
+    pub(super) application: Arc<Application>,
+    repository: Option<Subscription>,
+    goal: Option<Arc<Goal>>,
+    /// The last comparison with Git that went well, if nothing that it rests on has changed since.
+    compared: Option<Compared>,
+    failures: u32,
+    pub(super) settled: Settled,
+    /// The revision and result of the last sync, so that a failure that repeats itself is recorded once.
+    pub(super) last_result: Option<(String, Result<String, String>)>,
+}
+
+/// What the cluster is to be, by the last render that went well.
+#[derive(Debug)]
+pub(super) struct Goal {
+    /// The render's key.
+    pub(super) key: String,
+    /// The namespace of objects that name none, and whether it is made.
+    destination: (Option<String>, bool),
+    pub(super) origin: Origin,
+    pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
+}
+
+/// What a comparison rests on.
+#[derive(Clone, Debug, PartialEq)]
+struct Compared {
+    generation: u64,
+    spec: ApplicationSpec,
+}
+
+struct Subscription {
+    url: RepositoryUrl,
+    repository: Arc<Repository>,
+    state: watch::Receiver<SourceState>,
+}
+
+/// When to make the next pass if nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Whenever,
+    In(Duration),
+    Never,
+}
+
+// === impl Task ===
+
+impl Task {
+    pub(super) fn new(
+        context: Arc<Context>,
+        mailbox: Arc<Mailbox>,
+        owner: Owner,
+        application: Application,
+    ) -> Self {
+        Self {
+            context,
+            name: application.full_name(),
+            owner,
+            state: State::default(),
+            inventory: None,
+            mailbox,
+            application: Arc::new(application),
+            repository: None,
+            goal: None,
+            compared: None,
+            failures: 0,
+            settled: Settled::default(),
+            last_result: None,
+        }
+    }
+
+    /// Makes a pass whenever something happens, until `end` or until the Application is gone.
+    pub(super) async fn run(mut self, end: CancellationToken) {
+        let mut next = Next::In(Duration::ZERO);
+        loop {
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = self.something(next) => {}
+            }
+            self.take_mail();
+            let permit = async {
+                self.refresh().await;
+                Arc::clone(&self.context.passes).acquire_owned().await
+            };
+            let Some(Ok(permit)) = end.run_until_cancelled(permit).await else {
+                return;
+            };
+            next = self.pass(&end).await;
+            drop(permit);
+            if next == Next::Never {
+                return;
+            }
+        }
+    }
+
+    async fn something(&mut self, next: Next) {
+        let deadline = match next {
+            Next::In(wait) => Some(Instant::now() + wait),
+            _ => None,
+        };
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let source = async {
+            if let Some(subscription) = &mut self.repository
+                && subscription.state.changed().await.is_ok()
+            {
+                return;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = timer => {}
+            () = source => {}
+            () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
+        }
+    }
+
+    fn take_mail(&mut self) {
+        let pending = self.mailbox.take();
+        if let Some(application) = pending.application {
+            self.application = application;
+        }
+        self.state.observe(pending.observed);
+    }
+
+    /// Fetches now, where somebody asks for it. Nobody else waits for that: it needs no permit.
+    async fn refresh(&mut self) {
+        let Some(subscription) = self
+            .repository
+            .as_ref()
+            .filter(|_| self.application.wants_refresh())
+        else {
+            return;
+        };
+        subscription.repository.refresh().await;
+        let change = json!({ "annotations": { REFRESH_ANNOTATION: Value::Null } });
+        let cluster = &self.context.cluster;
+        if let Err(error) = finalize::patch_metadata(cluster, &self.application, change).await {
+            tracing::warn!(
+                application = self.name,
+                error = error.sentence(),
+                "The refresh stays asked for."
+            );
+        }
+    }
+
+    /// One pass. Whatever goes wrong in it is said on the status and tried again.
+    async fn pass(&mut self, end: &CancellationToken) -> Next {
+        if self.application.metadata.deletion_timestamp.is_some() {
+            return self.finalize().await;
+        }
+        let outcome = self.reconcile(end).await;
+        if end.is_cancelled() {
+            return Next::Never;
+        }
+        if outcome.errors.iter().any(|error| matches!(error, Error::Waiting)) {
+            return Next::Whenever;
+        }
+        let mut failed = !outcome.errors.is_empty();
+        let waits = outcome.waiting;
+        for error in &outcome.errors {
+            tracing::warn!(
+                application = self.name,
+                error = error.sentence(),
+                "An Application is not synced."
+            );
+            if matches!(error, Error::Fenced) {
+                self.inventory = None;
+            }
+        }
+        if let Err(error) = self.say(outcome).await {
+            tracing::warn!(
+                application = self.name,
+                error = error.sentence(),
+                "A status was not written."
+            );
+            failed = true;
+        }
+        self.failures = if failed { self.failures + 1 } else { 0 };
+        match (failed, waits) {
+            (true, _) => Next::In(backoff(self.failures)),
+            (false, true) => Next::In(LOOK_AGAIN),
+            (false, false) => Next::Whenever,
+        }
+    }
+
+    async fn reconcile(&mut self, end: &CancellationToken) -> Outcome {
+        let mut errors = Vec::new();
+        let spec = match ApplicationSpec::parse(&self.application.spec) {
+            Ok(spec) => spec,
+            Err(error) => {
+                errors.push(error.into());
+                return self.outcome(Converged::default(), errors);
+            }
+        };
+        if self.application.operation.is_some() {
+            errors.push(Error::Operation);
+        }
+        if let Err(error) = self.compare(&spec).await {
+            errors.push(error);
+        }
+        // Whatever Git says now that cannot be read: what it said last is kept up.
+        let converged = match self.goal.clone() {
+            Some(goal) => {
+                let (converged, error) = self.converge(&spec, &goal, end).await;
+                errors.extend(error);
+                converged
+            }
+            None => Converged::default(),
+        };
+        self.outcome(converged, errors)
+    }
+
+    /// Finds out what Git says now, if that can have changed.
+    async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
+        let url = RepositoryUrl::parse(&spec.source.repo_url, self.context.local_repositories)?;
+        let path = RepoPath::parse(&spec.source.path)?;
+        let state = self.source_state(url)?;
+        let compared = Compared {
+            generation: state.generation,
+            spec: spec.clone(),
+        };
+        if self.compared.as_ref() != Some(&compared) {
+            let read = self.read(spec, path).await;
+            // What could not be read may be there by now: the fetch that failed is what to look into.
+            match (read, &state.error) {
+                (Ok(()), _) => self.compared = Some(compared),
+                (Err(_), Some(cause)) => return Err(Error::Fetch(cause.clone())),
+                (Err(error), _) => return Err(error),
+            }
+        }
+        state.error.map_or(Ok(()), |error| Err(Error::Fetch(error)))
+    }
+
+    /// What the last fetch of the repository came to.
+    fn source_state(&mut self, url: RepositoryUrl) -> Result<SourceState, Error> {
+        if self
+            .repository
+            .as_ref()
+            .is_none_or(|subscription| subscription.url != url)
+        {
+            let repository = self.context.sources.repository(&url);
+            let state = repository.subscribe();
+            self.repository = Some(Subscription {
+                url,
+                repository,
+                state,
+            });
+            self.compared = None;
+        }
+        let Some(subscription) = &mut self.repository else {
+            return Err(Error::Stopping);
+        };
+        let state = subscription.state.borrow_and_update().clone();
+        if state.generation == 0 && state.error.is_none() {
+            return Err(Error::Waiting);
+        }
+        Ok(state)
+    }
+
+    async fn read(&mut self, spec: &ApplicationSpec, path: RepoPath) -> Result<(), Error> {
+        let Some(subscription) = &self.repository else {
+            return Err(Error::Stopping);
+        };
+        let mirror = subscription.repository.mirror.clone();
+        let commit = {
+            let (mirror, revision) = (mirror.clone(), spec.source.target_revision.clone());
+            blocking(move || Ok(mirror.resolve(&revision)?)).await?
+        };
+        let source = Source {
+            path,
+            recurse: spec.source.recurse,
+        };
+        // Where the objects go decides what they are, as much as what the files say.
+        let destination = (spec.namespace.clone(), spec.create_namespace);
+        let last = self.goal.clone().filter(|goal| goal.destination == destination);
+        let key = last.as_ref().map(|goal| goal.key.as_str());
+        let rendered = self
+            .context
+            .renderer
+            .render(&mirror, &commit, &source, key)
+            .await?;
+        let origin = Origin {
+            repository: mirror.url().to_string(),
+            path: source.path.to_string(),
+            revision: commit,
+            rendered_tree: String::new(),
+        };
+        let goal = match (rendered, last) {
+            (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
+            (None, Some(last)) => Goal {
+                key: last.key.clone(),
+                destination,
+                origin: Origin {
+                    rendered_tree: last.origin.rendered_tree.clone(),
+                    ..origin
+                },
+                desired: last.desired.clone(),
+            },
+            (None, None) => return Ok(()),
+        };
+        self.state.retain(&goal.desired);
+        self.goal = Some(Arc::new(goal));
+        Ok(())
+    }
+
+    /// From a render to a goal: identities, owner's marks, and the render kept in the history.
+    async fn goal(
+        &self,
+        spec: &ApplicationSpec,
+        rendered: Rendered,
+        mut origin: Origin,
+    ) -> Result<Goal, Error> {
+        let destination = Destination {
+            namespace: spec.namespace.as_deref(),
+            create_namespace: spec.create_namespace,
+        };
+        let cluster = &self.context.cluster;
+        let desired = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
+            // A kind may have been added since we asked.
+            Err(Error::Unserved(_)) => {
+                let kinds = cluster.rediscover().await?;
+                desired::desired(&rendered, &self.owner, destination, &kinds)?
+            }
+            desired => desired?,
+        };
+        let desired: BTreeMap<_, _> = desired
+            .into_iter()
+            .map(|(key, object)| (key, Arc::new(object)))
+            .collect();
+        let (history, kept, application) = (
+            Arc::clone(&self.context.history),
+            desired.clone(),
+            self.name.clone(),
+        );
+        let (repository, commit) = (origin.repository.clone(), origin.revision.clone());
+        origin.rendered_tree = blocking(move || {
+            let objects: Vec<_> = kept.iter().map(|(key, desired)| (key, &desired.object)).collect();
+            Ok(history.record(&Render {
+                application: &application,
+                repository: &repository,
+                commit: &commit,
+                objects: &objects,
+            })?)
+        })
+        .await?;
+        Ok(Goal {
+            key: rendered.key,
+            destination: (spec.namespace.clone(), spec.create_namespace),
+            origin,
+            desired,
+        })
+    }
+
+    fn outcome(&self, converged: Converged, errors: Vec<Error>) -> Outcome {
+        let cannot_tell = errors.iter().any(|error| error.condition() != "SyncError");
+        Outcome {
+            sync: match converged.sync {
+                _ if cannot_tell => SyncCode::Unknown,
+                SyncCode::Synced if !errors.is_empty() => SyncCode::OutOfSync,
+                sync => sync,
+            },
+            revision: self
+                .goal
+                .as_ref()
+                .map(|goal| goal.origin.revision.clone())
+                .unwrap_or_default(),
+            health: converged.health,
+            resources: converged.resources,
+            errors,
+            sync_run: converged.sync_run,
+            waiting: converged.waiting,
+        }
+    }
+
+    async fn say(&mut self, outcome: Outcome) -> Result<(), Error> {
+        let limit = ApplicationSpec::parse(&self.application.spec).map_or(10, |spec| spec.history_limit);
+        let status = status::compose(&self.application, outcome, limit);
+        let written = status::write(self.context.cluster.client(), &self.application, &status).await?;
+        if let Some(application) = written {
+            self.application = Arc::new(application);
+        }
+        Ok(())
+    }
+
+    /// The inventory, read from the cluster the first time.
+    pub(super) async fn inventory(&mut self) -> Result<&mut Inventory, Error> {
+        let inventory = match self.inventory.take() {
+            Some(inventory) => inventory,
+            None => Inventory::load(self.context.cluster.client(), &self.application, &self.owner).await?,
+        };
+        Ok(self.inventory.insert(inventory))
+    }
+
+    async fn finalize(&mut self) -> Next {
+        let (context, owner, application) = (
+            Arc::clone(&self.context),
+            self.owner.clone(),
+            Arc::clone(&self.application),
+        );
+        let finalized = match self.inventory().await {
+            Ok(inventory) => finalize::finalize(&context.cluster, &owner, &application, inventory).await,
+            Err(error) => Err(error),
+        };
+        match finalized {
+            Ok(Finalized::Done) => Next::Never,
+            Ok(Finalized::Waiting) => Next::In(LOOK_AGAIN),
+            Err(error) => {
+                tracing::warn!(
+                    application = self.name,
+                    error = error.sentence(),
+                    "An Application cannot be deleted yet."
+                );
+                self.inventory = None;
+                self.failures += 1;
+                Next::In(backoff(self.failures))
+            }
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    FIRST_RETRY
+        .saturating_mul(1 << failures.saturating_sub(1).min(10))
+        .min(MAX_RETRY)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::Stopping)?
+}

@@ -1,0 +1,114 @@
+//! Why an Application is not as Git says, in the words of its status.
+
+use provost_delivery::prune::GuardError;
+
+use crate::api::argoproj::InvalidSpec;
+use crate::{cluster, git, render};
+
+/// Why a pass, or the agent, could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The spec holds what is not supported.
+    #[error(transparent)]
+    Spec(#[from] InvalidSpec),
+    /// The repository, the revision or the path cannot be read.
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    /// The repository could not be fetched; what it said last goes on.
+    #[error("{0}")]
+    Fetch(String),
+    /// The folder cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] render::Error),
+    /// The render cannot be kept.
+    #[error(transparent)]
+    History(#[from] render::HistoryError),
+    /// Two declarations of one object.
+    #[error("{object} is declared twice: in {first} and in {second}")]
+    Duplicate {
+        /// The object.
+        object: String,
+        /// Where first.
+        first: String,
+        /// Where again.
+        second: String,
+    },
+    /// Kinds that the cluster does not serve, one sentence each.
+    #[error("{}", .0.join("; "))]
+    Unserved(Vec<String>),
+    /// The cluster refused, or did not answer.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// Objects of a stage that were refused, one sentence each; nothing of the stage was applied.
+    #[error("{} of {total} objects refused, none of them applied: {}", .refused.len(), .refused.join("; "))]
+    Stage {
+        /// Why, object by object.
+        refused: Vec<String>,
+        /// How many objects were asked about.
+        total: usize,
+    },
+    /// Objects that could not be applied although the dry-run went well.
+    #[error("{} objects could not be applied: {}", .0.len(), .0.join("; "))]
+    Apply(Vec<String>),
+    /// More would be deleted than may be without an approval.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// An object that cannot be made ours.
+    #[error("{0}")]
+    Object(String),
+    /// Objects that keep an Application from going, one sentence each.
+    #[error("{} objects keep the Application from going: {}", .0.len(), .0.join("; "))]
+    Deletion(Vec<String>),
+    /// An annotation of the Application means nothing.
+    #[error("{0}")]
+    Annotation(String),
+    /// Another agent writes the same inventory.
+    #[error("the inventory was written by somebody else: looking anew")]
+    Fenced,
+    /// Objects that somebody else changes as often as we put them back, one sentence each.
+    #[error("{}: it is left alone for a minute", .0.join("; "))]
+    Fight(Vec<String>),
+    /// An operation was asked for.
+    #[error("operation is not supported yet: set spec.syncPolicy.automated")]
+    Operation,
+    /// The repository's first fetch has not ended yet.
+    #[error("the repository is being fetched for the first time")]
+    Waiting,
+    /// The agent stops.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// The condition's type on the Application.
+    pub fn condition(&self) -> &'static str {
+        match self {
+            Self::Spec(_) | Self::Annotation(_) => "InvalidSpecError",
+            Self::Deletion(_) => "DeletionError",
+            Self::Git(_)
+            | Self::Fetch(_)
+            | Self::Render(_)
+            | Self::Duplicate { .. }
+            | Self::Unserved(_)
+            | Self::Object(_) => "ComparisonError",
+            _ => "SyncError",
+        }
+    }
+
+    /// The message with everything under it, on one line, safe to print.
+    pub fn sentence(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text.push_str(": ");
+                text.push_str(&more);
+            }
+            source = error.source();
+        }
+        provost_manifest::escape::line(&text).into_owned()
+    }
+}

@@ -1,0 +1,264 @@
+//! What the agent answers for, written down before it is done.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
+use provost_delivery::owner::{self, Owner};
+use provost_manifest::object::ObjectKey;
+
+use super::error::Error;
+use crate::api::argoproj::Application;
+use crate::api::provost::{Inventory as InventoryObject, InventoryEntry, InventorySpec};
+use crate::cluster;
+
+/// The most entries of one Inventory object.
+const CHUNK_ENTRIES: usize = 1_000;
+/// The most bytes of one Inventory object's entries, as JSON.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The inventory of one Application, over all its objects in the cluster.
+pub(super) struct Inventory {
+    api: Api<InventoryObject>,
+    owner: Owner,
+    full_name: String,
+    reference: OwnerReference,
+    name: String,
+    chunks: Vec<InventoryObject>,
+}
+
+/// What an inventory says beside its entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) repository: String,
+    pub(super) path: String,
+    pub(super) revision: String,
+    pub(super) rendered_tree: String,
+}
+
+/// The entries by the objects' identities.
+pub(super) type Entries = BTreeMap<ObjectKey, InventoryEntry>;
+
+// === impl Inventory ===
+
+impl Inventory {
+    /// Reads what the cluster keeps for this Application.
+    pub(super) async fn load(
+        client: &kube::Client,
+        application: &Application,
+        owner: &Owner,
+    ) -> Result<Self, Error> {
+        let namespace = application.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<InventoryObject> = Api::namespaced(client.clone(), &namespace);
+        let full_name = application.full_name();
+        let selector = ListParams::default().labels(&owner.selector());
+        let list = api
+            .list(&selector)
+            .await
+            .map_err(|source| failed("read", source))?;
+        let mut chunks: Vec<_> = list
+            .items
+            .into_iter()
+            .filter(|chunk| chunk.spec.application == full_name)
+            .collect();
+        chunks.sort_by_key(|chunk| index_of(chunk).unwrap_or(usize::MAX));
+        Ok(Self {
+            api,
+            owner: owner.clone(),
+            full_name,
+            reference: OwnerReference {
+                api_version: "argoproj.io/v1alpha1".to_owned(),
+                kind: "Application".to_owned(),
+                name: application.metadata.name.clone().unwrap_or_default(),
+                uid: application.metadata.uid.clone().unwrap_or_default(),
+                ..OwnerReference::default()
+            },
+            name: application.metadata.name.clone().unwrap_or_default(),
+            chunks,
+        })
+    }
+
+    /// The objects.
+    pub(super) fn entries(&self) -> Entries {
+        let entries = self.chunks.iter().flat_map(|chunk| &chunk.spec.entries);
+        entries.map(|entry| (key_of(entry), entry.clone())).collect()
+    }
+
+    /// What it says beside its entries.
+    pub(super) fn origin(&self) -> Origin {
+        let Some(chunk) = self.chunks.first() else {
+            return Origin::default();
+        };
+        Origin {
+            repository: chunk.spec.repository.clone(),
+            path: chunk.spec.path.clone(),
+            revision: chunk.spec.revision.clone(),
+            rendered_tree: chunk.spec.rendered_tree.clone(),
+        }
+    }
+
+    /// Writes what has changed; no request where nothing has.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] where somebody else wrote meanwhile: nothing may then be applied or pruned on its strength.
+    pub(super) async fn save(&mut self, origin: &Origin, entries: &Entries) -> Result<(), Error> {
+        let wanted = chunks_of(entries);
+        for (index, entries) in wanted.iter().enumerate() {
+            let spec = InventorySpec {
+                application: self.full_name.clone(),
+                repository: origin.repository.clone(),
+                path: origin.path.clone(),
+                revision: origin.revision.clone(),
+                rendered_tree: origin.rendered_tree.clone(),
+                entries: entries.clone(),
+            };
+            match self.chunks.get(index) {
+                Some(chunk) if chunk.spec == spec => {}
+                Some(chunk) => {
+                    let mut chunk = chunk.clone();
+                    chunk.spec = spec;
+                    // The whole object with its resourceVersion: this is the fence.
+                    let name = chunk.name_any();
+                    self.chunks[index] =
+                        fenced(self.api.replace(&name, &PostParams::default(), &chunk).await)?;
+                }
+                None => {
+                    let chunk = self.new_chunk(index, spec);
+                    self.chunks
+                        .push(fenced(self.api.create(&PostParams::default(), &chunk).await)?);
+                }
+            }
+        }
+        while self.chunks.len() > wanted.len() {
+            if let Some(chunk) = self.chunks.pop() {
+                self.delete(&chunk).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes it all.
+    pub(super) async fn remove(&mut self) -> Result<(), Error> {
+        while let Some(chunk) = self.chunks.pop() {
+            self.delete(&chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, chunk: &InventoryObject) -> Result<(), Error> {
+        let parameters = DeleteParams::default().preconditions(Preconditions {
+            uid: chunk.uid(),
+            resource_version: chunk.resource_version(),
+        });
+        match self.api.delete(&chunk.name_any(), &parameters).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(Error::Fenced),
+            Err(source) => Err(failed("delete", source)),
+        }
+    }
+
+    fn new_chunk(&self, index: usize, spec: InventorySpec) -> InventoryObject {
+        let mut chunk = InventoryObject::new(&format!("{}-{index}", self.name), spec);
+        chunk.metadata.labels = Some(BTreeMap::from([(
+            owner::LABEL.to_owned(),
+            self.owner.label().to_owned(),
+        )]));
+        let name = (owner::ANNOTATION.to_owned(), self.full_name.clone());
+        chunk.metadata.annotations = Some(BTreeMap::from([name]));
+        // It goes with the Application, however that goes.
+        chunk.metadata.owner_references = Some(vec![self.reference.clone()]);
+        chunk
+    }
+}
+
+/// The identity of an entry's object.
+pub(super) fn key_of(entry: &InventoryEntry) -> ObjectKey {
+    ObjectKey {
+        group: entry.group.clone(),
+        kind: entry.kind.clone(),
+        namespace: Some(entry.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+        name: entry.name.clone(),
+    }
+}
+
+fn chunks_of(entries: &Entries) -> Vec<Vec<InventoryEntry>> {
+    let mut chunks: Vec<Vec<InventoryEntry>> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries.values() {
+        let size = serde_json::to_string(entry).map_or(0, |text| text.len() + 1);
+        let fits = |chunk: &Vec<InventoryEntry>| chunk.len() < CHUNK_ENTRIES && bytes + size <= CHUNK_BYTES;
+        match chunks.last_mut().filter(|chunk| fits(chunk)) {
+            Some(chunk) => {
+                chunk.push(entry.clone());
+                bytes += size;
+            }
+            None => {
+                chunks.push(vec![entry.clone()]);
+                bytes = size;
+            }
+        }
+    }
+    // One is always there, so that an Application without objects has its fence too.
+    if chunks.is_empty() {
+        chunks.push(Vec::new());
+    }
+    chunks
+}
+
+fn index_of(chunk: &InventoryObject) -> Option<usize> {
+    chunk.name_any().rsplit_once('-')?.1.parse().ok()
+}
+
+fn fenced(answer: Result<InventoryObject, kube::Error>) -> Result<InventoryObject, Error> {
+    answer.map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 409 || status.code == 404 => Error::Fenced,
+        source => failed("write", source),
+    })
+}
+
+fn failed(verb: &str, source: kube::Error) -> Error {
+    Error::Cluster(cluster::Error::of(&format!("{verb} the inventory"), source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: usize, name_length: usize) -> Entries {
+        (0..count)
+            .map(|number| {
+                let entry = InventoryEntry {
+                    version: "v1".to_owned(),
+                    kind: "ConfigMap".to_owned(),
+                    name: format!("{number:0name_length$}"),
+                    ..InventoryEntry::default()
+                };
+                (key_of(&entry), entry)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn chunks_hold_a_thousand_entries_at_most() {
+        let sizes: Vec<_> = chunks_of(&entries(2_001, 5)).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1_000, 1_000, 1]);
+    }
+
+    #[test]
+    fn chunks_stay_below_their_bytes() {
+        let chunks = chunks_of(&entries(2_000, 253));
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| serde_json::to_string(chunk).unwrap().len() <= CHUNK_BYTES + 2)
+        );
+        assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 2_000);
+    }
+
+    #[test]
+    fn an_application_without_objects_has_its_fence() {
+        assert_eq!(chunks_of(&Entries::new()), [Vec::new()]);
+    }
+}

@@ -1,0 +1,215 @@
+//! What would have to be done to one object, or to a stage of them.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use provost_delivery::foreign::{self, ForeignField};
+use provost_delivery::owner::{self, Owner};
+use provost_delivery::plan::{self as delivery, Action, Change, ForeignFields};
+use serde_json::Value;
+
+use super::desired::Desired;
+use crate::cluster::{self, Cluster, FIELD_MANAGER, Folded, Target};
+
+/// How many requests one Application has under way at a time.
+pub(super) const PARALLEL: usize = 8;
+/// How often an object that changes under our eyes is looked at again.
+const LOOKS: usize = 3;
+
+/// What has to be done to an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// It is not there.
+    Create,
+    /// It is not as declared, or holds what is not and is to be removed.
+    Update(Update),
+    /// It is as declared, but holds what somebody else put there and a setting leaves.
+    Reported(Folded, Vec<ForeignField>),
+    /// It is as it should be.
+    Unchanged(Folded),
+    /// It was there before us.
+    NotOurs(Folded),
+}
+
+/// In what a live object differs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Update {
+    /// How it is.
+    pub(super) live: Folded,
+    /// The fields that we declare and that are otherwise.
+    pub(super) declared: Vec<Change>,
+    /// The fields that nobody declares and somebody wrote.
+    pub(super) foreign: Vec<ForeignField>,
+    /// Who wrote, by managedFields.
+    pub(super) managers: Vec<String>,
+    /// Whether an apply is needed; else foreign fields are all there is.
+    pub(super) needs_apply: bool,
+}
+
+/// Why an object could not be planned or applied.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    #[error("it belongs to the Application {owner}: declare it in one of the two only")]
+    Owned { owner: String },
+    #[error("the cluster does not serve its kind")]
+    Unserved,
+    #[error("the apiserver gave it without uid or resourceVersion")]
+    NoIdentity,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Whether the object may well be accepted once an earlier stage is there.
+    pub(super) fn waits_for_others(&self) -> bool {
+        match self {
+            Self::Cluster(error) => error.is_not_found(),
+            Self::Unserved => true,
+            Self::Owned { .. } | Self::NoIdentity => false,
+        }
+    }
+
+    /// The error with what is under it.
+    pub(super) fn sentence(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// Plans a stage as a whole, several objects at a time. The order is that of `objects`.
+pub(super) async fn plan_stage(
+    cluster: &Cluster,
+    owner: &Owner,
+    objects: &[Arc<Desired>],
+    setting: ForeignFields,
+) -> Vec<(Arc<Desired>, Result<Verdict, Error>)> {
+    futures::stream::iter(objects.to_vec())
+        .map(|desired| {
+            let (cluster, owner) = (cluster.clone(), owner.clone());
+            async move {
+                let verdict = plan_object(&cluster, &owner, &desired, setting).await;
+                (desired, verdict)
+            }
+        })
+        .buffered(PARALLEL)
+        .collect()
+        .await
+}
+
+/// Plans one object: one request where it is new, two where it is there.
+async fn plan_object(
+    cluster: &Cluster,
+    owner: &Owner,
+    desired: &Desired,
+    setting: ForeignFields,
+) -> Result<Verdict, Error> {
+    let target = target(cluster, desired)?;
+    let mut looks = LOOKS;
+    loop {
+        let applied = cluster.dry_run(&target, &desired.object).await?;
+        if resource_version(&applied).is_none() {
+            return Ok(Verdict::Create);
+        }
+        let Some(live) = cluster.get(&target).await? else {
+            return Ok(Verdict::Create);
+        };
+        looks -= 1;
+        if looks > 0 && resource_version(&live) != resource_version(&applied) {
+            // It changed between the two requests: what they say cannot be compared.
+            continue;
+        }
+        return judge(owner, desired, &live, &applied, setting);
+    }
+}
+
+/// The address of a wanted object.
+pub(super) fn target(cluster: &Cluster, desired: &Desired) -> Result<Target, Error> {
+    let kinds = cluster.kinds();
+    let kind = kinds.get(&desired.gvk).ok_or(Error::Unserved)?;
+    Ok(kind.target(&desired.key))
+}
+
+fn judge(
+    owner: &Owner,
+    desired: &Desired,
+    live: &Value,
+    applied: &Value,
+    setting: ForeignFields,
+) -> Result<Verdict, Error> {
+    let folded = Folded::of(live);
+    if !owner.owns(live) {
+        if desired.only_if_absent {
+            return Ok(Verdict::NotOurs(folded));
+        }
+        let metadata = &live["metadata"];
+        if metadata["labels"].get(owner::LABEL).is_some() {
+            let name = metadata["annotations"][owner::ANNOTATION].as_str();
+            return Err(Error::Owned {
+                owner: name.unwrap_or("another one").to_owned(),
+            });
+        }
+    }
+    let entry = delivery::compare(&desired.object, live, applied, setting).ok_or(Error::NoIdentity)?;
+    let lost = foreign::is_ownership_lost(live, FIELD_MANAGER);
+    let (declared, foreign) = match entry.action {
+        Action::Update(update) => (update.apply, update.remove),
+        _ if lost => (Vec::new(), Vec::new()),
+        _ if !entry.reported.is_empty() => return Ok(Verdict::Reported(folded, entry.reported)),
+        _ => return Ok(Verdict::Unchanged(folded)),
+    };
+    Ok(Verdict::Update(Update {
+        live: folded,
+        managers: managers(live, &declared, &foreign),
+        needs_apply: lost || !declared.is_empty(),
+        declared,
+        foreign,
+    }))
+}
+
+/// Who says to have written what differs: for foreign fields their owner, for the others everybody but us who owns
+/// the field now.
+fn managers(live: &Value, declared: &[Change], foreign: &[ForeignField]) -> Vec<String> {
+    let mut names: Vec<String> = foreign.iter().map(|field| field.manager.name.clone()).collect();
+    let entries = live["metadata"]["managedFields"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    for entry in entries {
+        let is_ours = entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply";
+        let owns = |change: &Change| owns(&entry["fieldsV1"], change);
+        if let (false, true, Some(name)) = (is_ours, declared.iter().any(owns), entry["manager"].as_str()) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Whether these owned fields hold the changed one, as far as its path can be followed by keys.
+fn owns(fields: &Value, change: &Change) -> bool {
+    use provost_manifest::path::Segment;
+    let mut place = fields;
+    for segment in change.path.segments() {
+        let Segment::Key(key) = segment else { return true };
+        match place.get(format!("f:{key}")) {
+            Some(below) => place = below,
+            // A list or map that is owned as one value has nothing below it.
+            None => {
+                return !std::ptr::eq(place, fields)
+                    && place.as_object().is_some_and(serde_json::Map::is_empty);
+            }
+        }
+    }
+    true
+}
+
+fn resource_version(object: &Value) -> Option<&str> {
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .filter(|version| !version.is_empty())
+}

@@ -1,0 +1,136 @@
+//! Deleting what is no longer declared.
+
+use futures::StreamExt as _;
+use provost_delivery::order;
+use provost_delivery::owner::Owner;
+use provost_delivery::plan::{Action, Entry, Identity, Plan};
+use provost_delivery::prune::{Protection, Verdict, verdict};
+use provost_manifest::object::{GroupVersionKind, ObjectKey};
+use serde_json::Value;
+
+use super::error::Error;
+use super::inventory::{Entries, key_of};
+use super::plan::PARALLEL;
+use crate::api::provost::InventoryEntry;
+use crate::cluster::{Cluster, Kind, Target};
+
+/// What the inventory has and the render has not, as it is now.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    /// Gone, or somebody else's: the inventory forgets it.
+    pub(super) forgotten: Vec<ObjectKey>,
+    /// To be deleted, in order.
+    pub(super) doomed: Vec<Doomed>,
+    /// On their way already.
+    pub(super) going: Vec<ObjectKey>,
+    /// What stays, and why.
+    pub(super) kept: Vec<(ObjectKey, Protection)>,
+}
+
+/// An object that is to be deleted.
+#[derive(Debug)]
+pub(super) struct Doomed {
+    pub(super) key: ObjectKey,
+    pub(super) identity: Identity,
+    target: Target,
+}
+
+/// Looks at every candidate and decides. One whose kind the cluster does not serve stays in the inventory: whether it
+/// is there cannot be known.
+pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries) -> Result<Removals, Error> {
+    let looks: Vec<_> = futures::stream::iter(candidates.values().cloned().collect::<Vec<_>>())
+        .map(|entry| {
+            let cluster = cluster.clone();
+            async move {
+                let Some(target) = target_of(&cluster, &entry) else {
+                    return Ok(None);
+                };
+                let live = cluster.get(&target).await?;
+                Ok::<_, Error>(Some((entry, target, live)))
+            }
+        })
+        .buffered(PARALLEL)
+        .collect()
+        .await;
+    let mut removals = Removals::default();
+    let mut doomed: Vec<(Value, Doomed)> = Vec::new();
+    for look in looks {
+        let Some((entry, target, live)) = look? else {
+            continue;
+        };
+        let key = key_of(&entry);
+        // Another object under this name is not the one that we applied.
+        let is_other = |live: &Value| {
+            entry
+                .uid
+                .as_deref()
+                .is_some_and(|uid| live["metadata"]["uid"] != uid)
+        };
+        match verdict(live.as_ref().filter(|live| !is_other(live)), owner) {
+            Verdict::Gone | Verdict::Keep(Protection::NotOurs) => removals.forgotten.push(key),
+            Verdict::Keep(Protection::BeingDeleted) => removals.going.push(key),
+            Verdict::Keep(protection) => removals.kept.push((key, protection)),
+            Verdict::Prune(identity) => {
+                doomed.push((
+                    live.unwrap_or_default(),
+                    Doomed {
+                        key,
+                        identity,
+                        target,
+                    },
+                ));
+            }
+        }
+    }
+    removals.doomed = in_order(doomed);
+    Ok(removals)
+}
+
+/// Deletes, last things first; what has changed hands meanwhile is left alone.
+pub(super) async fn delete(cluster: &Cluster, doomed: &[Doomed]) -> Result<(), Error> {
+    for doomed in doomed {
+        cluster.delete(&doomed.target, &doomed.identity.uid).await?;
+    }
+    Ok(())
+}
+
+/// The kind of an entry, in its own version or else in the one that the cluster prefers now.
+pub(super) fn kind_of(cluster: &Cluster, entry: &InventoryEntry) -> Option<Kind> {
+    let kinds = cluster.kinds();
+    let gvk = GroupVersionKind::new(&*entry.group, &*entry.version, &*entry.kind);
+    kinds
+        .get(&gvk)
+        .or_else(|| kinds.preferred(&entry.group, &entry.kind))
+        .cloned()
+}
+
+fn target_of(cluster: &Cluster, entry: &InventoryEntry) -> Option<Target> {
+    Some(kind_of(cluster, entry)?.target(&key_of(entry)))
+}
+
+fn in_order(objects: Vec<(Value, Doomed)>) -> Vec<Doomed> {
+    let (lives, objects): (Vec<Value>, Vec<Doomed>) = objects.into_iter().unzip();
+    let mut objects: Vec<Option<Doomed>> = objects.into_iter().map(Some).collect();
+    let steps = order::prune_steps(&lives.iter().collect::<Vec<_>>());
+    steps
+        .iter()
+        .flat_map(|step| &step.objects)
+        .filter_map(|position| objects[*position].take())
+        .collect()
+}
+
+// === impl Removals ===
+
+impl Removals {
+    /// The deletions as a plan, which a person may approve of.
+    pub(super) fn plan(&self) -> Plan {
+        let entry = |doomed: &Doomed| Entry {
+            key: doomed.key.clone(),
+            action: Action::Prune(doomed.identity.clone()),
+            reported: Vec::new(),
+        };
+        Plan {
+            entries: self.doomed.iter().map(entry).collect(),
+        }
+    }
+}

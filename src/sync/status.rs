@@ -1,0 +1,276 @@
+//! An Application's status: composed from what is known, written only where it says something new.
+
+use jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Map, Value, json};
+
+use super::error::Error;
+use crate::api::argoproj::{
+    Application, ApplicationStatus, ComparedTo, Condition, HealthStatus, OperationState, ResourceStatus,
+    RevisionHistory, SyncCode, SyncResult, SyncStatus,
+};
+use crate::cluster;
+
+/// The most objects that `status.resources` lists; the inventory has them all.
+const MAX_RESOURCES: usize = 500;
+/// The longest message of a condition, in characters.
+const MAX_MESSAGE: usize = 4_096;
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Whether the cluster is as Git says.
+    pub(super) sync: SyncCode,
+    /// The commit that was compared with; empty where none could be.
+    pub(super) revision: String,
+    /// How the objects fare.
+    pub(super) health: HealthStatus,
+    /// The objects.
+    pub(super) resources: Vec<ResourceStatus>,
+    /// What went wrong.
+    pub(super) errors: Vec<Error>,
+    /// The sync that the pass was, if it was one.
+    pub(super) sync_run: Option<SyncRun>,
+    /// Whether something is being deleted and not gone yet.
+    pub(super) waiting: bool,
+}
+
+/// A sync: a pass that brought something new from Git, or tried to.
+#[derive(Clone, Debug)]
+pub(super) struct SyncRun {
+    /// The commit.
+    pub(super) revision: String,
+    /// When it began.
+    pub(super) started_at: Timestamp,
+    /// What came of it: a summary, or why it failed.
+    pub(super) result: Result<String, String>,
+}
+
+/// The status after this pass; times change only where something else does.
+pub(super) fn compose(
+    application: &Application,
+    outcome: Outcome,
+    history_limit: usize,
+) -> ApplicationStatus {
+    let before = &application.status;
+    let spec = |field: &str| application.spec.get(field).cloned().unwrap_or(Value::Null);
+    let compared_to = ComparedTo {
+        source: spec("source"),
+        destination: spec("destination"),
+    };
+    let mut status = ApplicationStatus {
+        sync: Some(SyncStatus {
+            status: outcome.sync,
+            revision: outcome.revision,
+            compared_to: compared_to.destination.is_object().then_some(compared_to),
+        }),
+        health: Some(outcome.health),
+        history: before.history.clone(),
+        operation_state: before.operation_state.clone(),
+        conditions: conditions(&before.conditions, &outcome.errors),
+        resources: outcome.resources,
+        reconciled_at: before.reconciled_at.clone(),
+    };
+    status.resources.truncate(MAX_RESOURCES);
+    if let Some(run) = outcome.sync_run {
+        add_run(&mut status, run, spec("source"), history_limit);
+    }
+    if status != *before {
+        status.reconciled_at = Some(time(Timestamp::now()));
+    }
+    status
+}
+
+/// Writes the status, if it says something new, and returns the Application as it then is.
+///
+/// A merge patch of the object itself: users' CRD has no status subresource.
+pub(super) async fn write(
+    client: &kube::Client,
+    application: &Application,
+    status: &ApplicationStatus,
+) -> Result<Option<Application>, Error> {
+    let (Some(namespace), Some(name)) = (&application.metadata.namespace, &application.metadata.name) else {
+        return Ok(None);
+    };
+    let Some(change) = merge_patch(&json!(application.status), &json!(status)) else {
+        return Ok(None);
+    };
+    let api: Api<Application> = Api::namespaced(client.clone(), namespace);
+    let parameters = PatchParams {
+        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match api
+        .patch(name, &parameters, &Patch::Merge(json!({ "status": change })))
+        .await
+    {
+        Ok(application) => Ok(Some(application)),
+        // It was deleted meanwhile: there is nobody left to tell.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(source) => Err(Error::Cluster(cluster::Error::of(
+            "write the Application's status",
+            source,
+        ))),
+    }
+}
+
+fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_limit: usize) {
+    let now = time(Timestamp::now());
+    let (phase, message) = match &run.result {
+        Ok(summary) => ("Succeeded", summary),
+        Err(reason) => ("Failed", reason),
+    };
+    let state = OperationState {
+        operation: json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}}),
+        phase: phase.to_owned(),
+        message: shorten(message),
+        started_at: time(run.started_at),
+        finished_at: Some(now.clone()),
+        sync_result: Some(SyncResult {
+            revision: run.revision.clone(),
+        }),
+    };
+    // A failure that repeats itself is one failure.
+    let same = |old: &OperationState| {
+        (&old.phase, &old.message, &old.operation) == (&state.phase, &state.message, &state.operation)
+    };
+    if run.result.is_ok() || !status.operation_state.as_ref().is_some_and(same) {
+        status.operation_state = Some(state);
+    }
+    let is_new = status
+        .history
+        .last()
+        .is_none_or(|last| last.revision != run.revision);
+    if run.result.is_ok() && is_new {
+        status.history.push(RevisionHistory {
+            id: status.history.last().map_or(0, |last| last.id + 1),
+            revision: run.revision,
+            deployed_at: now,
+            deploy_started_at: Some(time(run.started_at)),
+            source,
+        });
+        let surplus = status.history.len().saturating_sub(history_limit);
+        status.history.drain(..surplus);
+    }
+}
+
+fn conditions(before: &[Condition], errors: &[Error]) -> Vec<Condition> {
+    errors
+        .iter()
+        .map(|error| {
+            let (kind, message) = (error.condition().to_owned(), shorten(&error.sentence()));
+            let same = before
+                .iter()
+                .find(|old| old.kind == kind && old.message == message);
+            let since = same.and_then(|old| old.last_transition_time.clone());
+            Condition {
+                kind,
+                message,
+                last_transition_time: since.or_else(|| Some(time(Timestamp::now()))),
+            }
+        })
+        .collect()
+}
+
+fn shorten(text: &str) -> String {
+    provost_manifest::escape::shorten(text, MAX_MESSAGE).into_owned()
+}
+
+/// RFC 3339 in seconds, as Kubernetes writes times.
+fn time(timestamp: Timestamp) -> String {
+    timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The JSON merge patch that makes `before` into `after`; `None` where they are the same.
+fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return (before != after).then(|| after.clone());
+    };
+    let mut patch = Map::new();
+    for (key, value) in new {
+        let change = match old.get(key) {
+            Some(before) => merge_patch(before, value),
+            None => Some(value.clone()),
+        };
+        patch.extend(change.map(|change| (key.clone(), change)));
+    }
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        // A merge patch cannot say null, and neither does a status.
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            "[a-c]{0,2}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 16, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_merge_patch_makes_the_one_into_the_other(before in json_value(), after in json_value()) {
+            let mut patched = before.clone();
+            if let Some(patch) = merge_patch(&before, &after) {
+                // A map that replaces something else keeps no nulls of its own, so this is exact.
+                json_patch::merge(&mut patched, &patch);
+            }
+            prop_assert_eq!(patched, after);
+        }
+    }
+
+    #[test]
+    fn a_failure_that_repeats_itself_is_said_once() {
+        let run = || SyncRun {
+            revision: "3f9c2ab".to_owned(),
+            started_at: Timestamp::UNIX_EPOCH,
+            result: Err("denied".to_owned()),
+        };
+        let mut status = ApplicationStatus::default();
+        add_run(&mut status, run(), Value::Null, 10);
+        let first = status.clone();
+        add_run(
+            &mut status,
+            SyncRun {
+                started_at: Timestamp::now(),
+                ..run()
+            },
+            Value::Null,
+            10,
+        );
+        assert_eq!(status, first);
+        assert_eq!(status.history, []);
+    }
+
+    #[test]
+    fn history_keeps_the_newest() {
+        let mut status = ApplicationStatus::default();
+        for revision in ["a", "b", "b", "c"] {
+            let run = SyncRun {
+                revision: revision.to_owned(),
+                started_at: Timestamp::UNIX_EPOCH,
+                result: Ok(String::new()),
+            };
+            add_run(&mut status, run, Value::Null, 2);
+        }
+        let kept: Vec<_> = status
+            .history
+            .iter()
+            .map(|entry| (entry.id, entry.revision.as_str()))
+            .collect();
+        assert_eq!(kept, [(1, "b"), (2, "c")]);
+    }
+}

@@ -1,0 +1,160 @@
+//! What the apiserver is told: let in, let in with warnings, or denied, with the words that people read.
+
+use provost_policy::{Request, RuleResult, Status, text};
+use serde::Serialize;
+
+/// The last line of a denial.
+const HINT: &str = "Before you apply: provost check FILE";
+
+/// How a request was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No rule objects.
+    Allowed,
+    /// Let in, though some rule objects.
+    Warned,
+    /// Refused.
+    Denied,
+    /// Not judged: its namespace is exempt.
+    Exempt,
+}
+
+/// The decision on one request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The decision.
+    pub verdict: Verdict,
+    /// The text of a denial; empty otherwise.
+    pub denial: String,
+    /// Warnings that kubectl prints.
+    pub warnings: Vec<String>,
+    /// `policy/rule` and status of each rule that did not pass.
+    pub rules: Vec<String>,
+    /// Digest of the policies that judged; empty where none did.
+    pub policy_set: String,
+}
+
+/// The AdmissionReview that carries an answer.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Denial<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+    audit_annotations: AuditAnnotations<'a>,
+}
+
+#[derive(Serialize)]
+struct Denial<'a> {
+    code: u16,
+    reason: &'a str,
+    message: &'a str,
+}
+
+/// What the apiserver's audit log says of the decision.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct AuditAnnotations<'a> {
+    verdict: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    policy_set: &'a str,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Allowed, Self::Warned, Self::Denied, Self::Exempt];
+
+    /// The word for it in ledger, metrics and audit log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Warned => "warned",
+            Self::Denied => "denied",
+            Self::Exempt => "exempt",
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// From what the rules of the set with this digest say.
+    pub fn new(request: &Request<'_>, results: &[RuleResult], policy_set: &str) -> Self {
+        let warnings = text::warnings(results);
+        let denied = results.iter().any(RuleResult::denies);
+        Self {
+            verdict: match (denied, warnings.is_empty()) {
+                (true, _) => Verdict::Denied,
+                (false, false) => Verdict::Warned,
+                (false, true) => Verdict::Allowed,
+            },
+            // The apiserver puts its own words before ours, on the same line.
+            denial: if denied {
+                format!("\n{}", text::denial(request, results, HINT))
+            } else {
+                String::new()
+            },
+            warnings,
+            rules: results.iter().filter_map(objection).collect(),
+            policy_set: policy_set.to_owned(),
+        }
+    }
+
+    /// For a request that is not judged.
+    pub fn exempt() -> Self {
+        Self {
+            verdict: Verdict::Exempt,
+            denial: String::new(),
+            warnings: Vec::new(),
+            rules: Vec::new(),
+            policy_set: String::new(),
+        }
+    }
+
+    /// The body of the answer to the review with this uid.
+    pub fn to_json(&self, uid: &str) -> Vec<u8> {
+        let denied = self.verdict == Verdict::Denied;
+        let envelope = Envelope {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response: Response {
+                uid,
+                allowed: !denied,
+                status: denied.then_some(Denial {
+                    code: 403,
+                    reason: "Forbidden",
+                    message: &self.denial,
+                }),
+                warnings: &self.warnings,
+                audit_annotations: AuditAnnotations {
+                    verdict: self.verdict.name(),
+                    policy_set: &self.policy_set,
+                },
+            },
+        };
+        serde_json::to_vec(&envelope).expect("strings and booleans always serialize")
+    }
+}
+
+fn objection(result: &RuleResult) -> Option<String> {
+    let status = match result.status {
+        Status::Pass | Status::Skip => return None,
+        Status::Fail => "fail",
+        Status::Warn => "warn",
+        Status::Error => "error",
+    };
+    Some(format!("{}/{} {status}", result.policy, result.rule))
+}

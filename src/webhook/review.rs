@@ -1,0 +1,153 @@
+//! An AdmissionReview as it came.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use provost_manifest::object::GroupVersionKind;
+use provost_policy::{Operation, Request, UserInfo};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::body::{Refusal, check_nodes};
+
+/// An AdmissionReview v1 with a request. The request is parsed once, and all that judges it borrows from it.
+#[derive(Debug)]
+pub struct Review {
+    request: Value,
+    kind: GroupVersionKind,
+    operation: Operation,
+    user: UserInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    request: Option<Value>,
+}
+
+// === impl Review ===
+
+impl Review {
+    /// Reads a body.
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        check_nodes(body)?;
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let (api_version, kind) = (&envelope.api_version, &envelope.kind);
+        if api_version != "admission.k8s.io/v1" || kind != "AdmissionReview" {
+            let message = format!("it is {api_version:?} {kind:?}, not admission.k8s.io/v1 AdmissionReview");
+            return Err(Refusal::Malformed(message));
+        }
+        let Some(request) = envelope.request else {
+            return Err(Refusal::Malformed("request is missing".to_owned()));
+        };
+        Self::from_request(request)
+    }
+
+    fn from_request(request: Value) -> Result<Self, Refusal> {
+        required(&request, "/uid")?;
+        let part = |pointer| text(&request, pointer).to_owned();
+        let kind = GroupVersionKind {
+            group: part("/kind/group"),
+            version: required(&request, "/kind/version")?.to_owned(),
+            kind: required(&request, "/kind/kind")?.to_owned(),
+        };
+        let operation = match required(&request, "/operation")? {
+            "CREATE" => Operation::Create,
+            "UPDATE" => Operation::Update,
+            "DELETE" => Operation::Delete,
+            "CONNECT" => Operation::Connect,
+            other => {
+                let message = format!("request.operation {other:?} is not CREATE, UPDATE, DELETE or CONNECT");
+                return Err(Refusal::Malformed(message));
+            }
+        };
+        let user = user(request.get("userInfo").unwrap_or(&Value::Null));
+        Ok(Self {
+            request,
+            kind,
+            operation,
+            user,
+        })
+    }
+
+    /// What is to be judged.
+    pub fn request(&self) -> Request<'_> {
+        Request {
+            operation: self.operation,
+            kind: &self.kind,
+            subresource: text(&self.request, "/subResource"),
+            namespace: text(&self.request, "/namespace"),
+            name: text(&self.request, "/name"),
+            object: self.field("object"),
+            old_object: self.field("oldObject"),
+            user: Some(&self.user),
+            dry_run: self
+                .request
+                .get("dryRun")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            review: Some(&self.request),
+        }
+    }
+
+    /// The uid, which the answer repeats.
+    pub fn uid(&self) -> &str {
+        text(&self.request, "/uid")
+    }
+
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub fn operation(&self) -> &str {
+        text(&self.request, "/operation")
+    }
+
+    /// Who asks.
+    pub fn user(&self) -> &UserInfo {
+        &self.user
+    }
+
+    fn field(&self, name: &str) -> Option<&Value> {
+        self.request.get(name).filter(|value| !value.is_null())
+    }
+}
+
+/// The text at `pointer`, `""` where there is none.
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn required<'a>(request: &'a Value, pointer: &str) -> Result<&'a str, Refusal> {
+    match text(request, pointer) {
+        "" => {
+            let path = pointer.replace('/', ".");
+            Err(Refusal::Malformed(format!("request{path} is missing")))
+        }
+        text => Ok(text),
+    }
+}
+
+fn user(info: &Value) -> UserInfo {
+    let strings = |value: &Value| -> Vec<String> {
+        let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
+    UserInfo {
+        username: text(info, "/username").to_owned(),
+        uid: text(info, "/uid").to_owned(),
+        groups: info.get("groups").map(strings).unwrap_or_default(),
+        extra: match info.get("extra").and_then(Value::as_object) {
+            Some(extra) => extra
+                .iter()
+                .map(|(key, values)| (key.clone(), strings(values)))
+                .collect(),
+            None => BTreeMap::new(),
+        },
+    }
+}

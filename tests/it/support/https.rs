@@ -1,0 +1,128 @@
+//! A plain HTTPS client, which trusts one authority and speaks the protocol it is told to.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::{
+    Method, Request, StatusCode,
+    body::Bytes,
+    client::conn::{http1, http2},
+    header::CONTENT_TYPE,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// A body that may come piece by piece.
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+
+/// An open HTTP/2 connection; clones share it, and their requests run side by side.
+#[derive(Clone)]
+pub(crate) struct Http2 {
+    sender: http2::SendRequest<Body>,
+    address: SocketAddr,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// The whole of a body at once.
+pub(crate) fn whole(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into()).boxed()
+}
+
+/// Sends one request over HTTP/1.1, on a connection of its own.
+pub(crate) async fn http1(
+    address: SocketAddr,
+    authority: &str,
+    method: Method,
+    path: &str,
+    body: Body,
+) -> anyhow::Result<Answer> {
+    let tls = connect(address, authority, "http/1.1").await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", address.to_string());
+    let answer = sender.send_request(request.body(body)?).await?;
+    Answer::read(answer).await
+}
+
+async fn connect(
+    address: SocketAddr,
+    authority: &str,
+    protocol: &str,
+) -> anyhow::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    let stream = TcpStream::connect(address).await.context("connecting")?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::IpAddress(address.ip().into());
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(name, stream).await.context("shaking hands")
+}
+
+// === impl Http2 ===
+
+impl Http2 {
+    pub(crate) async fn connect(address: SocketAddr, authority: &str) -> anyhow::Result<Self> {
+        let tls = connect(address, authority, "h2").await?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .handshake(TokioIo::new(tls))
+            .await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, address })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.send(Method::GET, path, whole("")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> anyhow::Result<Answer> {
+        self.send(Method::POST, path, whole(body)).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Body) -> anyhow::Result<Answer> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.address))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)?;
+        let answer = self.sender.clone().send_request(request).await?;
+        Answer::read(answer).await
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    async fn read(answer: hyper::Response<hyper::body::Incoming>) -> anyhow::Result<Self> {
+        Ok(Self {
+            status: answer.status(),
+            body: answer.into_body().collect().await?.to_bytes(),
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}

@@ -1,0 +1,5 @@
+//! What several rooms' tests need.
+
+pub(crate) mod evidence;
+pub(crate) mod history;
+pub(crate) mod https;
