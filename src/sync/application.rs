@@ -20,7 +20,7 @@ use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
-use super::state::State;
+use super::state::{Standing, State};
 use super::status::{self, Outcome};
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
 use crate::git::{RepoPath, RepositoryUrl};
@@ -172,7 +172,7 @@ impl Task {
             {
                 // What was left alone may be allowed now.
                 self.settled = Settled::default();
-                self.state.distrust_out_of_sync();
+                self.state.distrust_standing(Standing::OutOfSync);
             }
             self.application = application;
         }
@@ -413,7 +413,10 @@ impl Task {
         Outcome {
             sync: match converged.sync {
                 _ if cannot_tell => SyncCode::Unknown,
-                SyncCode::Synced if !errors.is_empty() => SyncCode::OutOfSync,
+                // An operation that is refused changes nothing.
+                SyncCode::Synced if errors.iter().any(|error| !matches!(error, Error::Operation)) => {
+                    SyncCode::OutOfSync
+                }
                 sync => sync,
             },
             revision: self
@@ -432,7 +435,7 @@ impl Task {
     async fn say(&mut self, outcome: Outcome) -> Result<(), Error> {
         let limit = ApplicationSpec::parse(&self.application.spec).map_or(10, |spec| spec.history_limit);
         let status = status::compose(&self.application, outcome, limit);
-        let written = status::write(self.context.cluster.client(), &self.application, &status).await?;
+        let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
             self.application = Arc::new(application);
         }
@@ -443,7 +446,7 @@ impl Task {
     pub(super) async fn inventory(&mut self) -> Result<&mut Inventory, Error> {
         let inventory = match self.inventory.take() {
             Some(inventory) => inventory,
-            None => Inventory::load(self.context.cluster.client(), &self.application, &self.owner).await?,
+            None => Inventory::load(&self.context.cluster, &self.application, &self.owner).await?,
         };
         Ok(self.inventory.insert(inventory))
     }

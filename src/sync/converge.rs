@@ -103,7 +103,11 @@ impl Task {
         self.settled.removals = removals.clone();
         let settings = Settings::of(spec, &self.application)?;
 
-        let mut fights = Vec::new();
+        let (held, todo): (Vec<_>, Vec<_>) = todo
+            .into_iter()
+            .partition(|desired| self.state.held(&desired.key).is_some());
+        let held = held.iter().filter_map(|desired| self.state.held(&desired.key));
+        let mut fights: Vec<String> = held.map(str::to_owned).collect();
         let mut promised = false;
         for stage in stages(&todo) {
             let writes = self.plan(&settings, &recorded, &stage, &mut fights).await?;
@@ -165,6 +169,10 @@ impl Task {
                         .record(&desired.key, desired.digest, None, Standing::OutOfSync);
                 }
                 Err(error) => {
+                    if error.waits_for_others() {
+                        // A namespace that is not ours may be gone, and then it is to be made.
+                        self.state.distrust_standing(Standing::NotOurs);
+                    }
                     let file = desired.file.as_deref().unwrap_or("the render");
                     refused.push(format!("{} ({file}): {}", desired.key, error.sentence()));
                 }
@@ -217,9 +225,6 @@ impl Task {
         let is_drift = recorded.get(key).is_some_and(was_applied);
         let may_write = settings.writes && (settings.heals || !is_drift);
         let is_fight = may_write && is_drift && !self.state.may_heal(key);
-        if is_fight {
-            fights.push(fight(key, &verdict));
-        }
         if may_write && !is_fight {
             return Some(Write {
                 desired,
@@ -231,7 +236,9 @@ impl Task {
             self.record_drift(key, &verdict, "reported");
         }
         if is_fight {
-            self.state.distrust(key);
+            let fight = fight(key, &verdict);
+            fights.push(fight.clone());
+            self.state.hold(key, fight);
         }
         None
     }

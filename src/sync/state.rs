@@ -32,6 +32,8 @@ pub(super) struct Seen {
     stale: bool,
     heals: u32,
     last_heal: Option<Instant>,
+    /// With whom it is fought over, once the budget is spent.
+    fight: Option<String>,
 }
 
 /// Whether an object is as it should be.
@@ -90,6 +92,7 @@ impl State {
             stale: false,
             heals,
             last_heal,
+            fight: None,
         };
         self.seen.insert(key.clone(), seen);
         changed
@@ -102,13 +105,10 @@ impl State {
         }
     }
 
-    /// Whatever is out of sync must be compared again.
-    pub(super) fn distrust_out_of_sync(&mut self) {
-        let out_of_sync = self
-            .seen
-            .values_mut()
-            .filter(|seen| seen.standing == Standing::OutOfSync);
-        out_of_sync.for_each(|seen| seen.stale = true);
+    /// Whatever stands so must be compared again.
+    pub(super) fn distrust_standing(&mut self, standing: Standing) {
+        let seen = self.seen.values_mut().filter(|seen| seen.standing == standing);
+        seen.for_each(|seen| seen.stale = true);
     }
 
     /// Takes one from the object's budget of being put back; `false` where it is spent.
@@ -125,6 +125,21 @@ impl State {
         seen.heals += 1;
         seen.last_heal = Some(Instant::now());
         true
+    }
+
+    /// The object is fought over: it is left alone until the window has passed.
+    pub(super) fn hold(&mut self, key: &ObjectKey, fight: String) {
+        if let Some(seen) = self.seen.get_mut(key) {
+            seen.stale = true;
+            seen.fight = Some(fight);
+        }
+    }
+
+    /// With whom an object is fought over that is to be left alone for now.
+    pub(super) fn held(&self, key: &ObjectKey) -> Option<&str> {
+        let seen = self.seen.get(key)?;
+        let in_window = seen.last_heal.is_some_and(|last| last.elapsed() <= HEAL_WINDOW);
+        seen.fight.as_deref().filter(|_| in_window)
     }
 
     /// What is remembered of an object.

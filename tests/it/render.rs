@@ -64,7 +64,17 @@ const CONFIG: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n";
 fn a_mirror_follows_branches_tags_head_and_force_pushes() -> anyhow::Result<()> {
     let mut fixture = Fixture::new()?;
     let first = fixture.commit(&[("a.yaml", CONFIG)])?;
-    fixture.repository.git(&["tag", "-a", "v1.0.0", "-m", "one"])?;
+    fixture.repository.git(&[
+        "-c",
+        "user.name=Dana",
+        "-c",
+        "user.email=dana@example.com",
+        "tag",
+        "-a",
+        "v1.0.0",
+        "-m",
+        "one",
+    ])?;
     fixture.repository.git(&["branch", "release"])?;
     assert_eq!(fixture.mirror.fetch()?, Fetched::Changed);
     assert_eq!(fixture.mirror.fetch()?, Fetched::Unchanged);

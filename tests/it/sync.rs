@@ -78,6 +78,27 @@ async fn a_commit_reaches_the_cluster_and_what_is_removed_from_git_goes() -> any
         })
         .await?;
 
+    // A refresh is a look at the repository at once, and is done once.
+    agent
+        .kubectl(
+            &[
+                "annotate",
+                "application",
+                "my-app",
+                "argocd.argoproj.io/refresh=normal",
+            ],
+            "",
+        )
+        .await?;
+    wait_for("the refresh to be done", LIMIT, async || {
+        let application = agent.get("argoproj.io/v1alpha1", "Application", "my-app").await?;
+        let asked = application["metadata"]["annotations"]
+            .get("argocd.argoproj.io/refresh")
+            .is_some();
+        (!asked).then_some(()).context("it is still asked for")
+    })
+    .await?;
+
     // A commit elsewhere costs no render and no write but the revision; one that removes a file deletes its object.
     let elsewhere = agent.commit(&[("apps/other/x.yaml", CONFIG)])?;
     let status = agent.wait_synced("my-app", &elsewhere).await?;
@@ -643,5 +664,51 @@ spec:
             live["spec"] == json!({"size": 1})
         })
         .await?;
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fight_with_another_controller_is_said_and_left_alone() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "fight").await?;
+    let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    let status = wait_for("the fight to be said", LIMIT, async || {
+        let change = json!({"data": {"A": "theirs"}});
+        agent
+            .edit("v1", "ConfigMap", "my-app-env", "their-controller", &change)
+            .await?;
+        let status = agent.status("my-app").await?;
+        let said = status["conditions"].to_string().contains("again and again");
+        said.then_some(status).context("it is not said yet")
+    })
+    .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(&format!(
+            "ConfigMap {}/my-app-env is changed again and again by their-controller",
+            agent.namespace
+        )),
+        "{message}"
+    );
+    agent
+        .edit(
+            "v1",
+            "ConfigMap",
+            "my-app-env",
+            "their-controller",
+            &json!({"data": {"A": "last"}}),
+        )
+        .await?;
+    assert_eq!(
+        agent.quiet_requests().await?,
+        0,
+        "a fight that was given up makes requests"
+    );
+    assert_eq!(
+        agent.get("v1", "ConfigMap", "my-app-env").await?["data"]["A"],
+        "last"
+    );
     agent.stop().await
 }
