@@ -186,6 +186,7 @@ impl Serving {
             mut agent,
         } = self;
         let failed = tokio::select! {
+            biased; // An agent that was told to stop may have ended by now.
             () = shutdown.drain.cancelled() => None,
             error = ended(&mut agent) => Some(error),
         };

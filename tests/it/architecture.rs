@@ -60,21 +60,15 @@ fn rooms_import_lower_floors_only() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_design_puts_each_room_on_the_floor_that_the_code_gives_it() -> anyhow::Result<()> {
+fn the_architecture_page_puts_each_room_on_the_floor_that_the_code_gives_it() -> anyhow::Result<()> {
     let floors = floors(&fs::read_to_string(root().join("src/lib.rs"))?)?;
-    let Some(design) = harness::settings::shared_data().map(|folder| folder.join("design.md")) else {
-        eprintln!(
-            "SKIPPED: {}: the design is not beside the source tree",
-            module_path!()
-        );
-        return Ok(());
-    };
+    let design = root().join("ARCHITECTURE.md");
     let designed = designed_floors(&fs::read_to_string(design)?)?;
     for (room, floor) in floors {
         assert_eq!(
             designed.get(&room),
             Some(&floor),
-            "floor of {room} in the design and in src/lib.rs"
+            "floor of {room} in ARCHITECTURE.md and in src/lib.rs"
         );
     }
     Ok(())

@@ -10,15 +10,20 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
 
 /// How long one command of a page may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Printed by the shell after each command, with its exit code.
 const MARKER: &str = "--- end of command, exit code";
+
+/// Lines that a command may print before they are looked at.
+const MAX_LINES_AHEAD: usize = 10_000;
 
 struct Step {
     line: usize,
@@ -53,8 +58,8 @@ fn commands_of_the_readme_and_docs_do_what_they_show() {
         if steps.is_empty() {
             continue;
         }
-        if let Err(message) = run_page(root, page, &text, &steps) {
-            let _ = writeln!(failures, "{message}");
+        if let Err(problem) = run_page(root, page, &text, &steps) {
+            let _ = writeln!(failures, "{problem:#}");
         }
     }
     assert!(failures.is_empty(), "{failures}");
@@ -115,44 +120,36 @@ fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-fn run_page(root: &Path, page: &Path, text: &str, steps: &[Step]) -> Result<(), String> {
-    let folder = tempfile::tempdir().unwrap();
+fn run_page(root: &Path, page: &Path, text: &str, steps: &[Step]) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
     for name in ["policies", "deploy", "reports"] {
-        std::os::unix::fs::symlink(root.join(name), folder.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(root.join(name), folder.path().join(name))?;
     }
     let mut environment = vec![
         ("HOME", folder.path().to_owned()),
         ("NO_COLOR", PathBuf::from("1")),
     ];
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new()?;
     let cluster;
     if text.contains("<!-- needs a cluster -->") {
         if let Some(reason) = harness::skip_reason() {
-            eprintln!(
-                "SKIPPED: the commands of {} were not run: {reason}",
-                page.display()
-            );
+            harness::skip(&format!("the commands of {}", page.display()), &reason);
             return Ok(());
         }
-        cluster = runtime
-            .block_on(harness::Cluster::own())
-            .map_err(|error| format!("{error:#}"))?;
+        cluster = runtime.block_on(harness::Cluster::own())?;
         environment.push(("KUBECONFIG", cluster.kubeconfig(harness::User::Admin)));
     }
-    let mut shell = Shell::start(folder.path(), &environment);
+    let mut shell = Shell::start(folder.path(), &environment)?;
+    let page = page.strip_prefix(root)?.display();
     for step in steps {
-        let place = format!("{}:{}", page.file_name().unwrap().to_string_lossy(), step.line);
-        let (output, code) = shell
-            .run(&step.command)
-            .map_err(|problem| format!("{place}: `{}` {problem}", step.command))?;
-        if code != 0 || !matches(&step.expected, &output) {
-            return Err(format!(
-                "{place}: `{}` exited with {code} and printed\n{}\nwhere the page shows\n{}",
-                step.command,
-                output.join("\n"),
-                step.expected.join("\n")
-            ));
-        }
+        let place = format!("{page}:{}: `{}`", step.line, step.command);
+        let (output, code) = shell.run(&step.command).context(place.clone())?;
+        ensure!(
+            code == 0 && matches(&step.expected, &output),
+            "{place} exited with {code} and printed\n{}\nwhere the page shows\n{}",
+            output.join("\n"),
+            step.expected.join("\n")
+        );
     }
     Ok(())
 }
@@ -193,32 +190,31 @@ fn line_matches(expected: &str, actual: &str) -> bool {
 /// One bash for a page, its commands and what they leave running.
 struct Shell {
     child: Child,
+    input: ChildStdin,
     lines: mpsc::Receiver<String>,
 }
 
 impl Shell {
-    fn start(folder: &Path, environment: &[(&str, PathBuf)]) -> Self {
-        let provost = Path::new(env!("CARGO_BIN_EXE_provost")).parent().unwrap();
-        let mut path = vec![provost.to_owned()];
-        let programs = harness::binaries::Binaries::cached().unwrap();
-        path.extend(programs.map(|programs| programs.folder().to_owned()));
-        path.extend(std::env::split_paths(
-            &std::env::var_os("PATH").unwrap_or_default(),
-        ));
+    fn start(folder: &Path, environment: &[(&str, PathBuf)]) -> anyhow::Result<Self> {
+        let provost = Path::new(env!("CARGO_BIN_EXE_provost"))
+            .parent()
+            .map(PathBuf::from);
+        let programs = harness::binaries::Binaries::cached()?.map(|programs| programs.folder().to_owned());
+        let folders: Vec<PathBuf> = provost.into_iter().chain(programs).collect();
         let mut child = Command::new("bash")
             .args(["--noprofile", "--norc"])
             .current_dir(folder)
-            .env("PATH", std::env::join_paths(path).unwrap())
+            .env("PATH", harness::settings::path_with(&folders)?)
             .env_remove("KUBECONFIG")
             .envs(environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
-            .spawn()
-            .unwrap();
-        child.stdin.as_mut().unwrap().write_all(b"exec 2>&1\n").unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
+            .spawn()?;
+        let mut input = child.stdin.take().context("no standard input")?;
+        input.write_all(b"exec 2>&1\n")?;
+        let output = BufReader::new(child.stdout.take().context("no standard output")?);
+        let (sender, lines) = mpsc::sync_channel(MAX_LINES_AHEAD);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -226,18 +222,17 @@ impl Shell {
                 }
             }
         });
-        Self { child, lines }
+        Ok(Self { child, input, lines })
     }
 
-    fn run(&mut self, command: &str) -> Result<(Vec<String>, i32), String> {
+    /// What the command printed, and its exit code.
+    fn run(&mut self, command: &str) -> anyhow::Result<(Vec<String>, i32)> {
         let deadline = Instant::now() + COMMAND_DEADLINE;
-        let stdin = self.child.stdin.as_mut().unwrap();
-        writeln!(stdin, "{command}\necho \"{MARKER} $?\"")
-            .map_err(|error| format!("could not be typed: {error}"))?;
+        writeln!(self.input, "{command}\necho \"{MARKER} $?\"")?;
         let mut output = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).map_err(|_| {
+            let line = self.lines.recv_timeout(left).with_context(|| {
                 format!(
                     "did not end in {COMMAND_DEADLINE:?}; it printed\n{}",
                     output.join("\n")

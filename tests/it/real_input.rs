@@ -54,10 +54,10 @@ async fn kube_prometheus_is_synced_whole() -> anyhow::Result<()> {
     );
 
     let declared = objects(agent.repository.path())?;
-    eprintln!(
+    harness::progress::note(&format!(
         "kube-prometheus: {} objects synced in {seconds:.1} s with {requests} requests",
         declared.len()
-    );
+    ));
     for object in &declared {
         let text = |pointer: &str| {
             object
