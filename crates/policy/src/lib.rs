@@ -35,6 +35,7 @@ mod pattern;
 mod pod_security;
 mod reference;
 mod rule;
+mod run;
 mod selector;
 mod source;
 mod template;

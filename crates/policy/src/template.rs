@@ -187,7 +187,7 @@ fn halt(view: &View<'_>, error: SubstitutionError<EvalError>) -> Halt {
             needs @ Halt::Needs(_) => needs,
         },
         SubstitutionError::Budget(error) => view.halt(&error),
-        other => Halt::Error(other.to_string()),
+        endless @ SubstitutionError::Endless => Halt::Error(endless.to_string()),
     }
 }
 
