@@ -343,6 +343,8 @@ fn the_kinds_of_a_set_tell_what_a_webhook_is_called_for() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn any_rule_judges_any_object_the_same_twice(
         pattern in any_json(), key in any_json(), value in any_json(), object in any_json(),
