@@ -373,3 +373,6 @@ fn made<'p>(
     let pattern = Pattern::compile(&completed, numbers).map_err(|error| Halt::Error(error.to_string()))?;
     Ok(Compiled::Made(Box::new(pattern)))
 }
+
+#[cfg(test)]
+mod tests;

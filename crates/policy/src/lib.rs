@@ -42,8 +42,6 @@ mod template;
 mod violations;
 
 #[cfg(test)]
-mod check_tests;
-#[cfg(test)]
 mod test_support;
 #[cfg(test)]
 mod tests;
