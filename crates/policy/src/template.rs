@@ -202,7 +202,7 @@ fn halt(view: &View<'_>, error: SubstitutionError<EvalError>) -> Halt {
             needs @ Halt::Needs(_) => needs,
         },
         SubstitutionError::Budget(error) => view.halt(&error),
-        endless @ SubstitutionError::Endless => Halt::Error(endless.to_string()),
+        SubstitutionError::Endless => Halt::Error(error.to_string()),
     }
 }
 
