@@ -25,7 +25,7 @@ use load::{Load, Measured};
 /// Rounds; each figure is the median over them.
 const ROUNDS: usize = 7;
 /// How long a server is loaded in a round with one kind of review.
-const TURN: Duration = Duration::from_millis(1_000);
+const TURN: Duration = Duration::from_secs(1);
 /// Connections, as many apiservers as a large control plane has, and requests that wait at once on each.
 const CONNECTIONS: usize = 4;
 const STREAMS: usize = 16;

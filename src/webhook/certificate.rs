@@ -27,7 +27,7 @@ const AUTHORITY_RENEWED: Duration = days(365);
 const SERVING_VALID: Duration = days(90);
 const SERVING_RENEWED: Duration = days(30);
 /// How far clocks may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(300);
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// Key of the webhook's token in the Secret.
 const TOKEN: &str = "token";

@@ -18,7 +18,7 @@ use crate::{policies::Policies, server::ServingCertificate};
 /// since, and somebody may have edited it.
 pub const RESYNC: Duration = Duration::from_secs(30);
 /// How often the certificate's age is looked at.
-pub const RENEWAL: Duration = Duration::from_secs(3_600);
+pub const RENEWAL: Duration = Duration::from_hours(1);
 
 /// What is kept.
 pub struct Keeper {

@@ -111,10 +111,6 @@ fn seed(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn nothing(_: &Path) -> anyhow::Result<()> {
-    Ok(())
-}
-
 const BROKEN: &str = "\
 apiVersion: kyverno.io/v1
 kind: ClusterPolicy
@@ -467,7 +463,7 @@ async fn kubectl_users_are_told_everything_that_is_to_be_changed() -> anyhow::Re
 async fn policies_of_the_cluster_come_into_force_and_go_and_a_stop_withdraws_the_webhook()
 -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
-    let mut webhook = Webhook::guarding(&cluster, nothing).await?;
+    let mut webhook = Webhook::guarding(&cluster, |_| Ok(())).await?;
     let namespace = cluster.namespace("shop").await?;
     let dry_run = ["-n", &namespace, "apply", "--dry-run=server", "-f", "-"];
     cluster
