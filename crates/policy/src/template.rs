@@ -113,6 +113,10 @@ impl TextTemplate {
         })
     }
 
+    pub(crate) fn has_variables(&self) -> bool {
+        self.raw.contains("{{")
+    }
+
     pub(crate) fn raw(&self) -> &str {
         &self.raw
     }
@@ -183,7 +187,7 @@ fn halt(view: &View<'_>, error: SubstitutionError<EvalError>) -> Halt {
             needs @ Halt::Needs(_) => needs,
         },
         SubstitutionError::Budget(error) => view.halt(&error),
-        other => Halt::Error(other.to_string()),
+        SubstitutionError::Endless => Halt::Error(error.to_string()),
     }
 }
 
