@@ -85,8 +85,9 @@ impl Error {
     /// The condition's type on the Application.
     pub fn condition(&self) -> &'static str {
         match self {
-            Self::Spec(_) | Self::Annotation(_) => "InvalidSpecError",
-            Self::Git(git::Error::Url { .. } | git::Error::Path { .. }) => "InvalidSpecError",
+            Self::Spec(_)
+            | Self::Annotation(_)
+            | Self::Git(git::Error::Url { .. } | git::Error::Path { .. }) => "InvalidSpecError",
             Self::Deletion(_) => "DeletionError",
             Self::Git(_)
             | Self::Fetch(_)

@@ -1,5 +1,6 @@
 //! A real project's manifests, with their whole history, into a real control plane.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use provost_manifest::{list, yaml};
@@ -54,10 +55,12 @@ async fn kube_prometheus_is_synced_whole() -> anyhow::Result<()> {
     );
 
     let declared = objects(agent.repository.path())?;
-    eprintln!(
-        "kube-prometheus: {} objects synced in {seconds:.1} s with {requests} requests",
-        declared.len()
-    );
+    let count = declared.len();
+    // Seen even where the test runner captures what tests print.
+    writeln!(
+        std::io::stderr(),
+        "kube-prometheus: {count} objects synced in {seconds:.1} s with {requests} requests"
+    )?;
     for object in &declared {
         let text = |pointer: &str| {
             object

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a busy machine; what must be quick is measured by itself.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// How soon drift is put back: 2 s, and as much again for a busy machine.
 const HEAL_LIMIT: Duration = Duration::from_secs(4);
 
