@@ -16,4 +16,6 @@ mod report_history;
 mod report_real_input;
 mod support;
 mod sync;
+mod sync_drift;
+mod sync_errors;
 mod webhook;

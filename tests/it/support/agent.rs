@@ -23,6 +23,34 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// How soon drift is put back: 2 s, and as much again for a busy machine.
 const HEAL_LIMIT: Duration = Duration::from_secs(4);
 
+pub(crate) const DEPLOYMENT: &str = r"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: my-app, labels: {app: my-app}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: my-app}}
+  template:
+    metadata: {labels: {app: my-app}}
+    spec:
+      containers:
+        - name: web
+          image: registry.example.com/my-app:v1.5.2
+          ports: [{containerPort: 8080}]
+          resources: {limits: {cpu: '0.5', memory: 128Mi}}
+";
+
+pub(crate) const ROLE: &str = r"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+rules:
+  - {apiGroups: [''], resources: [configmaps], verbs: [get]}
+";
+
+pub(crate) const CONFIG: &str =
+    "{apiVersion: v1, kind: ConfigMap, metadata: {name: my-app-env}, data: {A: '1'}}";
+
 /// An agent that reconciles one namespace's Applications, and the repository that they read.
 pub(crate) struct Agent<'c> {
     pub(crate) cluster: &'c Cluster,
