@@ -10,14 +10,16 @@ WITH placed AS (
          i.file,
          NULL AS line,
          CASE
-           WHEN i.object IS NULL    THEN 'not in Git'
-           WHEN f.path   IS NULL    THEN 'not known'
-           ELSE                          'in Git'
+           WHEN i.object IS NULL            THEN 'not in Git'
+           WHEN i.sync_option IS NOT NULL   THEN 'by Application'
+           WHEN f.path   IS NULL            THEN 'not known'
+           ELSE                                  'in Git'
          END AS origin,
          CASE
-           WHEN i.object IS NULL    THEN 'no inventory names it'
-           WHEN i.file   IS NULL    THEN 'the inventory names no file'
-           WHEN f.path   IS NULL    THEN 'the repository that was read does not have this file at this revision'
+           WHEN i.object IS NULL            THEN 'no inventory names it'
+           WHEN i.sync_option IS NOT NULL   THEN 'asked for by the sync option ' || i.sync_option || ' of ' || i.application
+           WHEN i.file   IS NULL            THEN 'the inventory names no file'
+           WHEN f.path   IS NULL            THEN 'the repository that was read does not have this file at this revision'
          END AS reason,
          f.last_commit
   FROM live_objects o

@@ -87,10 +87,11 @@ CREATE TABLE inventory (
   uid         TEXT,
   repository  TEXT,
   revision    TEXT,
-  file        TEXT
+  file        TEXT,
+  sync_option TEXT
 );
 INSERT INTO inventory
-SELECT object, application, NULLIF(uid, ''), repository, revision, NULLIF(file, '')
+SELECT object, application, NULLIF(uid, ''), repository, revision, NULLIF(file, ''), NULLIF(sync_option, '')
 FROM csv_inventory;
 CREATE INDEX inventory_by_object ON inventory (object);
 

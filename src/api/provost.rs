@@ -54,6 +54,9 @@ pub struct InventoryEntry {
     /// File in the repository that the object is written in, relative to its root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The sync option that asked for the object, where no file declares it: `CreateNamespace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_option: Option<String>,
     /// Digest of the rendered object.
     #[serde(default)]
     pub digest: String,

@@ -156,6 +156,7 @@ async fn inventory(client: &Client) -> Result<Vec<(ObjectKey, InventoryEntry)>, 
                     repository: spec.repository.clone(),
                     revision: spec.revision.clone(),
                     file: entry.file,
+                    sync_option: entry.sync_option,
                 };
                 entries.push((key, fact));
             }

@@ -36,6 +36,7 @@ struct Commits {
 struct Objects {
     rows: usize,
     in_git: usize,
+    by_application: usize,
     not_in_git: usize,
     not_known: usize,
     live: usize,
@@ -228,9 +229,9 @@ impl Index {
                 "facts/manifests.csv",
             );
         }
-        let origins = objects.in_git + objects.not_in_git + objects.not_known;
+        let origins = objects.in_git + objects.by_application + objects.not_in_git + objects.not_known;
         row(
-            "in Git, not in Git and not known",
+            "in Git, by Application, not in Git and not known",
             origins as u64,
             objects.rows as u64,
             "rows of objects",
@@ -346,6 +347,7 @@ impl Objects {
         Self {
             rows: table.map_or(0, |table| table.rows.len()),
             in_git: origin("in Git"),
+            by_application: origin("by Application"),
             not_in_git: origin("not in Git"),
             not_known: origin("not known"),
             live: facts.live_objects.len(),
@@ -365,13 +367,15 @@ impl Objects {
         }
         let Self {
             in_git,
+            by_application,
             not_in_git,
             not_known,
             inventory_not_live,
             ..
         } = self;
         format!(
-            "{}: {in_git} in Git, {not_in_git} not in Git, {not_known} not known. {} of the inventories not live.",
+            "{}: {in_git} in Git, {by_application} by an Application, {not_in_git} not in Git, {not_known} not known. \
+             {} of the inventories not live.",
             plural(self.rows, "live object"),
             plural(*inventory_not_live, "object")
         )

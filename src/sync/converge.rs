@@ -417,6 +417,7 @@ fn entry_of(desired: &Desired, uid: Option<String>, digest: String) -> Inventory
         name: desired.key.name.clone(),
         uid,
         file: desired.file.clone(),
+        sync_option: desired.only_if_absent.then(|| super::CREATE_NAMESPACE.to_owned()),
         digest,
     }
 }

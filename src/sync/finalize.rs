@@ -87,11 +87,9 @@ pub(super) async fn patch_metadata(
     }
 }
 
-/// Whether CreateNamespace made it: then it is written in no file.
+/// Whether CreateNamespace asked for it: then it goes with the Application.
 fn is_made(entries: &Entries, key: &provost_manifest::object::ObjectKey) -> bool {
-    key.group.is_empty()
-        && key.kind == "Namespace"
-        && entries.get(key).is_some_and(|entry| entry.file.is_none())
+    entries.get(key).is_some_and(|entry| entry.sync_option.is_some())
 }
 
 async fn delete_made_namespace(

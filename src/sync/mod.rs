@@ -56,6 +56,9 @@ pub use error::Error;
 /// How often a repository is asked for news where nobody says otherwise.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
 
+/// The sync option by which a namespace comes with its Application.
+const CREATE_NAMESPACE: &str = "CreateNamespace";
+
 /// What the agent is told.
 #[derive(Clone, Debug)]
 pub struct SyncConfig {

@@ -1,6 +1,5 @@
 //! A real project's manifests, with their whole history, into a real control plane.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use provost_manifest::{list, yaml};

@@ -228,7 +228,7 @@ fn a_report_reads_well() {
     | --- | ---: | ---: | --- | --- |
     | rows of commits | 9 | 9 | yes | a second walk: `git rev-list --count 088c70fa0c7809431761ac922725d233220c1481` |
     | rows of objects | 4 | 4 | yes | facts/manifests.csv |
-    | in Git, not in Git and not known | 4 | 4 | yes | rows of objects |
+    | in Git, by Application, not in Git and not known | 4 | 4 | yes | rows of objects |
 
     0 cells defused in the *.excel.csv files, which are for spreadsheets; the other files are exact.
 

@@ -195,7 +195,7 @@ async fn every_live_object_is_traced_to_the_commit_behind_it_or_is_not_in_git() 
         ]
     );
     assert!(text.contains(
-        "6 live objects: 4 in Git, 1 not in Git, 1 not known. 1 object of the inventories not live."
+        "6 live objects: 4 in Git, 0 by an Application, 1 not in Git, 1 not known. 1 object of the inventories not live."
     ));
 
     let page = fs::read_to_string(out.join("README.md"))?;

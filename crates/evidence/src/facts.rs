@@ -187,6 +187,8 @@ fact! {
         revision: String,
         /// The file that it is written in.
         file: Option<String>,
+        /// The sync option that asked for it, where no file declares it.
+        sync_option: Option<String>,
     }
 }
 

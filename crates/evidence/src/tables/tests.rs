@@ -113,6 +113,10 @@ fn facts() -> Facts {
             applied("Deployment.apps shop/web", Some("b.yaml")),
             applied("ConfigMap shop/generated", None),
             InventoryEntry {
+                sync_option: Some("CreateNamespace".into()),
+                ..applied("Namespace shop", None)
+            },
+            InventoryEntry {
                 uid: Some("of the one before".into()),
                 ..applied("Secret shop/again", Some("a.yaml"))
             },
@@ -122,6 +126,7 @@ fn facts() -> Facts {
             live("Pod shop/web-1", "Deployment.apps shop/web"),
             live("ConfigMap shop/generated", "ConfigMap shop/generated"),
             live("ConfigMap shop/by-hand", "ConfigMap shop/by-hand"),
+            live("Namespace shop", "Namespace shop"),
             live("Secret shop/again", "Secret shop/again"),
             LiveObject {
                 excluded: Some("noise".into()),
@@ -167,6 +172,7 @@ fn live_objects_are_joined_with_files_and_commits() {
         [
             ["ConfigMap shop/by-hand", "not in Git", "-", "-", "-", "-"],
             ["ConfigMap shop/generated", "not known", "-", "-", "-", "-"],
+            ["Namespace shop", "by Application", "-", "-", "-", "-"],
             [
                 "Pod shop/web-1",
                 "in Git",
