@@ -60,6 +60,7 @@ async fn bench() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (policies, certs) = (root.join("policies"), folder.path().join("certs"));
     let (policies, certs) = (policies.display().to_string(), certs.display().to_string());
+    let ledger = folder.path().join("ledger").display().to_string();
     let args = [
         "serve",
         "--standalone",
@@ -69,6 +70,8 @@ async fn bench() -> anyhow::Result<()> {
         &policies,
         "--certs",
         &certs,
+        "--ledger",
+        &ledger,
     ];
     let mut provost = Provost::start(&args, &[])?;
     let line = provost
@@ -83,8 +86,15 @@ async fn bench() -> anyhow::Result<()> {
     let authority = fs::read_to_string(Path::new(&certs).join("ca.crt"))?;
     let always_yes = AlwaysYes::start(&folder.path().join("always-yes"))?;
 
-    let ours = Load::connect(address, &authority, CONNECTIONS, STREAMS).await?;
-    let theirs = Load::connect(always_yes.address, &always_yes.authority, CONNECTIONS, STREAMS).await?;
+    let ours = Load::connect(provost.pid(), address, &authority, CONNECTIONS, STREAMS).await?;
+    let theirs = Load::connect(
+        always_yes.pid(),
+        always_yes.address,
+        &always_yes.authority,
+        CONNECTIONS,
+        STREAMS,
+    )
+    .await?;
     let cases = cases(root)?;
     check(&Http2::connect(address, &authority).await?, &cases).await?;
 
@@ -110,6 +120,8 @@ async fn bench() -> anyhow::Result<()> {
     figures.push(memory("resident memory, idle", idle));
     figures.push(memory("resident memory, after load", resident_mb(&provost)?));
     anyhow::ensure!(provost.stop().await? == 0, "provost did not stop cleanly");
+    let verified = harness::provost::provost(folder.path(), &["verify", &ledger])?;
+    figures.push(whole_ledger(verified.code));
     print(&figures);
     let out = root.join("target/bench");
     fs::create_dir_all(&out)?;
@@ -216,6 +228,20 @@ fn memory(name: &str, megabytes: f64) -> Value {
     })
 }
 
+/// A throughput that loses records would not count.
+fn whole_ledger(exit_code: i32) -> Value {
+    let whole = exit_code == 0;
+    json!({
+        "name": "ledger whole, no record lost",
+        "value": u8::from(whole),
+        "unit": "",
+        "beside": null,
+        "ratio": null,
+        "target": "1",
+        "met": whole,
+    })
+}
+
 fn print(figures: &[Value]) {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -254,7 +280,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 // === impl Turns ===
 
 impl Turns {
-    fn figures(&self, case: &str) -> [Value; 3] {
+    fn figures(&self, case: &str) -> [Value; 4] {
         let counts = case == "mixed";
         let figure = |name: &str, unit: &str, value: fn(&Measured) -> f64, target: Option<(&str, f64)>| {
             // Turns of one round saw the same machine: the ratio is taken within it.
@@ -287,6 +313,7 @@ impl Turns {
             figure("throughput", "reviews/s", |turn| turn.per_second, throughput),
             figure("p50", "ms", |turn| turn.p50_millis, None),
             figure("p99", "ms", |turn| turn.p99_millis, p99),
+            figure("processor time", "µs", |turn| turn.cpu_micros, None),
         ]
     }
 }

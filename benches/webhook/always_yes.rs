@@ -80,6 +80,12 @@ impl AlwaysYes {
     }
 }
 
+impl AlwaysYes {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
 impl Drop for AlwaysYes {
     fn drop(&mut self) {
         // It holds nothing that wants an orderly end.

@@ -1,6 +1,7 @@
 //! A load: some connections, on each some requests that always wait for an answer.
 
 use std::{
+    fs,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -12,6 +13,8 @@ use crate::https::Http2;
 
 /// Open connections to one server.
 pub(crate) struct Load {
+    /// The server's process.
+    pid: u32,
     connections: Vec<Http2>,
     streams: usize,
 }
@@ -22,12 +25,30 @@ pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50_millis: f64,
     pub(crate) p99_millis: f64,
+    /// Processor time of the server for one review: unlike the others it hardly depends on who else uses the machine.
+    pub(crate) cpu_micros: f64,
+}
+
+/// The processor time that a process has used so far.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    /// What Linux counts in, on every architecture that we know.
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Everything up to the program's name, which may hold anything, is passed over.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / TICKS_A_SECOND)
 }
 
 // === impl Load ===
 
 impl Load {
     pub(crate) async fn connect(
+        pid: u32,
         address: SocketAddr,
         authority: &str,
         connections: usize,
@@ -38,6 +59,7 @@ impl Load {
             open.push(Http2::connect(address, authority).await?);
         }
         Ok(Self {
+            pid,
             connections: open,
             streams,
         })
@@ -45,7 +67,7 @@ impl Load {
 
     /// Sends `reviews` in turn for as long as `turn`.
     pub(crate) async fn run(&self, reviews: &[Vec<u8>], turn: Duration) -> anyhow::Result<Measured> {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), cpu_seconds(self.pid)?);
         let mut senders = Vec::new();
         for (index, connection) in self.connections.iter().enumerate() {
             for stream in 0..self.streams {
@@ -72,14 +94,15 @@ impl Load {
         for sender in senders {
             latencies.extend(sender.await??);
         }
-        Ok(Measured::new(latencies, started.elapsed()))
+        let took = started.elapsed();
+        Ok(Measured::new(latencies, took, cpu_seconds(self.pid)? - cpu))
     }
 }
 
 // === impl Measured ===
 
 impl Measured {
-    fn new(mut latencies: Vec<Duration>, took: Duration) -> Self {
+    fn new(mut latencies: Vec<Duration>, took: Duration, cpu_seconds: f64) -> Self {
         latencies.sort();
         let at = |hundredths: usize| {
             let latency = latencies.get(latencies.len() * hundredths / 100).copied();
@@ -90,6 +113,7 @@ impl Measured {
             per_second: latencies.len() as f64 / took.as_secs_f64(),
             p50_millis: at(50),
             p99_millis: at(99),
+            cpu_micros: cpu_seconds * 1e6 / latencies.len() as f64,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ use super::{COMMIT_INTERVAL, Error, FILE_EXTENSION};
 
 /// How long a disk that refused is left alone.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// While records come, the queue is looked at this often instead of being waited on: a thread that waits has to be woken
+/// for every record, by whoever appends it.
+const GATHER_INTERVAL: Duration = Duration::from_millis(5);
 /// Bytes kept back between commits; more are written at once, and still synced at the commit.
 const BUFFER_CAPACITY: usize = 64 * 1024;
 
@@ -95,12 +99,7 @@ impl Writer {
     /// Until the ledger is closed, or nobody can append any more.
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
         loop {
-            let next = match self.until_commit() {
-                Some(rest) if rest.is_zero() => Err(RecvTimeoutError::Timeout),
-                Some(rest) => queue.recv_timeout(rest),
-                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match next {
+            match self.next(queue) {
                 Ok(Message::Event { time, event }) => self.write(time, *event),
                 Ok(Message::Close { reason, done }) => {
                     // Who closed may be gone; then nobody needs to know.
@@ -109,6 +108,21 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Timeout) => self.commit(),
                 Err(RecvTimeoutError::Disconnected) => return self.commit(),
+            }
+        }
+    }
+
+    /// The next message, or a timeout once what is written must be committed.
+    fn next(&self, queue: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        loop {
+            match self.until_commit() {
+                None => return queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(rest) if rest.is_zero() => return Err(RecvTimeoutError::Timeout),
+                Some(rest) => match queue.try_recv() {
+                    Ok(message) => return Ok(message),
+                    Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                    Err(TryRecvError::Empty) => thread::sleep(rest.min(GATHER_INTERVAL)),
+                },
             }
         }
     }
