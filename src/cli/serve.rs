@@ -157,6 +157,7 @@ fn print(announcement: &Announcement, ledger: &Ledger) {
 fn print_webhook(announcement: &WebhookAnnouncement) {
     let WebhookAnnouncement {
         url,
+        listener,
         authority,
         metrics,
         policies,
@@ -167,6 +168,7 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     }
     let (loaded, out) = (policies.loaded(), policies.refused.len());
     anstream::println!("  webhook                {url}");
+    anstream::println!("  listens on             {listener}");
     if let Some(authority) = authority {
         anstream::println!("  certificate authority  {}", authority.display());
     }

@@ -114,6 +114,8 @@ pub struct Announcement {
 pub struct WebhookAnnouncement {
     /// Where reviews go, without the token.
     pub url: String,
+    /// Where the listener is bound.
+    pub listener: SocketAddr,
     /// The certificate to trust, where it is a file.
     pub authority: Option<PathBuf>,
     /// Where metrics are.

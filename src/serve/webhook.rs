@@ -58,6 +58,7 @@ pub(super) async fn start(
 ) -> Result<Running, Error> {
     let policies = read_policies(config, client.as_ref(), ledger, shutdown).await?;
     let listener = Listener::bind(config.listen).await?;
+    let address = listener.address();
     let (store, names) = (store(config, client.as_ref()), names(config));
     let identity = store.identity(&names).await?;
     let certificate = Arc::new(ServingCertificate::from_pem(
@@ -70,7 +71,7 @@ pub(super) async fn start(
         (None, None) => None,
     };
     let exempt_namespaces = config.all_exempt_namespaces();
-    let url = url(config, listener.address());
+    let url = url(config, address);
     let endpoint = Endpoint {
         address: config
             .address
@@ -125,6 +126,7 @@ pub(super) async fn start(
     Ok(Running {
         announcement: WebhookAnnouncement {
             url: format!("{url}/validate"),
+            listener: address,
             authority: match store {
                 Store::Folder(folder) => Some(folder.join("ca.crt")),
                 Store::Secret { .. } => None,

@@ -19,3 +19,4 @@ mod sync;
 mod sync_drift;
 mod sync_errors;
 mod webhook;
+mod webhook_service;
