@@ -1,5 +1,7 @@
 //! Rules with variables, conditions, contexts and foreach.
 
+#![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
+
 use insta::assert_snapshot;
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -15,9 +15,9 @@ pub(crate) enum Template {
     /// Without variables.
     Static(Value),
     Text(TextTemplate),
-    List(Vec<Template>),
+    List(Vec<Self>),
     /// Keys may hold variables too.
-    Map(Vec<(TextTemplate, Template)>),
+    Map(Vec<(TextTemplate, Self)>),
 }
 
 /// A text that may hold variables.

@@ -1,5 +1,7 @@
 //! The engine as a whole: which rules concern which requests, and what comes of it.
 
+#![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
+
 use provost_manifest::object::GroupVersionKind;
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -1,6 +1,12 @@
 //! Real policies of the community with the results that their authors expect: every expectation of a policy that can
 //! be read here must come out. The data are not part of the project; where they are absent the test says so.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test of data, which says what it saw"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +50,10 @@ struct Tally {
     refused: BTreeMap<String, usize>,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the folder of test data is named by the environment"
+)]
 fn data() -> Option<PathBuf> {
     let shared = std::env::var_os("PROVOST_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
@@ -149,13 +159,13 @@ fn compare(
             .iter()
             .any(|wanted| *wanted == name || *wanted == namespaced)
     };
-    let named: Vec<&Value> = resources.iter().filter(is_named).collect();
-    let of_kind: Vec<&Value> = named
+    let meant: Vec<&Value> = resources.iter().filter(is_named).collect();
+    let of_kind: Vec<&Value> = meant
         .iter()
         .copied()
         .filter(|resource| row["kind"] == resource["kind"])
         .collect();
-    for resource in if of_kind.is_empty() { named } else { of_kind } {
+    for resource in if of_kind.is_empty() { meant } else { of_kind } {
         let rule = row["rule"].as_str().unwrap_or("");
         let result = evaluated(set, resource, world).into_iter().find(|result| {
             [

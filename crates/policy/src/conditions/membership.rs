@@ -9,6 +9,7 @@ use super::compare::matches_wildcard;
 use crate::pattern::{in_range, is_range};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "these are the operators' names")]
 pub(super) enum Membership {
     AnyIn,
     AllIn,

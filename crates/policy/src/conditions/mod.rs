@@ -103,13 +103,11 @@ impl Conditions {
         }
         let mut all_hold = true;
         for condition in &self.all {
-            match condition.decide(view, budget)? {
-                Some(true_one) => held.push(true_one),
-                None => {
-                    all_hold = false;
-                    break;
-                }
-            }
+            let Some(true_one) = condition.decide(view, budget)? else {
+                all_hold = false;
+                break;
+            };
+            held.push(true_one);
         }
         Ok(Decision {
             holds: any_holds && all_hold,

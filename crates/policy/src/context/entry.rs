@@ -117,13 +117,11 @@ fn searched(
     view: &View<'_>,
     budget: &mut Budget,
 ) -> Result<Value, EvalError> {
-    match value {
-        Some(value) => select(&value, Some(path), view, budget),
-        None => {
-            let path = path.text(view, budget).map_err(|halt| view.error(halt))?;
-            view.search_text(&path, budget)?.into_value(budget)
-        }
+    if let Some(value) = value {
+        return select(&value, Some(path), view, budget);
     }
+    let path = path.text(view, budget).map_err(|halt| view.error(halt))?;
+    view.search_text(&path, budget)?.into_value(budget)
 }
 
 /// What an optional expression finds in a value.

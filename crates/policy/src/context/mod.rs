@@ -39,7 +39,7 @@ pub(crate) struct Shared<'a> {
 /// The names that one place of a rule adds: the rule itself, or an element of a foreach.
 pub(crate) struct Frame<'a> {
     shared: &'a Shared<'a>,
-    parent: Option<&'a Frame<'a>>,
+    parent: Option<&'a Self>,
     /// `element`, `elementIndex` and the like.
     locals: Vec<(String, Datum<'a>)>,
     entries: &'a [Entry],
@@ -145,7 +145,7 @@ impl<'a> Frame<'a> {
 
     /// The frame of one element of a foreach.
     pub(crate) fn of_element(
-        parent: &'a Frame<'a>,
+        parent: &'a Self,
         locals: Vec<(String, Datum<'a>)>,
         entries: &'a [Entry],
     ) -> Self {
@@ -154,7 +154,7 @@ impl<'a> Frame<'a> {
 
     fn new(
         shared: &'a Shared<'a>,
-        parent: Option<&'a Frame<'a>>,
+        parent: Option<&'a Self>,
         locals: Vec<(String, Datum<'a>)>,
         entries: &'a [Entry],
     ) -> Self {
