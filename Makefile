@@ -77,4 +77,4 @@ demo: needs ## The main job in a minute: a denial, a synced commit, a healed edi
 bench: bench-webhook ## All benchmarks; each writes target/bench/PART.json
 
 bench-webhook: needs ## Admission throughput, latency and memory, beside a server that always says yes
-	cargo run --locked --release --package harness --bin bench-webhook
+	cargo bench --locked --package provost --bench webhook

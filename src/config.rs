@@ -58,6 +58,15 @@ pub fn state_directory() -> Option<PathBuf> {
         .map(|state| state.join("provost"))
 }
 
+/// The folders in which programs are looked for, as `PATH` has them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "PATH is the environment's to name; this is the one place"
+)]
+pub fn search_path() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}
+
 // === impl Role ===
 
 impl Role {

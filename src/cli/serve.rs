@@ -1,14 +1,16 @@
 //! `provost serve`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 
 use crate::{
-    config::{Address, FailurePolicy, Role},
+    config::{Address, FailurePolicy, Role, search_path, state_directory},
+    git::LocalRepositories,
     ledger::{Destination, Ledger},
     policies,
-    serve::{self, Announcement, Config, Connection},
+    serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
+    sync::SyncConfig,
     telemetry::{self, LogFormat},
 };
 
@@ -85,6 +87,22 @@ pub(super) struct Args {
     #[arg(long, help_heading = "Cluster")]
     install_crds: bool,
 
+    /// How often a repository is asked for news, such as 30s or 3m
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_interval, help_heading = "Agent")]
+    poll_interval: Duration,
+    /// Let Applications name repositories on this machine: absolute paths and file://
+    #[arg(long, help_heading = "Agent")]
+    allow_local_repositories: bool,
+    /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
+    #[arg(long, value_name = "DIR", help_heading = "Agent")]
+    state: Option<PathBuf>,
+    /// The kustomize program [default: the first on PATH]
+    #[arg(long, value_name = "FILE", env = "PROVOST_KUSTOMIZE", help_heading = "Agent")]
+    kustomize: Option<PathBuf>,
+    /// Namespace whose Applications are reconciled [default: all]
+    #[arg(long, value_name = "NAME", help_heading = "Agent")]
+    applications_namespace: Option<String>,
+
     /// Form of the log on stderr
     #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
     log_format: LogFormat,
@@ -119,7 +137,25 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn print(announcement: &Announcement, ledger: &Ledger) {
-    let Announcement {
+    let Announcement { webhook, agent } = announcement;
+    anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
+    if let Some(webhook) = webhook {
+        print_webhook(webhook);
+    }
+    if let Some(agent) = agent {
+        let namespaces = agent.namespace.as_deref().unwrap_or("all namespaces");
+        anstream::println!("  applications           of {namespaces}");
+        anstream::println!("  agent's state          {}", agent.state.display());
+    }
+    match ledger.directory() {
+        Some(directory) => anstream::println!("  ledger                 {}", directory.display()),
+        None => anstream::println!("  ledger                 none: nothing is recorded"),
+    }
+    anstream::println!("Ready.");
+}
+
+fn print_webhook(announcement: &WebhookAnnouncement) {
+    let WebhookAnnouncement {
         url,
         authority,
         metrics,
@@ -130,7 +166,7 @@ fn print(announcement: &Announcement, ledger: &Ledger) {
         anstream::println!("{}", policies::diagnostic(fault, policies));
     }
     let (loaded, out) = (policies.loaded(), policies.refused.len());
-    anstream::println!("Provost {} answers at {url}", env!("CARGO_PKG_VERSION"));
+    anstream::println!("  webhook                {url}");
     if let Some(authority) = authority {
         anstream::println!("  certificate authority  {}", authority.display());
     }
@@ -139,11 +175,16 @@ fn print(announcement: &Announcement, ledger: &Ledger) {
     if out > 0 {
         anstream::println!("  policies out           {out}: see above");
     }
-    match ledger.directory() {
-        Some(directory) => anstream::println!("  ledger                 {}", directory.display()),
-        None => anstream::println!("  ledger                 none: nothing is recorded"),
-    }
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<provost_manifest::duration::Duration>();
+    let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
+    let wanted = "write a time of at least 1s, such as 30s or 3m";
+    interval
+        .filter(|interval| *interval >= Duration::from_secs(1))
+        .ok_or_else(|| wanted.to_owned())
 }
 
 fn parse_service(text: &str) -> Result<Address, String> {
@@ -177,6 +218,11 @@ impl Args {
             failure_policy,
             exempt_namespaces,
             install_crds,
+            poll_interval,
+            allow_local_repositories,
+            state,
+            kustomize,
+            applications_namespace,
             log_format: _,
             log: _,
         } = self;
@@ -190,9 +236,29 @@ impl Args {
             ),
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
+        let agent = if roles.contains(&Role::Agent) && !standalone {
+            let state = state
+                .or_else(|| state_directory().map(|directory| directory.join("agent")))
+                .context("there is no state directory for the agent: name one with --state")?;
+            Some(SyncConfig {
+                state,
+                poll_interval,
+                local_repositories: if allow_local_repositories {
+                    LocalRepositories::Allowed
+                } else {
+                    LocalRepositories::Refused
+                },
+                kustomize,
+                search_path: search_path(),
+                namespace: applications_namespace,
+            })
+        } else {
+            None
+        };
         let config = Config {
             policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
-            roles: if standalone { vec![Role::Webhook] } else { roles },
+            webhook: standalone || roles.contains(&Role::Webhook),
+            agent,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: service.or_else(|| webhook_url.map(Address::Url)),
             install_crds: install_crds || !(standalone || in_cluster),

@@ -1,6 +1,7 @@
 //! Capture of the cluster: what the agent applied, from its inventories, and what is live, by metadata alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -10,6 +11,7 @@ use kube::{Api, Client};
 use provost_evidence::chain::format_time;
 use provost_evidence::facts::{Gap, InventoryEntry, LiveObject};
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
+use tokio::time::timeout;
 
 use super::capture::object_name;
 use crate::api::provost::Inventory;
@@ -38,6 +40,11 @@ const MADE_BY_KUBERNETES: &[(&str, &str)] =
     &[("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")];
 const MADE_BY_KUBERNETES_REASON: &str = "made by Kubernetes in every namespace";
 
+/// How long an API group may take to say which kinds it has. The client asks a backend that is away again and again,
+/// for minutes.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one answer of the apiserver may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Objects of one answer of the apiserver.
 const PAGE: u32 = 500;
 /// Objects of one kind that are read; more is a gap.
@@ -70,6 +77,9 @@ pub enum Error {
     /// The kinds that there are could not be found out.
     #[error("could not list the API groups of the cluster")]
     Groups(#[source] kube::Error),
+    /// No answer came in time.
+    #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Timeout,
 }
 
 /// A kind that can be listed.
@@ -92,11 +102,11 @@ struct Found {
 /// # Guarantees
 /// Reads only, and of objects only metadata. A kind that can't be listed is a gap.
 pub async fn capture(client: &Client) -> Result<ClusterCapture, Error> {
-    let system = Api::<Namespace>::all(client.clone())
-        .get("kube-system")
-        .await
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let system = in_time(namespaces.get("kube-system"))
+        .await?
         .map_err(Error::Identify)?;
-    let inventory = inventory(client).await.map_err(Error::Inventories)?;
+    let inventory = inventory(client).await?;
     let mut capture = ClusterCapture {
         uid: system.metadata.uid.unwrap_or_default(),
         ..ClusterCapture::default()
@@ -123,12 +133,14 @@ pub async fn capture(client: &Client) -> Result<ClusterCapture, Error> {
     Ok(capture)
 }
 
-async fn inventory(client: &Client) -> Result<Vec<(ObjectKey, InventoryEntry)>, kube::Error> {
+async fn inventory(client: &Client) -> Result<Vec<(ObjectKey, InventoryEntry)>, Error> {
     let api = Api::<Inventory>::all(client.clone());
     let mut entries = Vec::new();
     let mut parameters = ListParams::default().limit(PAGE);
     loop {
-        let page = api.list(&parameters).await?;
+        let page = in_time(api.list(&parameters))
+            .await?
+            .map_err(Error::Inventories)?;
         for spec in page.items.into_iter().map(|inventory| inventory.spec) {
             for entry in spec.entries {
                 let key = ObjectKey {
@@ -158,17 +170,23 @@ async fn inventory(client: &Client) -> Result<Vec<(ObjectKey, InventoryEntry)>, 
 /// Every kind that can be listed and isn't in [`NEVER_LISTED`]. A group that doesn't answer (an APIService without its
 /// backend) is a gap, and the others are still there.
 async fn kinds(client: &Client, gaps: &mut Vec<Gap>) -> Result<Vec<Kind>, Error> {
-    let groups = client.list_api_groups().await.map_err(Error::Groups)?;
+    let groups = in_time(client.list_api_groups()).await?.map_err(Error::Groups)?;
     let mut names: Vec<String> = groups.groups.into_iter().map(|group| group.name).collect();
     names.push(String::new());
     names.sort();
     names.dedup();
     let mut kinds = Vec::new();
     for name in names.iter().filter(|name| !is_never_listed("*", name)) {
-        let group = match discovery::group(client, name).await {
-            Ok(group) => group,
-            Err(error) => {
-                let reason = format!("the API group does not answer: {error}");
+        let group = match timeout(GROUP_TIMEOUT, discovery::group(client, name)).await {
+            Ok(Ok(group)) => group,
+            refused => {
+                let reason = match refused {
+                    Ok(Err(error)) => format!("the API group cannot be read: {error}"),
+                    _ => format!(
+                        "the API group does not answer within {} s",
+                        GROUP_TIMEOUT.as_secs()
+                    ),
+                };
                 gaps.push(Gap {
                     source: "kind".to_owned(),
                     item: kind_name(name, "*"),
@@ -206,10 +224,10 @@ async fn list(
     let mut parameters = ListParams::default().limit(PAGE);
     let mut read = 0;
     loop {
-        let page = api
-            .list_metadata(&parameters)
+        let page = in_time(api.list_metadata(&parameters))
             .await
-            .map_err(|error| format!("could not be listed: {error}"))?;
+            .map_err(|error| error.to_string())?;
+        let page = page.map_err(|error| format!("could not be listed: {error}"))?;
         read += page.items.len();
         for object in page.items {
             let key = ObjectKey {
@@ -234,6 +252,10 @@ async fn list(
             Some(token) => parameters = parameters.continue_token(&token),
         }
     }
+}
+
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+    timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| Error::Timeout)
 }
 
 fn live_objects(found: &[Found]) -> Vec<LiveObject> {

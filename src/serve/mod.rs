@@ -12,6 +12,7 @@
 //! - The first signal finishes what is in flight, within a bound; a second one ends everything at once.
 
 mod admin;
+mod agent;
 mod connect;
 mod webhook;
 
@@ -24,6 +25,7 @@ use crate::{
     ledger::Ledger,
     policies,
     server::{self, Drained, Shutdown},
+    sync::{self, SyncConfig},
     telemetry::Metrics,
     webhook::{configuration, store},
 };
@@ -35,8 +37,10 @@ pub use connect::Connection;
 pub struct Config {
     /// The cluster; `None` stands alone.
     pub cluster: Option<Connection>,
-    /// The roles to run.
-    pub roles: Vec<Role>,
+    /// Whether the webhook answers reviews.
+    pub webhook: bool,
+    /// What the agent is told, where it reconciles.
+    pub agent: Option<SyncConfig>,
     /// A folder of policies, beside those of the cluster.
     pub policies: Option<PathBuf>,
     /// Where the admission listener binds.
@@ -82,6 +86,12 @@ pub enum Error {
     /// The token cannot be made.
     #[error("cannot make the webhook's token: the system gives no random bits")]
     Token,
+    /// The agent cannot run.
+    #[error("the agent cannot run")]
+    Agent(#[from] sync::Error),
+    /// The agent ended although nobody stopped it.
+    #[error("the agent ended although nobody stopped it")]
+    AgentEnded,
     /// A second signal came while requests were in flight.
     #[error("stopped at once by a second signal; requests in flight were not answered")]
     Aborted,
@@ -90,9 +100,18 @@ pub enum Error {
     Unfinished(usize),
 }
 
-/// What a person reads once everything runs.
+/// What a person reads once everything runs; each part where its role runs.
 #[derive(Clone, Debug)]
 pub struct Announcement {
+    /// Of the webhook.
+    pub webhook: Option<WebhookAnnouncement>,
+    /// What the agent was told.
+    pub agent: Option<SyncConfig>,
+}
+
+/// What a person reads of the webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookAnnouncement {
     /// Where reviews go, without the token.
     pub url: String,
     /// The certificate to trust, where it is a file.
@@ -110,7 +129,8 @@ pub struct Serving {
     /// What a person reads.
     pub announcement: Announcement,
     shutdown: Shutdown,
-    webhook: webhook::Running,
+    webhook: Option<webhook::Running>,
+    agent: Option<agent::Running>,
 }
 
 /// Starts every role, in order.
@@ -121,11 +141,27 @@ pub async fn start(config: Config, ledger: Ledger) -> Result<Serving, Error> {
         Some(connection) => Some(connection.client().await?),
         None => None,
     };
-    let webhook = webhook::start(&config, client, &ledger, &metrics, &shutdown).await?;
+    let webhook = if config.webhook {
+        Some(webhook::start(&config, client.clone(), &ledger, &metrics, &shutdown).await?)
+    } else {
+        if let Some(address) = config.metrics_listen {
+            admin::start(address, metrics, shutdown.drain.clone()).await?;
+        }
+        None
+    };
+    let announcement = Announcement {
+        webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
+        agent: config.agent.clone(),
+    };
+    let agent = config
+        .agent
+        .zip(client)
+        .map(|(config, client)| agent::start(config, client, &ledger, &shutdown));
     Ok(Serving {
-        announcement: webhook.announcement.clone(),
+        announcement,
         shutdown,
         webhook,
+        agent,
     })
 }
 
@@ -133,7 +169,7 @@ pub async fn start(config: Config, ledger: Ledger) -> Result<Serving, Error> {
 pub fn boot(config: &Config) -> event::Boot {
     event::Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        roles: config.roles.iter().map(|role| role.name().to_owned()).collect(),
+        roles: config.roles().into_iter().map(str::to_owned).collect(),
         exempt_namespaces: config.all_exempt_namespaces().into_iter().collect(),
     }
 }
@@ -141,30 +177,63 @@ pub fn boot(config: &Config) -> event::Boot {
 // === impl Serving ===
 
 impl Serving {
-    /// Serves until a signal, then stops every role in order.
+    /// Serves until a signal or until a role fails, then stops every role in order.
     pub async fn wait(self) -> Result<(), Error> {
         let Self {
             announcement: _,
             shutdown,
             webhook,
+            mut agent,
         } = self;
-        shutdown.drain.cancelled().await;
-        tracing::info!("Stopping: requests in flight are finished first. A second signal stops at once.");
+        let failed = tokio::select! {
+            () = shutdown.drain.cancelled() => None,
+            error = ended(&mut agent) => Some(error),
+        };
+        if failed.is_some() {
+            agent = None;
+            shutdown.drain.cancel();
+        }
+        tracing::info!("Stopping: what is in flight is finished first. A second signal stops at once.");
+        let stop = async {
+            if let Some(agent) = agent {
+                agent.stop().await;
+            }
+            match webhook {
+                Some(webhook) => webhook.stop().await,
+                None => Drained::Completely,
+            }
+        };
         let drained = tokio::select! {
             biased;
             () = shutdown.abort.cancelled() => return Err(Error::Aborted),
-            drained = webhook.stop() => drained,
+            drained = stop => drained,
         };
-        match drained {
-            Drained::Completely => Ok(()),
-            Drained::Unfinished(connections) => Err(Error::Unfinished(connections)),
+        match (failed, drained) {
+            (Some(error), _) => Err(error),
+            (None, Drained::Completely) => Ok(()),
+            (None, Drained::Unfinished(connections)) => Err(Error::Unfinished(connections)),
         }
+    }
+}
+
+/// Why the agent ended by itself; never comes back where none runs.
+async fn ended(agent: &mut Option<agent::Running>) -> Error {
+    match agent {
+        Some(agent) => agent.ended().await,
+        None => std::future::pending().await,
     }
 }
 
 // === impl Config ===
 
 impl Config {
+    /// The roles that run, as they are written in the ledger.
+    fn roles(&self) -> Vec<&'static str> {
+        let webhook = self.webhook.then_some(Role::Webhook);
+        let agent = self.agent.as_ref().map(|_| Role::Agent);
+        webhook.into_iter().chain(agent).map(Role::name).collect()
+    }
+
     fn all_exempt_namespaces(&self) -> std::collections::BTreeSet<String> {
         crate::config::exempt_namespaces(self.own_namespace(), &self.exempt_namespaces)
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Announcement, Config, Error, admin};
+use super::{Config, Error, WebhookAnnouncement, admin};
 use crate::{
     config::Address,
     ledger::Ledger,
@@ -34,7 +34,7 @@ const SECRET: &str = "provost-webhook";
 
 /// A webhook that answers.
 pub(super) struct Running {
-    pub(super) announcement: Announcement,
+    pub(super) announcement: WebhookAnnouncement,
     /// Ends the listener, after the withdrawal.
     stop: CancellationToken,
     server: JoinHandle<Drained>,
@@ -120,7 +120,7 @@ pub(super) async fn start(
         None => None,
     };
     Ok(Running {
-        announcement: Announcement {
+        announcement: WebhookAnnouncement {
             url: format!("{url}/validate"),
             authority: match store {
                 Store::Folder(folder) => Some(folder.join("ca.crt")),

@@ -269,10 +269,10 @@ impl Task {
         };
         if self.compared.as_ref() != Some(&compared) {
             let read = self.read(spec, path).await;
-            // The fetch that failed is the cause of what could not be read.
+            // What could not be read may be there by now: the fetch that failed is what to look into.
             match (read, &state.error) {
                 (Ok(()), _) => self.compared = Some(compared),
-                (Err(Error::Git(_)), Some(cause)) => return Err(Error::Fetch(cause.clone())),
+                (Err(_), Some(cause)) => return Err(Error::Fetch(cause.clone())),
                 (Err(error), _) => return Err(error),
             }
         }

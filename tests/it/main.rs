@@ -3,7 +3,9 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod real_input;
 mod report;
+mod report_cluster;
 mod report_history;
 mod report_real_input;
 mod support;

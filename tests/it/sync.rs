@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use harness::git::{DANA, Repository};
 use harness::{Cluster, User, wait_for};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
 use provost::git::LocalRepositories;
 use provost::ledger::Ledger;
 use provost::sync::{SyncConfig, run_on};
+use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +126,31 @@ impl<'c> Agent<'c> {
         )?)
     }
 
+    /// A live object, wherever it is.
+    pub(crate) async fn live(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> anyhow::Result<Value> {
+        let gvk = GroupVersionKind::from_api_version(api_version, kind);
+        let kinds = self.connection.kinds();
+        let target = kinds
+            .get(&gvk)
+            .context("the kind is not served")?
+            .target(&ObjectKey {
+                group: gvk.group.clone(),
+                kind: gvk.kind.clone(),
+                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+                name: name.to_owned(),
+            });
+        self.connection
+            .get(&target)
+            .await?
+            .with_context(|| format!("{target} is not there"))
+    }
+
     pub(crate) async fn status(&self, application: &str) -> anyhow::Result<Value> {
         let application = self
             .get("argoproj.io/v1alpha1", "Application", application)
@@ -138,7 +165,17 @@ impl<'c> Agent<'c> {
         what: &str,
         holds: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
-        wait_for(&format!("{application}: {what}"), LIMIT, async || {
+        self.wait_status_for(application, what, LIMIT, holds).await
+    }
+
+    pub(crate) async fn wait_status_for(
+        &self,
+        application: &str,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        wait_for(&format!("{application}: {what}"), limit, async || {
             let status = self.status(application).await?;
             if holds(&status) {
                 Ok(status)
@@ -188,7 +225,7 @@ impl<'c> Agent<'c> {
 
 fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+    ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, version, kind))
 }
 
 const DEPLOYMENT: &str = r"
@@ -731,7 +768,7 @@ impl Agent<'_> {
     }
 
     /// How many requests are made in some polls' time once the agent has come to rest.
-    async fn quiet_requests(&self) -> anyhow::Result<u64> {
+    pub(crate) async fn quiet_requests(&self) -> anyhow::Result<u64> {
         let mut before = self.connection.requests();
         wait_for("the agent to come to rest", LIMIT, async || {
             tokio::time::sleep(Duration::from_secs(1)).await;

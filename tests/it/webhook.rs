@@ -46,8 +46,8 @@ impl Webhook {
         ];
         all.extend(args);
         let mut provost = Provost::start(&all, &[])?;
-        let line = provost.wait_for_line(" answers at ", SOON).await?;
-        provost.wait_for_line("exempt namespaces", SOON).await?;
+        let line = provost.wait_for_line("  webhook  ", SOON).await?;
+        provost.wait_for_line("Ready.", SOON).await?;
         let url: hyper::Uri = line.rsplit(' ').next().unwrap_or_default().parse()?;
         let address = url
             .authority()

@@ -2,10 +2,10 @@
 
 use crate::error::EvalError;
 
-/// Steps that one rule's evaluation may take by default: some tens of milliseconds.
+/// Steps that one rule's evaluation may take by default: some 25 milliseconds.
 pub const DEFAULT_STEPS: u64 = 1_000_000;
 /// Bytes that one rule's evaluation may build by default, all its results together.
-pub const DEFAULT_BYTES: usize = 32 * 1024 * 1024;
+pub const DEFAULT_BYTES: usize = 16 * 1024 * 1024;
 
 /// How many bytes of text cost one step: reading text is fast, but not free.
 const BYTES_PER_STEP: usize = 64;

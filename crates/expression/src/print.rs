@@ -63,7 +63,10 @@ fn write_json(datum: &Datum<'_>, budget: &mut Budget, out: &mut String) -> Resul
         View::Null => out.push_str("null"),
         View::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         View::Number(value) => out.push_str(&number(value)),
-        View::Text(text) => write_text(text, out),
+        View::Text(text) => {
+            budget.read(text.len())?;
+            write_text(text, out);
+        }
         View::List(list) => {
             out.push('[');
             for (index, element) in list.iter().enumerate() {
@@ -95,7 +98,10 @@ fn write_json(datum: &Datum<'_>, budget: &mut Budget, out: &mut String) -> Resul
 
 fn write_text(text: &str, out: &mut String) {
     out.push('"');
-    for letter in text.chars() {
+    let mut rest = text;
+    while let Some((start, letter)) = rest.char_indices().find(|(_, letter)| is_escaped(*letter)) {
+        out.push_str(&rest[..start]);
+        rest = &rest[start + letter.len_utf8()..];
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
@@ -104,12 +110,17 @@ fn write_text(text: &str, out: &mut String) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(letter));
-            }
-            _ => out.push(letter),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "\\u{:04x}", u32::from(letter))),
         }
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+fn is_escaped(letter: char) -> bool {
+    matches!(
+        letter,
+        '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}'
+    )
 }

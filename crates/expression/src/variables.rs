@@ -8,11 +8,9 @@
 //! "\{{ a }}"        stays, as "{{ a }}"
 //! ```
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use regex::Regex;
-use serde_json::Value;
 
 use crate::budget::Budget;
 use crate::datum::{Datum, Text, View};
@@ -34,7 +32,7 @@ const PROTECTED: &str = "\u{10fffe}\u{10fffe}";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubstitutionError<E> {
     /// The callback could not evaluate a variable.
-    #[error("variable {{{{{expression}}}}} cannot be resolved")]
+    #[error("variable {} cannot be resolved", quoted(expression))]
     Variable {
         /// The expression between the braces.
         expression: String,
@@ -45,30 +43,20 @@ pub enum SubstitutionError<E> {
     /// The budget ended while the text was put together.
     #[error("the text cannot be put together")]
     Budget(#[source] EvalError),
-    /// A map's key became something else than a string.
-    #[error("the key {} becomes {found}, but must become a string", quoted(key))]
-    Key {
-        /// The key as written.
-        key: String,
-        /// The type it got.
-        found: &'static str,
-    },
     /// Inserted text brought ever more variables.
     #[error("variables in inserted text go on without end ({MAX_REPLACEMENTS} replacements)")]
     Endless,
 }
 
-/// Whether a string holds a variable.
-pub fn contains_variable(text: &str) -> bool {
-    VARIABLE.is_match(text)
-}
-
 /// The expressions of a string's variables, as they are written, the innermost of nested ones.
 pub fn variables(text: &str) -> impl Iterator<Item = &str> {
-    VARIABLE
-        .captures_iter(text)
-        .filter_map(|captures| captures.get(2))
-        .map(|found| expression(found.as_str()).0)
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let found = VARIABLE.captures_at(text, start)?.get(2)?;
+        // The next variable may follow at once: the brace before it is the last of this one.
+        start = found.end() - 1;
+        Some(expression(found.as_str()).0)
+    })
 }
 
 /// Completes a string: a string that is one variable becomes its value, any other becomes text.
@@ -114,54 +102,6 @@ pub fn substitute<'a, E>(
         current.replace_range(range, &inserted);
     }
     Err(SubstitutionError::Endless)
-}
-
-/// Completes every string and every key of a document; what holds no variable stays borrowed.
-pub fn substitute_document<'a, E>(
-    document: &'a Value,
-    budget: &mut Budget,
-    evaluate: &mut impl FnMut(&str, &mut Budget) -> Result<Datum<'a>, E>,
-) -> Result<Datum<'a>, SubstitutionError<E>> {
-    budget.step().map_err(SubstitutionError::Budget)?;
-    if !needs_substitution(document) {
-        return Ok(Datum::Borrowed(document));
-    }
-    match document {
-        Value::String(text) => substitute(text, budget, evaluate),
-        Value::Array(elements) => {
-            let elements = elements
-                .iter()
-                .map(|element| substitute_document(element, budget, evaluate));
-            Ok(Datum::List(Arc::new(elements.collect::<Result<_, _>>()?)))
-        }
-        Value::Object(entries) => {
-            let mut completed = BTreeMap::new();
-            for (key, value) in entries {
-                let name = substitute(key, budget, &mut *evaluate)?;
-                let Some(name) = name.as_text() else {
-                    return Err(SubstitutionError::Key {
-                        key: key.clone(),
-                        found: name.type_name(),
-                    });
-                };
-                completed.insert(name, substitute_document(value, budget, evaluate)?);
-            }
-            Ok(Datum::Map(Arc::new(completed)))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Datum::Borrowed(document)),
-    }
-}
-
-/// Whether a document has a string or key with `{{` in it.
-fn needs_substitution(document: &Value) -> bool {
-    match document {
-        Value::String(text) => text.contains("{{"),
-        Value::Array(elements) => elements.iter().any(needs_substitution),
-        Value::Object(entries) => entries
-            .iter()
-            .any(|(key, value)| key.contains("{{") || needs_substitution(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 /// What a value looks like inside of a text.

@@ -36,13 +36,11 @@ pub fn markdown(text: &str) -> String {
 
 /// At most `most` characters of the text, an ellipsis being the last of them where it was longer.
 pub fn shorten(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
-        None => Cow::Borrowed(text),
-        Some(_) => {
-            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-            Cow::Owned(kept + "…")
-        }
+    if text.char_indices().nth(most).is_none() {
+        return Cow::Borrowed(text);
     }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    Cow::Owned(kept + "…")
 }
 
 fn escape(text: &str, hostile: impl Fn(char) -> bool) -> Cow<'_, str> {

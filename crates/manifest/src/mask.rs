@@ -88,7 +88,7 @@ impl Masker {
         let object = copy
             .as_str()
             .and_then(|text| serde_json::from_str::<Value>(text).ok())
-            .filter(|object| object.is_object());
+            .filter(Value::is_object);
         *copy = Value::String(match object {
             Some(mut object) => {
                 // The copy of a Secret is a Secret, whatever it says.

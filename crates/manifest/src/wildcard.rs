@@ -102,7 +102,8 @@ fn shape_of(pattern: &str) -> Result<Shape, WildcardError> {
     if escaped.bytes().filter(|byte| *byte == b'*').count() > MAX_STARS {
         return Err(WildcardError);
     }
-    let pattern = Pattern::new(&escaped).expect("no class and no double star is left in it");
+    // No class and no double star is left in it, which is all that `glob` refuses.
+    let pattern = Pattern::new(&escaped).map_err(|_| WildcardError)?;
     Ok(Shape::General(Box::new(pattern)))
 }
 

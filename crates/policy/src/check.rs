@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::context::Frame;
 use crate::denied;
 use crate::matching::Halt;
-use crate::pattern::{Numbers, Pattern, Verdict};
+use crate::pattern::{MAX_VIOLATIONS, Numbers, Pattern, Verdict};
+use crate::pod_security::Exclude;
 use crate::result::Violation;
 use crate::rule::{Check, Foreach, PatternSource};
 use crate::template::Template;
@@ -37,12 +38,27 @@ pub(crate) struct Subject<'a> {
     pub(crate) object: &'a Value,
     /// How many foreach are around.
     pub(crate) depth: usize,
+    /// What exceptions take from the controls of Pod Security.
+    pub(crate) excused: &'a [Exclude],
 }
 
 /// One element of a foreach.
 struct Element<'a> {
     index: usize,
     datum: Datum<'a>,
+}
+
+// === impl Subject ===
+
+impl Subject<'_> {
+    /// Where a value is in the object; an element that was computed, and so is in no field, is called "element".
+    fn place(&self, value: &Value, budget: &mut Budget) -> FieldPath {
+        let computed = || match self.depth {
+            0 => FieldPath::root(),
+            _ => FieldPath::root().key("element"),
+        };
+        place_of(value, self.object, budget).unwrap_or_else(computed)
+    }
 }
 
 // === impl Check ===
@@ -60,7 +76,7 @@ impl Check {
                 Ok(judgement(pattern.compiled(frame, budget)?.as_ref().check(value)))
             }
             (Self::AnyPattern(patterns), Some(value)) => any_pattern(patterns, value, frame, budget),
-            (Self::Pattern(_) | Self::AnyPattern(_), None) => Ok(Judgement::None),
+            (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => Ok(Judgement::None),
             (Self::Deny(conditions), _) => {
                 let view = frame.view();
                 let decision = conditions.decide(&view, budget)?;
@@ -74,6 +90,7 @@ impl Check {
                 Ok(Judgement::Fail(messages.collect()))
             }
             (Self::Foreach(entries), _) => foreach(entries, subject, frame, budget),
+            (Self::PodSecurity(pods), Some(value)) => Ok(pods.judge(value, subject.excused)),
         }
     }
 
@@ -87,18 +104,19 @@ impl Check {
     ) -> Result<(), Halt> {
         match (self, subject.value) {
             (Self::Pattern(pattern), Some(value)) => {
-                let path = place_of(value, subject.object).unwrap_or_default();
+                let path = subject.place(value, budget);
                 pattern
                     .compiled(frame, budget)?
                     .as_ref()
                     .collect(value, &path, violations);
             }
             (Self::AnyPattern(patterns), Some(value)) => {
-                let path = place_of(value, subject.object).unwrap_or_default();
+                let path = subject.place(value, budget);
                 let nearest = nearest(patterns, value, &path, frame, budget)?;
                 violations.extend(nearest);
             }
-            (Self::Pattern(_) | Self::AnyPattern(_), None) => {}
+            (Self::PodSecurity(pods), Some(value)) => pods.collect(value, subject.excused, violations),
+            (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => {}
             (Self::Deny(conditions), _) => {
                 let view = frame.view();
                 for held in conditions.decide(&view, budget)?.held {
@@ -111,7 +129,11 @@ impl Check {
                         if let Judgement::Fail(_) = check.judge(subject, frame, budget)? {
                             check.collect(subject, frame, budget, violations)?;
                         }
-                        Ok(Step::Next)
+                        Ok(if violations.len() < MAX_VIOLATIONS {
+                            Step::Next
+                        } else {
+                            Step::Stop
+                        })
                     })?;
                 }
             }
@@ -285,6 +307,7 @@ impl Foreach {
             value: if inside { Some(&*value) } else { subject.value },
             object: subject.object,
             depth: subject.depth + 1,
+            excused: subject.excused,
         };
         visit(&self.check, &subject, &frame, budget)
     }

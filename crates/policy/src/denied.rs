@@ -41,11 +41,11 @@ pub(crate) fn collect(
     let Ok(datum) = view.search(expression, budget) else {
         return;
     };
-    let place = |datum: &Datum<'_>| match datum {
-        Datum::Borrowed(value) => Some((place_of(value, object)?, Found::Value((*value).clone()))),
+    let place = |datum: &Datum<'_>, budget: &mut Budget| match datum {
+        Datum::Borrowed(value) => Some((place_of(value, object, budget)?, Found::Value((*value).clone()))),
         _ => None,
     };
-    if let Some((path, found)) = place(&datum) {
+    if let Some((path, found)) = place(&datum, budget) {
         return add(path, found);
     }
     if let Some(items) = datum.as_list() {
@@ -55,7 +55,7 @@ pub(crate) fn collect(
                 _ => continue,
             };
             if held.condition.holds(&alone, &held.value)
-                && let Some((path, found)) = place(&item)
+                && let Some((path, found)) = place(&item, budget)
             {
                 add(path, found);
             }

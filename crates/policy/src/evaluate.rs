@@ -11,10 +11,11 @@ use crate::check::{Judgement, Subject};
 use crate::context::{Frame, Shared};
 use crate::exception::Exception;
 use crate::matching::{Halt, Target};
+use crate::pod_security::Exclude;
 use crate::policy::Policy;
 use crate::request::{Inputs, Operation, Request};
 use crate::result::{FailureAction, Outcome, RuleResult, Status, Violation};
-use crate::rule::Rule;
+use crate::rule::{Check, Rule};
 use crate::set::{Candidate, PolicySet};
 use crate::violations;
 
@@ -196,6 +197,25 @@ impl Evaluation<'_> {
     }
 }
 
+/// What exceptions excuse of one rule.
+#[derive(Default)]
+struct Excuse {
+    keys: Vec<Arc<str>>,
+    /// The rule as a whole.
+    whole: bool,
+    /// Controls of Pod Security.
+    controls: Vec<Exclude>,
+}
+
+impl Excuse {
+    fn skip(&self) -> Judgement {
+        Judgement::Skip(Cow::Owned(format!(
+            "excused by PolicyException {}",
+            self.keys.join(", ")
+        )))
+    }
+}
+
 /// One rule that concerns a request.
 struct Run<'a> {
     evaluation: &'a Evaluation<'a>,
@@ -217,38 +237,53 @@ impl Run<'_> {
         let Some(object) = request.object.or(request.old_object) else {
             return Ok(Judgement::None);
         };
-        if let Some(excused) = self.excused(request, object, &frame, budget)? {
-            return Ok(excused);
+        let excuse = self.excuse(request, object, &frame, budget)?;
+        if excuse.whole {
+            return Ok(excuse.skip());
         }
         let subject = Subject {
             value: request.object,
             object,
             depth: 0,
+            excused: &[],
         };
-        self.rule.check.judge(&subject, &frame, budget)
+        let judgement = self.rule.check.judge(&subject, &frame, budget)?;
+        if excuse.controls.is_empty() || !matches!(judgement, Judgement::Fail(_)) {
+            return Ok(judgement);
+        }
+        let excused = Subject {
+            excused: &excuse.controls,
+            ..subject
+        };
+        match self.rule.check.judge(&excused, &frame, budget)? {
+            Judgement::Pass => Ok(excuse.skip()),
+            judgement => Ok(judgement),
+        }
     }
 
-    /// Whether exceptions excuse the object, and which.
-    fn excused(
+    /// What exceptions excuse of this rule.
+    fn excuse(
         &self,
         request: &Request<'_>,
         object: &Value,
         frame: &Frame<'_>,
         budget: &mut Budget,
-    ) -> Result<Option<Judgement>, Halt> {
+    ) -> Result<Excuse, Halt> {
         let target = Target {
             request,
             object,
             inputs: self.evaluation.inputs,
         };
-        let mut keys = Vec::new();
+        let of_controls = matches!(self.rule.check, Check::PodSecurity(_));
+        let mut excuse = Excuse::default();
         for exception in self.exceptions {
             if exception.excuses(&target, &frame.view(), budget)? {
-                keys.push(&*exception.key);
+                excuse.keys.push(Arc::clone(&exception.key));
+                excuse.whole |= exception.controls.is_empty() || !of_controls;
+                excuse.controls.extend(exception.controls.iter().cloned());
             }
         }
-        let excused = format!("excused by PolicyException {}", keys.join(", "));
-        Ok((!keys.is_empty()).then_some(Judgement::Skip(Cow::Owned(excused))))
+        Ok(excuse)
     }
 
     /// The message and every violation of a failure. Nothing here can change the verdict: what cannot be explained
@@ -257,16 +292,19 @@ impl Run<'_> {
         let request = self.evaluation.request;
         let shared = self.shared(request);
         let frame = Frame::of_rule(&shared, &self.rule.context);
+        let mut budget = Budget::default();
+        let excuse = self.excuse(request, object, &frame, &mut budget)?;
         let subject = Subject {
             value: request.object,
             object,
             depth: 0,
+            excused: &excuse.controls,
         };
         let mut violations = Vec::new();
         let collected = self
             .rule
             .check
-            .collect(&subject, &frame, &mut Budget::default(), &mut violations);
+            .collect(&subject, &frame, &mut budget, &mut violations);
         if let Err(needs @ Halt::Needs(_)) = collected {
             return Err(needs);
         }
@@ -297,6 +335,7 @@ impl Run<'_> {
             self.evaluation.environment,
             self.policy,
             self.rule,
+            !self.exceptions.is_empty() || !self.rule.is_static(),
         )
     }
 }

@@ -11,6 +11,7 @@ use crate::context::View;
 use crate::fault::{Fault, Place};
 use crate::matching::{Halt, Match, Target};
 use crate::parse;
+use crate::pod_security::Exclude;
 use crate::source::{Cursor, Source};
 
 /// A PolicyException whose every field is understood.
@@ -24,6 +25,8 @@ pub struct Exception {
     pub(crate) targets: Vec<ExceptedRules>,
     pub(crate) matches: Option<Arc<Match>>,
     pub(crate) conditions: Option<Arc<Conditions>>,
+    /// The controls of Pod Security that it excuses; where there are none, it excuses whole rules.
+    pub(crate) controls: Vec<Exclude>,
 }
 
 /// Rules of one policy.

@@ -32,6 +32,7 @@ mod denied;
 mod matching;
 mod parse;
 mod pattern;
+mod pod_security;
 mod reference;
 mod rule;
 mod selector;

@@ -56,6 +56,9 @@ pub(crate) struct KindSelector {
     pub(crate) subresource: Wildcard,
 }
 
+/// The subresource by which containers are added to a running Pod: what is said of Pods is said of it.
+pub(crate) const EPHEMERAL_CONTAINERS: &str = "ephemeralcontainers";
+
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -333,7 +336,7 @@ impl KindSelector {
     pub(crate) fn selects(&self, kind: &GroupVersionKind, subresource: &str) -> bool {
         let subresource_selected = self.subresource.matches(subresource)
             || (self.subresource.as_str().is_empty()
-                && subresource == "ephemeralcontainers"
+                && subresource == EPHEMERAL_CONTAINERS
                 && kind.kind == "Pod");
         subresource_selected
             && self.kind.matches(&kind.kind)

@@ -9,6 +9,7 @@ use crate::conditions::Conditions;
 use crate::context::Entry;
 use crate::matching::Match;
 use crate::pattern::{Numbers, Pattern};
+use crate::pod_security::PodSecurity;
 use crate::template::{Template, TextTemplate};
 
 /// A validate rule.
@@ -40,6 +41,8 @@ pub(crate) enum Check {
     Deny(Conditions),
     /// Every element of these lists passes a check of its own.
     Foreach(Vec<Foreach>),
+    /// Pods are as the Pod Security Standards want them.
+    PodSecurity(PodSecurity),
 }
 
 /// A pattern, compiled now or, where it holds variables, for each object.
@@ -61,6 +64,18 @@ pub(crate) struct Foreach {
 }
 
 impl Rule {
+    /// Whether nothing in it looks at the context, so that none has to be made.
+    pub(crate) fn is_static(&self) -> bool {
+        let is_fixed = |pattern: &PatternSource| matches!(pattern, PatternSource::Fixed(_));
+        let check = match &self.check {
+            Check::Pattern(pattern) => is_fixed(pattern),
+            Check::AnyPattern(patterns) => patterns.iter().all(is_fixed),
+            Check::Deny(_) | Check::Foreach(_) => false,
+            Check::PodSecurity(_) => true,
+        };
+        check && self.preconditions.is_none() && !self.message.has_variables()
+    }
+
     /// The name of the rule that this one was generated from; its own where it was written.
     pub(crate) fn written_name(&self) -> &str {
         let name = &*self.name;
@@ -74,7 +89,7 @@ impl Check {
     /// Whether the check says something of a deletion.
     pub(crate) fn judges_deletions(&self) -> bool {
         match self {
-            Self::Pattern(_) | Self::AnyPattern(_) => false,
+            Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_) => false,
             Self::Deny(_) | Self::Foreach(_) => true,
         }
     }

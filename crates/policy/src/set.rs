@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::exception::Exception;
 use crate::fault::Fault;
-use crate::matching::{KindSelector, operations};
+use crate::matching::{EPHEMERAL_CONTAINERS, KindSelector, operations};
 use crate::policy::Policy;
 use crate::request::Operation;
 use crate::rule::Rule;
@@ -118,9 +118,18 @@ impl PolicySet {
             let generated = policy.generated.values().flatten();
             for rule in policy.written.iter().chain(generated) {
                 for selector in rule.matches.filters().iter().flat_map(|filter| &filter.kinds) {
-                    let (known, fails_closed) = kinds.entry(selector.parts()).or_default();
-                    known.extend(judged_operations(rule, selector));
-                    *fails_closed |= policy.fails_closed && may_deny(policy, rule);
+                    let mut add = |parts, operations: BTreeSet<Operation>| {
+                        let (known, fails_closed) = kinds.entry(parts).or_default();
+                        known.extend(operations);
+                        *fails_closed |= policy.fails_closed && may_deny(policy, rule);
+                    };
+                    let judged: BTreeSet<Operation> = judged_operations(rule, selector).collect();
+                    let [group, version, kind, subresource] = selector.parts();
+                    if kind == "Pod" && subresource.is_empty() && judged.contains(&Operation::Update) {
+                        let parts = [group, version, kind, EPHEMERAL_CONTAINERS];
+                        add(parts, BTreeSet::from([Operation::Update]));
+                    }
+                    add([group, version, kind, subresource], judged);
                 }
             }
         }

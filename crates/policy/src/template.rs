@@ -113,6 +113,10 @@ impl TextTemplate {
         })
     }
 
+    pub(crate) fn has_variables(&self) -> bool {
+        self.raw.contains("{{")
+    }
+
     pub(crate) fn raw(&self) -> &str {
         &self.raw
     }

@@ -335,7 +335,8 @@ fn the_kinds_of_a_set_tell_what_a_webhook_is_called_for() {
         .iter()
         .map(|kind| format!("{} {:?}", kind.kind, kind.operations))
         .collect();
-    assert_eq!(text.len(), 9, "{text:?}");
+    assert_eq!(text.len(), 10, "{text:?}");
+    assert!(kinds.iter().any(|kind| kind.subresource == "ephemeralcontainers"));
     assert!(text.contains(&"Service [Create, Update]".to_owned()));
     assert!(text.contains(&"CronJob [Create, Update]".to_owned()));
 }

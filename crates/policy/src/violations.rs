@@ -1,5 +1,6 @@
 //! What every collected violation gets: the element it is in, its rank, and the mask of secrets.
 
+use provost_expression::Budget;
 use provost_manifest::object::GroupVersionKind;
 use provost_manifest::path::{FieldPath, Segment};
 use serde_json::Value;
@@ -66,24 +67,27 @@ fn singular(list: &str) -> &str {
     }
 }
 
-/// Where a value lies inside of an object: the very value, not one like it.
-pub(crate) fn place_of(value: &Value, object: &Value) -> Option<FieldPath> {
+/// Where a value lies inside of an object: the very value, not one like it. The search spends steps of the budget.
+pub(crate) fn place_of(value: &Value, object: &Value, budget: &mut Budget) -> Option<FieldPath> {
     let mut path = FieldPath::root();
-    find(value, object, &mut path).then_some(path)
+    find(value, object, &mut path, budget).then_some(path)
 }
 
-fn find(value: &Value, here: &Value, path: &mut FieldPath) -> bool {
+fn find(value: &Value, here: &Value, path: &mut FieldPath, budget: &mut Budget) -> bool {
     if std::ptr::eq(value, here) {
         return true;
+    }
+    if budget.step().is_err() {
+        return false;
     }
     match here {
         Value::Object(map) => map.iter().any(|(key, below)| {
             path.push_key(key);
-            find(value, below, path) || path.pop().is_none()
+            find(value, below, path, budget) || path.pop().is_none()
         }),
         Value::Array(items) => items.iter().enumerate().any(|(index, below)| {
             path.push_index(index);
-            find(value, below, path) || path.pop().is_none()
+            find(value, below, path, budget) || path.pop().is_none()
         }),
         _ => false,
     }

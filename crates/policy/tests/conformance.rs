@@ -112,10 +112,7 @@ fn judge(suite: &Path, tally: &mut Tally) {
         let parsed = Policy::parse(&fs::read_to_string(&path).unwrap(), &path.display().to_string());
         let rows = list(&test, "results");
         for Fault { message, .. } in &parsed.faults {
-            let reason = message
-                .split(|c: char| c == '{' || c == '"')
-                .next()
-                .unwrap_or_default();
+            let reason = message.split(['{', '"']).next().unwrap_or_default();
             *tally.refused.entry(reason.to_owned()).or_default() += rows.len();
         }
         for policy in parsed.policies {
@@ -282,7 +279,7 @@ fn evaluated(set: &PolicySet, object: &Value, world: &World<'_>) -> Vec<RuleResu
         match evaluate(set, &request, &inputs, jiff::Timestamp::now(), 0) {
             Outcome::Done(results) => return results,
             Outcome::Needs(keys) => {
-                inputs.extend(keys.into_iter().map(|key| (key, Err("no cluster".to_owned()))))
+                inputs.extend(keys.into_iter().map(|key| (key, Err("no cluster".to_owned()))));
             }
         }
     }

@@ -55,8 +55,16 @@ pub fn skip(test: &str, reason: &str) {
     progress::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
 }
 
-/// How a program of the harness ends: an error is printed as one line, its causes after it.
-pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
+/// Runs a program of the harness. An error is printed as one line, its causes after it; a build that goes on in the
+/// background is not waited for (it ends with the process).
+pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(program);
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

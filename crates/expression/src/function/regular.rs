@@ -3,6 +3,8 @@
 //! The `regex` crate shares RE2's design, but not all of its syntax: [`translate`] bridges the differences that
 //! policies can meet. What Go refuses and `regex` takes (`a**`, more than 1,000 repetitions, `(?x)`) is taken.
 
+use std::borrow::Cow;
+
 use provost_manifest::wildcard::Wildcard;
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -58,18 +60,22 @@ fn searched<'a>(call: &mut Call<'_, 'a>, index: usize) -> Result<Text<'a>, EvalE
     Ok(text)
 }
 
-/// The first argument, compiled; once for all evaluations where it is a literal.
-fn compiled(call: &mut Call<'_, '_>) -> Result<Regex, EvalError> {
+/// The first argument, compiled; once for all evaluations where it is a literal, and borrowed then: a clone would
+/// start with a cold cache.
+fn compiled<'a>(call: &mut Call<'_, 'a>) -> Result<Cow<'a, Regex>, EvalError> {
     let pattern = call.text(0)?;
-    let result = if call.node.is_literal_text(0) {
-        call.node.regex.get_or_init(|| compile(&pattern)).clone()
-    } else {
-        call.evaluator
-            .budget
-            .spend((pattern.len() * STEPS_PER_BYTE) as u64)?;
-        compile(&pattern)
-    };
-    result.map_err(|reason| call.failure(reason))
+    if call.node.is_literal_text(0) {
+        let result = call.node.regex.get_or_init(|| compile(&pattern));
+        return result
+            .as_ref()
+            .map(Cow::Borrowed)
+            .map_err(|reason| call.failure(reason));
+    }
+    let steps = (pattern.len() * STEPS_PER_BYTE) as u64;
+    call.evaluator.budget.spend(steps)?;
+    compile(&pattern)
+        .map(Cow::Owned)
+        .map_err(|reason| call.failure(reason))
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {

@@ -381,3 +381,27 @@ fn a_certificate_without_an_rsa_key_and_broken_ones_are_refused() {
         assert!(outcome("x509_decode(@)", &json!(certificate[..end])).starts_with("error: "));
     }
 }
+
+#[rstest]
+#[case(json!("a\"\\\n\r\t\u{8}\u{c}\u{1}<>&\u{2028}\u{2029}é"), r#""a\"\\\n\r\t\b\f\u0001\u003c\u003e\u0026\u2028\u2029é""#)]
+#[case(json!(1e21), "1e+21")]
+#[case(json!(1e20), "100000000000000000000")]
+#[case(json!(1e-7), "1e-7")]
+#[case(json!(0.000_001), "0.000001")]
+#[case(json!(-0.5), "-0.5")]
+#[case(json!(3.0), "3")]
+#[case(json!(9_007_199_254_740_993_i64), "9007199254740993")]
+fn values_print_as_gos_json_does(#[case] value: Value, #[case] expected: &str) {
+    assert_eq!(outcome("@", &value), expected);
+}
+
+#[rstest]
+#[case(1e6, "1e+06")]
+#[case(999_999.0, "999999")]
+#[case(1_234_567.5, "1.2345675e+06")]
+#[case(0.0001, "0.0001")]
+#[case(0.00001, "1e-05")]
+#[case(0.0, "0")]
+fn the_shortest_form_of_a_number_is_gos(#[case] number: f64, #[case] expected: &str) {
+    assert_eq!(provost_expression::print::shortest(number), expected);
+}

@@ -115,11 +115,7 @@ fn read_part(part: &Part<'_>, documents: &mut Vec<Result<Document, YamlError>>) 
         && let Some(values) = tree::read_json(part.text)
     {
         for (value, at) in values {
-            let line = part.line
-                + part.text.as_bytes()[..at.start]
-                    .iter()
-                    .filter(|b| **b == b'\n')
-                    .count();
+            let line = part.line + part.text[..at.start].matches('\n').count();
             documents.push(Ok(Document::new(value, documents.len(), line, &part.text[at])));
         }
         return;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::context::View;
 use crate::matching::Halt;
 use crate::template::{Template, TextTemplate};
+use crate::violations::is_secret_kind;
 
 /// Conditions joined by "any" and "all".
 #[derive(Debug)]
@@ -147,9 +148,13 @@ impl Condition {
 // === impl Held ===
 
 impl Held<'_> {
-    /// What its author says about it; nothing where that cannot be completed.
+    /// What its author says about it; nothing where that cannot be completed, or would tell of a Secret.
     pub(crate) fn message(&self, view: &View<'_>, budget: &mut Budget) -> Option<String> {
-        let text = self.condition.message.as_ref()?.text(view, budget).ok()?;
+        let message = self.condition.message.as_ref()?;
+        if message.has_variables() && is_secret_kind(view.shared().request.kind) {
+            return None;
+        }
+        let text = message.text(view, budget).ok()?;
         (!text.is_empty()).then_some(text)
     }
 }

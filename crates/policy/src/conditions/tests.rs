@@ -1,7 +1,5 @@
 //! The operators, one table for each.
 
-#![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
-
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -21,6 +21,7 @@ use crate::matching::Halt;
 use crate::policy::Policy;
 use crate::request::{Inputs, Key, Operation, Request};
 use crate::rule::Rule;
+use crate::violations::is_secret_kind;
 
 /// What all frames of one rule's evaluation share.
 pub(crate) struct Shared<'a> {
@@ -55,13 +56,14 @@ pub(crate) struct View<'a> {
 // === impl Shared ===
 
 impl<'a> Shared<'a> {
-    /// For one rule and one request.
+    /// For one rule and one request; the variable `request` is made only where something looks at it.
     pub(crate) fn new(
         request: &'a Request<'a>,
         inputs: &'a Inputs,
         environment: Environment,
         policy: &'a Policy,
         rule: &'a Rule,
+        looks_at_request: bool,
     ) -> Self {
         let mut shared = Self {
             request,
@@ -73,6 +75,9 @@ impl<'a> Shared<'a> {
             images: OnceCell::new(),
             needs: RefCell::default(),
         };
+        if !looks_at_request {
+            return shared;
+        }
         let roles = if rule.wants_roles && request.user.is_some() {
             shared.fetched(Key::Roles).map(Some)
         } else {
@@ -256,6 +261,10 @@ impl View<'_> {
                 Some(key) => Halt::Needs(key.clone()),
                 None => Halt::Error(error.to_string()),
             },
+            // What a function says of its arguments may quote them.
+            EvalError::Function { function, .. } if is_secret_kind(self.frame.shared.request.kind) => {
+                Halt::Error(format!("{function}() could not work with what it got"))
+            }
             other => Halt::Error(other.to_string()),
         }
     }

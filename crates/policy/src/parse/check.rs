@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::pod_security::pod_security;
 use super::template::{Names, check as check_variables};
-use super::{conditions, context};
+use super::{conditions, context, sense};
 use crate::conditions::Conditions;
 use crate::fault::Fault;
 use crate::pattern::{Anchor, Numbers, Pattern};
@@ -75,6 +76,7 @@ fn of(owner: &Cursor<'_>, ways: &[&str], names: &Names<'_>, depth: usize) -> Res
             let entries = entries.iter().map(|item| foreach(item, names, depth + 1));
             Ok(Check::Foreach(entries.collect::<Result<_, _>>()?))
         }
+        "podSecurity" => Ok(Check::PodSecurity(pod_security(&body)?)),
         other => Err(body.key_fault(format!("{other} is not supported yet"))),
     }
 }
@@ -114,6 +116,7 @@ fn foreach(cursor: &Cursor<'_>, names: &Names<'_>, depth: usize) -> Result<Forea
 
 fn pattern(cursor: &Cursor<'_>, numbers: Numbers, names: &Names<'_>) -> Result<PatternSource, Fault> {
     anchors(cursor)?;
+    sense::labels_are_texts(cursor)?;
     check_variables(cursor, names)?;
     let resolved = reference::resolve(cursor.value()).map_err(|why| cursor.key_fault(why))?;
     let template = Template::compile(&resolved).map_err(|error| cursor.key_fault(error.to_string()))?;

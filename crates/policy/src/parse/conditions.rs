@@ -1,5 +1,6 @@
 //! Reads conditions.
 
+use super::sense;
 use super::template::{Names, template, text};
 use crate::conditions::{Condition, Conditions, OPERATORS, Operator};
 use crate::fault::Fault;
@@ -28,6 +29,7 @@ fn list(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Vec<Condition>, Fault>
 
 fn condition(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Condition, Fault> {
     cursor.only(&["key", "operator", "value", "message"])?;
+    sense::operations(&cursor.require("key")?, &cursor.require("value")?)?;
     Ok(Condition {
         operator: operator(&cursor.require("operator")?)?,
         key: template(&cursor.require("key")?, names)?,

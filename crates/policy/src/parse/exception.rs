@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::pod_security::excludes;
 use super::template::Names;
 use super::{conditions, matches};
 use crate::exception::{ExceptedRules, Exception};
@@ -32,7 +33,6 @@ fn read(root: &Cursor<'_>) -> Result<Exception, Fault> {
         .map_or(Ok("default"), |namespace| namespace.text())?;
     let spec = root.require("spec")?;
     spec.only(&["background", "match", "conditions", "exceptions", "podSecurity"])?;
-    spec.refuse(&[("podSecurity", "exceptions from single controls come later")])?;
     let background = spec.bool_of("background", true)?;
     let names = Names {
         entries: Vec::new(),
@@ -53,6 +53,9 @@ fn read(root: &Cursor<'_>) -> Result<Exception, Fault> {
             .map(target)
             .collect::<Result<_, _>>()?,
         matches,
+        controls: spec
+            .get("podSecurity")
+            .map_or(Ok(Vec::new()), |list| excludes(&list, None))?,
         conditions: spec
             .get("conditions")
             .map(|block| conditions(&block, &names).map(Arc::new))

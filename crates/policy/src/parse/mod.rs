@@ -8,8 +8,10 @@ mod conditions;
 mod context;
 mod exception;
 mod filter;
+mod pod_security;
 mod policy;
 mod rule;
+mod sense;
 mod template;
 
 pub(crate) use conditions::conditions;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::sense;
 use crate::action::{Actions, Override};
 use crate::autogen;
 use crate::fault::Fault;
@@ -111,7 +112,11 @@ fn head<'d>(root: &Cursor<'d>) -> Result<Head<'d>, Fault> {
     let mut annotations = Vec::new();
     if let Some(map) = metadata.get("annotations") {
         for (key, value) in map.children()? {
-            annotations.push((key, value.text()?));
+            let text = value.text()?;
+            if key == autogen::ANNOTATION && text == "all" {
+                return Err(value.fault("name the controllers, or leave the annotation out to have them all"));
+            }
+            annotations.push((key, text));
         }
     }
     Ok(Head {
@@ -254,7 +259,9 @@ pub(super) fn overrides(list: &Cursor<'_>) -> Result<Vec<Override>, Fault> {
                 .transpose()?,
         })
     };
-    list.list()?.iter().map(one).collect()
+    let read = list.list()?.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    sense::overrides(list, &read)?;
+    Ok(read)
 }
 
 /// The written rules that can be read, and the faults of those that cannot.

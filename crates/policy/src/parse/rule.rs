@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::check;
 use super::policy::{action, overrides};
 use super::template::{Names, text};
-use super::{conditions, context};
+use super::{conditions, context, sense};
 use crate::action::Actions;
 use crate::fault::Fault;
 use crate::rule::Rule;
@@ -68,6 +68,8 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
         .map(|block| super::matches(&block, false))
         .transpose()?;
     rule.bool_of("skipBackgroundRequests", true)?;
+    sense::filters(rule, &matches, exclude.as_ref(), background)?;
+    sense::any_kind(rule, background)?;
     let names = Names {
         entries: Vec::new(),
         element: false,

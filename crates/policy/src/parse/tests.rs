@@ -102,12 +102,74 @@ spec:
     "    excludes: {}\n    validate: {pattern: {a: b}}",
     "unknown field \"excludes\" in rules; did you mean \"exclude\"?"
 )]
+#[case::cel("    validate: {cel: {expressions: []}}", "cel is not supported yet")]
+#[case::registry(
+    "    context: [{name: i, imageRegistry: {reference: nginx}}]\n    validate: {deny: {}}",
+    "imageRegistry is not supported: images are not looked up in registries"
+)]
+#[case::service(
+    "    context: [{name: i, apiCall: {service: {url: 'https://example.com'}}}]\n    validate: {deny: {}}",
+    "service is not supported: policies call no other servers"
+)]
+#[case::user(
+    "    exclude: {any: [{subjects: [{kind: User, name: a}]}]}\n    validate: {deny: {}}",
+    "users and roles are not known when existing objects are judged; set background: false"
+)]
+#[case::variable(
+    "    exclude: {any: [{resources: {names: ['{{request.name}}']}}]}\n    validate: {deny: {}}",
+    "match and exclude take no variables"
+)]
+#[case::same(
+    "    exclude: {any: [{resources: {kinds: [Pod]}}]}\n    validate: {deny: {}}",
+    "match and exclude are the same: the rule concerns nothing"
+)]
+#[case::syntax(
+    "    validate: {pattern: {a: '{{ request.object. }}'}}",
+    "{{request.object.}}: the end stands where a name, \"*\", \"[\" or \"{\" is expected (at byte 15 of the expression)"
+)]
+#[case::undeclared(
+    "    validate: {pattern: {a: '{{ nobody.knows }}'}}",
+    "{{nobody.knows}}: no such name; request, images, element (in a foreach) and context entries are known"
+)]
+#[case::element(
+    "    validate: {pattern: {a: '{{ element.name }}'}}",
+    "{{element.name}}: element is known only inside of a foreach"
+)]
+#[case::user_info(
+    "    validate: {pattern: {a: '{{ request.userInfo.username }}'}}",
+    "{{request.userInfo.username}}: request.userInfo is not known when existing objects are judged; set background: false, or do without"
+)]
+#[case::reference(
+    "    validate: {pattern: {a: '$(./../b)'}}",
+    "the reference $(./../b) leads to no text in the pattern"
+)]
+#[case::operator(
+    "    validate: {deny: {conditions: {any: [{key: a, operator: GreaterThen, value: b}]}}}",
+    "unknown operator \"GreaterThen\"; did you mean \"GreaterThan\"?"
+)]
+#[case::operation(
+    "    validate: {deny: {conditions: {any: [{key: '{{ request.operation }}', operator: Equals, value: PATCH}]}}}",
+    "an operation is CREATE, UPDATE, DELETE or CONNECT"
+)]
+#[case::label(
+    "    validate: {pattern: {metadata: {labels: {a: 1}}}}",
+    "a: values of labels are text; quote it"
+)]
+#[case::control(
+    "    validate: {podSecurity: {level: baseline, exclude: [{controlName: Seccom}]}}",
+    "no control is named Seccom; there are Privilege Escalation, AppArmor, Capabilities, Host Namespaces, HostPath Volumes, Host Ports, Privileged Containers, /proc Mount Type, Volume Types, Running as Non-root, Running as Non-root user, Seccomp, SELinux, Sysctls, HostProcess"
+)]
+#[case::version(
+    "    validate: {podSecurity: {level: baseline, version: v1.99}}",
+    "version is latest or v1.19 to v1.32"
+)]
 fn what_is_not_done_is_refused_by_name(#[case] rule: &str, #[case] message: &str) {
     let parsed = Policy::parse(&format!("{HEAD}{rule}\n"), "p.yaml");
     let messages: Vec<&str> = parsed.faults.iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(messages, [message]);
     let place = parsed.faults[0].place.as_ref().unwrap();
-    assert_eq!((place.line, &*place.file), (9, "p.yaml"));
+    assert!((9..=10).contains(&place.line));
+    assert_eq!(&*place.file, "p.yaml");
     assert_eq!(parsed.faults[0].subject, "rule \"r\" of ClusterPolicy p");
 }
 

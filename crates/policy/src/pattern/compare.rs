@@ -104,6 +104,11 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
+/// The value as a whole number: an integer, or a float without fraction.
+pub(crate) fn whole_number(value: &Value) -> Option<i64> {
+    value.is_number().then(|| as_int(value)).flatten()
+}
+
 /// The value as a whole number: an integer, a float without fraction, a decimal text.
 fn as_int(value: &Value) -> Option<i64> {
     match value {

@@ -17,7 +17,7 @@ mod walk;
 
 pub(crate) use anchors::Anchor;
 pub(crate) use collect::MAX_VIOLATIONS;
-pub(crate) use compare::{in_range, is_range};
+pub(crate) use compare::{in_range, is_range, whole_number};
 pub(crate) use parse::Numbers;
 pub(crate) use walk::Verdict;
 

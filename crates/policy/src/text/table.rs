@@ -1,7 +1,7 @@
 //! Lines in aligned columns.
 
 /// A column is not made wider than this for its longest cells; those push the rest of their own line aside.
-const MAX_COLUMN: usize = 72;
+const MAX_COLUMN: usize = 90;
 
 const GAP: &str = "   ";
 

@@ -12,9 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: local-cluster [--build-only]";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    harness::exit_code(run().await)
+fn main() -> ExitCode {
+    harness::run(run())
 }
 
 async fn run() -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ use harness::binaries::Binaries;
 use harness::progress::Progress;
 use harness::provost::provost_binary;
 use harness::{Cluster, Provost, User, wait_for};
+use tokio::sync::oneshot;
 
 use crate::narrator::{Expected, Narrator, Person};
 use crate::stage::Stage;
@@ -21,21 +22,15 @@ use crate::stage::Stage;
 /// What the story waits for takes a second or two; a busy machine needs more.
 const SOON: Duration = Duration::from_mins(1);
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    harness::exit_code(tell().await)
+fn main() -> ExitCode {
+    harness::run(tell())
 }
 
 async fn tell() -> anyhow::Result<()> {
     let start = Instant::now();
     let mut stage = Stage::set()?;
     let progress = Arc::new(Progress::hidden());
-    let building = Arc::clone(&progress);
-    let runtime = tokio::runtime::Handle::current();
-    let cluster = tokio::task::spawn_blocking(move || {
-        Binaries::build(&building)?;
-        runtime.block_on(Cluster::own())
-    });
+    let mut cluster = prepare(Arc::clone(&progress));
     let mut narrator = Narrator::new(
         &stage.folder.join("transcript.txt"),
         harness::settings::no_color(),
@@ -43,14 +38,14 @@ async fn tell() -> anyhow::Result<()> {
     narrator.print("Provost keeps order in a Kubernetes cluster, and keeps the record. This is its main job, on real parts.")?;
     without_a_cluster(&mut narrator, &stage)?;
 
-    if !cluster.is_finished() {
+    if cluster.is_empty() {
         narrator.say(
             "(A real control plane is being prepared: etcd, the apiserver, its controllers and scheduler.)",
         )?;
     }
     progress.show();
     let cluster = tokio::select! {
-        cluster = cluster => cluster??,
+        cluster = &mut cluster => cluster??,
         _ = tokio::signal::ctrl_c() => return Ok(()),
     };
     tokio::select! {
@@ -64,6 +59,20 @@ async fn tell() -> anyhow::Result<()> {
          {folder}/transcript.txt. To play on a cluster yourself: make cluster",
         start.elapsed().as_secs()
     ))
+}
+
+/// Builds and starts the control plane on a thread of its own, which nobody waits for when the story ends early.
+fn prepare(progress: Arc<Progress>) -> oneshot::Receiver<anyhow::Result<Cluster>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        let start = || {
+            Binaries::build(&progress)?;
+            tokio::runtime::Runtime::new()?.block_on(Cluster::own())
+        };
+        // Nobody listens any more where the story has ended.
+        let _ = sender.send(start());
+    });
+    receiver
 }
 
 /// Checking a manifest and reporting on a repository need the binary and nothing else.
@@ -188,7 +197,7 @@ fn evidence(narrator: &mut Narrator, alex: &Person) -> anyhow::Result<()> {
     narrator.step("The evidence: the commit, the author and the file behind every live object")?;
     narrator.run(
         alex,
-        "provost report --repo infrastructure --out tables/cluster",
+        "provost report --repo infrastructure --kubeconfig \"$KUBECONFIG\" --out tables/cluster",
         Expected::Success,
     )?;
     narrator.run(alex, "cat tables/cluster/objects.md", Expected::Success)?;
@@ -213,7 +222,7 @@ fn person(name: &'static str, stage: &Stage, cluster: Option<(&Cluster, User)>) 
 /// Starts `provost serve` and shows what it says of itself.
 async fn serve(narrator: &mut Narrator, person: &Person) -> anyhow::Result<Provost> {
     let command = "provost serve --policies policies --certs certs --ledger ledger --listen 127.0.0.1:0 \
-                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories";
+                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories --poll-interval 1s";
     narrator.show(person, command)?;
     let args: Vec<_> = command.split_whitespace().skip(1).collect();
     let kubeconfig = person
@@ -227,7 +236,7 @@ async fn serve(narrator: &mut Narrator, person: &Person) -> anyhow::Result<Provo
         ("PATH", person.path.as_str()),
     ];
     let mut serving = Provost::start_in(Some(&person.folder), &args, &env)?;
-    serving.wait_for_line("exempt namespaces", SOON).await?;
+    serving.wait_for_line("Ready.", SOON).await?;
     serving.log().lines().try_for_each(|line| narrator.print(line))?;
     Ok(serving)
 }

@@ -54,7 +54,7 @@ impl Narrator {
     /// Says why.
     pub(crate) fn say(&mut self, text: &str) -> anyhow::Result<()> {
         text.lines()
-            .try_for_each(|line| self.print(&format!("   {line}")))
+            .try_for_each(|line| self.print(format!("   {line}").trim_end()))
     }
 
     /// Runs a shell command as `person`, shows it and everything that it prints, and returns that.

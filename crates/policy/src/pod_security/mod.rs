@@ -1,0 +1,146 @@
+//! `validate.podSecurity`: the Pod Security Standards, of every version, with exclusions.
+//!
+//! Flow: the pod is found in its object ([`pod`]), each control of the level looks at it ([`controls`]) and lists
+//! the fields that it forbids, and what the rule excludes is taken from the lists ([`exclude`]).
+
+mod controls;
+mod exclude;
+mod pod;
+mod volumes;
+
+pub(crate) use controls::{CONTROLS, Level};
+pub(crate) use exclude::Exclude;
+
+use serde_json::Value;
+
+use crate::check::Judgement;
+use crate::result::{Accepted, Found, Violation};
+use pod::{Malformed, Pod};
+
+/// What a rule demands of pods.
+#[derive(Debug)]
+pub(crate) struct PodSecurity {
+    pub(crate) level: Level,
+    pub(crate) version: Version,
+    pub(crate) exclude: Vec<Exclude>,
+}
+
+/// A version of the standards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Kubernetes 1.x.
+    Minor(u32),
+    Latest,
+}
+
+/// A control that a pod violates, and the fields that are to blame; a control may know no fields.
+#[derive(Clone, Debug)]
+struct Breach<'p> {
+    control: &'static controls::Control,
+    fields: Vec<Forbidden<'p>>,
+}
+
+/// A field that a control forbids.
+#[derive(Clone, Debug)]
+struct Forbidden<'p> {
+    path: pod::PodPath,
+    /// The container that has it.
+    container: Option<&'p str>,
+    /// The values that are bad, as text; none where something is missing, or forbidden altogether.
+    bad: Vec<String>,
+    accepted: String,
+}
+
+// === impl Version ===
+
+impl Version {
+    /// Reads `v1.25` or `latest`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        const KNOWN: std::ops::RangeInclusive<u32> = 19..=32;
+        if text == "latest" {
+            return Some(Self::Latest);
+        }
+        let minor = text.strip_prefix("v1.")?.parse().ok()?;
+        KNOWN.contains(&minor).then_some(Self::Minor(minor))
+    }
+
+    fn is_at_least(self, minor: u32) -> bool {
+        match self {
+            Self::Minor(wanted) => wanted >= minor,
+            Self::Latest => true,
+        }
+    }
+}
+
+// === impl PodSecurity ===
+
+impl PodSecurity {
+    /// The verdict on an object; `excused` are further exclusions, of exceptions.
+    pub(crate) fn judge(&self, object: &Value, excused: &[Exclude]) -> Judgement {
+        match self.breaches(object, excused) {
+            Ok(breaches) if breaches.is_empty() => Judgement::Pass,
+            Ok(breaches) => {
+                let controls: Vec<&str> = breaches.iter().map(|breach| breach.control.reason).collect();
+                Judgement::Fail(vec![format!(
+                    "PodSecurity {} forbids {}",
+                    self.level.name(),
+                    controls.join(", ")
+                )])
+            }
+            Err(malformed) => Judgement::Error(malformed.to_string()),
+        }
+    }
+
+    /// Every field that is forbidden.
+    pub(crate) fn collect(&self, object: &Value, excused: &[Exclude], violations: &mut Vec<Violation>) {
+        let (Ok(pod), Ok(breaches)) = (Pod::of(object), self.breaches(object, excused)) else {
+            return;
+        };
+        for forbidden in breaches.into_iter().flat_map(|breach| breach.fields) {
+            let path = pod.path_in_object(&forbidden.path);
+            let found = match path.get(object) {
+                None | Some(Value::Null) => Found::Missing,
+                Some(value) => Found::Value(value.clone()),
+            };
+            let violation = Violation {
+                path,
+                found,
+                accepted: Accepted(forbidden.accepted),
+                within: None,
+            };
+            // Baseline and restricted forms of a control may forbid the same field.
+            if !violations.iter().any(|known| known.path == violation.path) {
+                violations.push(violation);
+            }
+        }
+    }
+
+    fn breaches<'o>(&self, object: &'o Value, excused: &[Exclude]) -> Result<Vec<Breach<'o>>, Malformed> {
+        let pod = Pod::of(object)?;
+        let mut breaches = self.run(&pod)?;
+        for exclude in self.exclude.iter().chain(excused) {
+            if breaches.is_empty() {
+                break;
+            }
+            exclude.apply(self, &pod, &mut breaches)?;
+        }
+        Ok(breaches)
+    }
+
+    /// The privileged level runs every control too, as the peer does.
+    fn run<'o>(&self, pod: &Pod<'o>) -> Result<Vec<Breach<'o>>, Malformed> {
+        let mut breaches = Vec::new();
+        for control in CONTROLS {
+            if self.level == Level::Baseline && control.level == Level::Restricted {
+                continue;
+            }
+            if let Some(fields) = (control.check)(pod, self.version)? {
+                breaches.push(Breach { control, fields });
+            }
+        }
+        Ok(breaches)
+    }
+}
+
+#[cfg(test)]
+mod tests;
