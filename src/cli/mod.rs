@@ -4,6 +4,7 @@
 mod check;
 mod report;
 mod serve;
+mod test;
 mod verify;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    Test(test::Args),
     Report(report::Args),
     Verify(verify::Args),
 }
@@ -34,6 +36,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
+        Command::Test(args) => test::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
     };

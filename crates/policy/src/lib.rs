@@ -21,6 +21,7 @@ pub mod policy;
 pub mod request;
 pub mod result;
 pub mod set;
+pub mod suite;
 pub mod text;
 
 mod action;
