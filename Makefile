@@ -18,10 +18,11 @@ ALL := --workspace --locked
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-needs: ## Check for what Cargo cannot bring: a C compiler, pkg-config, OpenSSL's headers (installed if root on Debian)
+needs: ## Check for what Cargo cannot bring: a C compiler, pkg-config, OpenSSL's headers, curl (installed if root on Debian)
 	@missing=; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v git >/dev/null || missing="$$missing git"; \
+	command -v curl >/dev/null || missing="$$missing curl ca-certificates"; \
 	command -v pkg-config >/dev/null || missing="$$missing pkg-config"; \
 	pkg-config --exists openssl 2>/dev/null || missing="$$missing libssl-dev"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \

@@ -72,7 +72,7 @@ async fn bench() -> anyhow::Result<()> {
     ];
     let mut provost = Provost::start(&args, &[])?;
     let line = provost
-        .wait_for_line(" answers at ", Duration::from_secs(20))
+        .wait_for_line("  webhook  ", Duration::from_secs(20))
         .await?;
     let url: hyper::Uri = line.rsplit(' ').next().unwrap_or_default().parse()?;
     let address = url

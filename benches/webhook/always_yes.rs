@@ -18,8 +18,8 @@ use provost::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-/// Names the folder of certificates to the process that is to be this server.
-const ASKED: &str = "PROVOST_BENCH_ALWAYS_YES";
+/// Comes before the folder of certificates in the arguments of the process that is to be this server.
+const ASKED: &str = "--always-yes";
 
 /// The running server; ends with this value.
 pub(crate) struct AlwaysYes {
@@ -30,7 +30,8 @@ pub(crate) struct AlwaysYes {
 
 /// The folder of certificates, where this process is to be the server.
 pub(crate) fn asked_for() -> Option<PathBuf> {
-    env::var_os(ASKED).map(PathBuf::from)
+    let mut arguments = env::args_os().skip_while(|argument| argument != ASKED);
+    arguments.nth(1).map(PathBuf::from)
 }
 
 /// Is the server.
@@ -64,7 +65,8 @@ async fn yes(body: Bytes) -> impl IntoResponse {
 impl AlwaysYes {
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
         let mut process = Command::new(env::current_exe()?)
-            .env(ASKED, folder)
+            .arg(ASKED)
+            .arg(folder)
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();

@@ -21,7 +21,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Check(check::Args),
     Test(test::Args),
     Report(report::Args),
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     // First of all, so that no TLS builder can find itself without one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Report(args) => report::run(args),

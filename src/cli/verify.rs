@@ -1,10 +1,12 @@
 //! `provost verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use provost_evidence::count::{counted, number};
 use provost_evidence::verify::ChainReport;
+use provost_manifest::escape;
 use serde_json::{Value, json};
 
 use crate::ledger::verify::{LedgerReport, Verdict, verify};
@@ -64,7 +66,7 @@ fn text(report: &LedgerReport) -> String {
         for finding in &chain.findings {
             lines.push(format!(
                 "bad   {}:{}  {}",
-                file.display(),
+                name(file),
                 finding.line,
                 finding.damage
             ));
@@ -72,37 +74,33 @@ fn text(report: &LedgerReport) -> String {
         if chain.more_findings > 0 {
             lines.push(format!(
                 "bad   {}  {} more",
-                file.display(),
+                name(file),
                 number(chain.more_findings)
             ));
         }
     }
     for (file, chain) in &report.chains {
         for gap in &chain.gaps {
-            lines.push(format!("gap   {}:{}  {}", file.display(), gap.line, gap.cause));
+            lines.push(format!("gap   {}:{}  {}", name(file), gap.line, gap.cause));
         }
         if chain.more_gaps > 0 {
-            lines.push(format!(
-                "gap   {}  {} more",
-                file.display(),
-                number(chain.more_gaps)
-            ));
+            lines.push(format!("gap   {}  {} more", name(file), number(chain.more_gaps)));
         }
     }
     let looked_at = format!(
         "{} in {}",
-        count(report.records(), "ledger record"),
-        count(report.chains.len() as u64, "chain")
+        counted(report.records(), "ledger record"),
+        counted(report.chains.len() as u64, "chain")
     );
     lines.push(match report.verdict() {
         Verdict::Damaged => format!(
             "bad   {looked_at}: {}",
-            count(report.findings(), "place is damaged")
+            counted(report.findings(), "damaged place")
         ),
         _ if report.gaps() == 0 => format!("ok    {looked_at}; no gaps"),
         _ => format!(
             "ok    {looked_at}; {}, declared or seen",
-            count(report.gaps(), "gap")
+            counted(report.gaps(), "gap")
         ),
     });
     lines.push(
@@ -157,24 +155,7 @@ fn chain_json(file: &str, chain: &ChainReport) -> Value {
     })
 }
 
-/// `1 chain`, `1,204 chains`; of several words the first takes the plural.
-fn count(count: u64, noun: &str) -> String {
-    let plural = match noun {
-        "place is damaged" => "places are damaged".to_owned(),
-        noun => format!("{noun}s"),
-    };
-    format!("{} {}", number(count), if count == 1 { noun } else { &plural })
-}
-
-/// With a comma at each thousand.
-fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// A file's name may hold anything.
+fn name(file: &Path) -> String {
+    escape::line(&file.to_string_lossy()).into_owned()
 }

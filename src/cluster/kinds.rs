@@ -93,6 +93,13 @@ impl Kinds {
         self.by_gvk.get(gvk)
     }
 
+    /// Whether the cluster serves anything in this version of the group.
+    pub fn serves(&self, group: &str, version: &str) -> bool {
+        let gvks = self.by_gvk.keys();
+        gvks.into_iter()
+            .any(|gvk| gvk.group == group && gvk.version == version)
+    }
+
     /// The kind in whatever version the cluster prefers: for objects whose own version may be gone.
     pub fn preferred(&self, group: &str, kind: &str) -> Option<&Kind> {
         let gvk = self.preferred.get(&(group.to_owned(), kind.to_owned()))?;

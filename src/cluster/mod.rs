@@ -61,7 +61,7 @@ impl Cluster {
         self.kinds.load_full()
     }
 
-    /// How many requests for single objects, discovery included, were made so far.
+    /// How many requests were made so far, watches not included.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -69,7 +69,7 @@ impl Cluster {
     /// Asks for the kinds anew: two requests. A group whose backend does not answer has none.
     pub async fn rediscover(&self) -> Result<Arc<Kinds>, Error> {
         let kinds = self
-            .counted("discover the cluster's kinds", Kinds::discover(&self.client))
+            .ask("discover the cluster's kinds", Kinds::discover(&self.client))
             .await?;
         self.kinds.store(Arc::new(kinds));
         Ok(self.kinds())
@@ -148,7 +148,7 @@ impl Cluster {
             what: what(),
             reason: error.to_string(),
         })?;
-        let answer = self.counted(&what(), self.client.request::<Value>(request)).await;
+        let answer = self.ask(&what(), self.client.request::<Value>(request)).await;
         answer.map_err(|error| {
             if target.is_secret() {
                 error.without_values()
@@ -158,7 +158,8 @@ impl Cluster {
         })
     }
 
-    async fn counted<T>(
+    /// Makes a request of any kind: counted, with a deadline, and with `what` in its error.
+    pub async fn ask<T>(
         &self,
         what: &str,
         request: impl Future<Output = Result<T, kube::Error>>,

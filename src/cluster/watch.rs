@@ -70,7 +70,7 @@ pub async fn watch_owned(client: kube::Client, kind: Kind, observe: impl Fn(Obse
                 }
             }
             Err(error) => {
-                tracing::debug!(kind = %kind.gvk, %error, "A watch was interrupted; it is taken up again.")
+                tracing::debug!(kind = %kind.gvk, %error, "A watch was interrupted; it is taken up again.");
             }
         }
     }

@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use git2::build::{CloneLocal, RepoBuilder};
 use git2::{Direction, FetchOptions, Oid, RemoteCallbacks, Repository};
+
+use provost_manifest::digest::Digest;
 
 use super::{Error, RepositoryUrl, Snapshot};
 
 /// How long a repository may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a repository may be silent in the middle of an answer.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long one fetch may take in all.
-const FETCH_DEADLINE: Duration = Duration::from_secs(10 * 60);
+const FETCH_DEADLINE: Duration = Duration::from_mins(10);
 /// How much one fetch may receive.
 const FETCH_MAX_BYTES: usize = 4 << 30;
 /// How often the transport may ask for credentials before we give up: libgit2 asks for ever.
@@ -59,13 +62,9 @@ impl Mirrors {
 
     /// The mirror of a repository. Nothing is fetched or written yet.
     pub fn mirror(&self, url: &RepositoryUrl) -> Mirror {
-        let digest = ring::digest::digest(&ring::digest::SHA256, url.expose().as_bytes());
-        let name: String = digest.as_ref()[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = Digest::of_bytes(url.expose().as_bytes()).to_string();
         Mirror {
-            folder: self.folder.join(format!("{name}.git")),
+            folder: self.folder.join(format!("{}.git", &name[..32])),
             url: url.clone(),
         }
     }
@@ -144,7 +143,25 @@ impl Mirror {
         if self.folder.exists() {
             return self.open();
         }
+        if self.url.is_local() {
+            self.copy().map_err(|source| self.cannot_open(source))?;
+            return self.open();
+        }
         Repository::init_bare(&self.folder).map_err(|source| self.cannot_open(source))
+    }
+
+    /// Copies a repository on this machine file by file. A fetch from it would pack its whole history anew, which
+    /// takes the better part of a minute for some thousand commits.
+    fn copy(&self) -> Result<(), git2::Error> {
+        let unfinished = self.folder.with_extension("new");
+        // What a copy that was interrupted left.
+        let _ = fs::remove_dir_all(&unfinished);
+        RepoBuilder::new()
+            .bare(true)
+            .clone_local(CloneLocal::Local)
+            .remote_create(|repository, name, url| repository.remote_with_fetch(name, url, REFSPECS[0]))
+            .clone(self.url.expose(), &unfinished)?;
+        fs::rename(&unfinished, &self.folder).map_err(|error| git2::Error::from_str(&error.to_string()))
     }
 
     fn cannot_open(&self, source: git2::Error) -> Error {
@@ -156,7 +173,7 @@ impl Mirror {
 
     fn lock(&self) -> Result<File, Error> {
         let path = self.folder.with_extension("lock");
-        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let unusable = |source| Error::Folder {
             folder: folder.display().to_string(),
             source,

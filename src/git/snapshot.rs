@@ -191,7 +191,7 @@ impl Snapshot {
                 }
                 Raw::Link => match self.find_within(&found.path, links)? {
                     Some(end) if end.kind == EntryKind::File => {
-                        self.export_file(&end, &target, false, budget)?
+                        self.export_file(&end, &target, false, budget)?;
                     }
                     Some(end) if links > 0 => self.export_folder(&end, &target, budget, links - 1)?,
                     _ => {

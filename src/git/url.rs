@@ -47,6 +47,11 @@ impl RepositoryUrl {
         Ok(Self { raw: text.to_owned() })
     }
 
+    /// Whether the repository is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.raw.starts_with('/') || self.raw.starts_with("file://")
+    }
+
     /// The URL with whatever credentials it holds: for the transport only.
     pub(super) fn expose(&self) -> &str {
         &self.raw

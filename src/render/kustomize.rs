@@ -27,7 +27,7 @@ const FOLDER_FIELDS: [&str; 6] = [
 /// How many kustomizations one render may reach.
 const MAX_KUSTOMIZATIONS: usize = 1_000;
 /// How long kustomize may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// Where kustomize says which file an object comes from.
 const ORIGIN: &str = "config.kubernetes.io/origin";
 const ORIGIN_METADATA: &str = "originAnnotations";

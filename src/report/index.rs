@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use provost_evidence::count::{counted, number};
 use provost_evidence::facts::{Facts, Scope};
 use provost_evidence::table::{Cell, Table};
 use provost_manifest::escape;
@@ -124,7 +125,7 @@ impl Index {
         };
         let cluster = cluster
             .as_ref()
-            .map_or("no cluster".to_owned(), |uid| format!("cluster {uid}"));
+            .map_or_else(|| "no cluster".to_owned(), |uid| format!("cluster {uid}"));
         format!(
             "Population of commits and objects · revision {revision} ({}) · {period} · {cluster}",
             escape::line(revision_asked)
@@ -293,11 +294,12 @@ impl Commits {
             ..
         } = self;
         format!(
-            "{}, {} among them. {with_pull_request} came by {} that Git names; {} without one.",
+            "{}, {} among them. {} came by {} that Git names; {} without one.",
             plural(*rows, "commit"),
             plural(*merges, "merge"),
+            number(*with_pull_request as u64),
             plural(*pull_requests, "pull request"),
-            rows - with_pull_request
+            number((rows - with_pull_request) as u64)
         )
     }
 
@@ -305,7 +307,7 @@ impl Commits {
         if self.rows as u64 == self.walked_again {
             format!(
                 "Complete: {} = commits counted by a second walk of the history.",
-                self.rows
+                number(self.walked_again)
             )
         } else {
             format!(
@@ -377,5 +379,5 @@ impl Objects {
 }
 
 fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    counted(count as u64, noun)
 }

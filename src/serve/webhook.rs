@@ -22,7 +22,9 @@ use crate::{
     policies::{self, Fetcher, Policies, Source},
     server::{Drained, Listener, ServingCertificate, Shutdown},
     telemetry::Metrics,
-    webhook::{Store, Token, Webhook, WebhookMetrics, configuration, configuration::Endpoint, run::Keeper},
+    webhook::{
+        Bodies, Store, Token, Webhook, WebhookMetrics, configuration, configuration::Endpoint, run::Keeper,
+    },
 };
 
 /// How long the cluster's policies may take to come at start.
@@ -90,6 +92,7 @@ pub(super) async fn start(
         exempt_namespaces: exempt_namespaces.clone(),
         token,
         stop: shutdown.drain.clone(),
+        bodies: Bodies::default(),
         reviews: AtomicU64::new(0),
     });
     let mut router = webhook.router();

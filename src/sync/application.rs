@@ -12,14 +12,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::controller::Context;
-use super::converge::{Converged, Settled};
+use super::converge::Settled;
 use super::desired::{self, Desired, Destination};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::sources::{Repository, SourceState};
-use super::state::State;
+use super::standing::Converged;
+use super::state::{Standing, State};
 use super::status::{self, Outcome};
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
 use crate::git::{RepoPath, RepositoryUrl};
@@ -30,7 +31,7 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// The first wait after a failed pass.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failed pass.
-const MAX_RETRY: Duration = Duration::from_secs(5 * 60);
+const MAX_RETRY: Duration = Duration::from_mins(5);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -153,7 +154,7 @@ impl Task {
             {
                 return;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = timer => {}
@@ -165,6 +166,14 @@ impl Task {
     fn take_mail(&mut self) {
         let pending = self.mailbox.take();
         if let Some(application) = pending.application {
+            let annotations = |application: &Application| application.metadata.annotations.clone();
+            if application.spec != self.application.spec
+                || annotations(&application) != annotations(&self.application)
+            {
+                // What was left alone may be allowed now.
+                self.settled = Settled::default();
+                self.state.distrust_standing(Standing::OutOfSync);
+            }
             self.application = application;
         }
         self.state.observe(pending.observed);
@@ -404,7 +413,10 @@ impl Task {
         Outcome {
             sync: match converged.sync {
                 _ if cannot_tell => SyncCode::Unknown,
-                SyncCode::Synced if !errors.is_empty() => SyncCode::OutOfSync,
+                // An operation that is refused changes nothing.
+                SyncCode::Synced if errors.iter().any(|error| !matches!(error, Error::Operation)) => {
+                    SyncCode::OutOfSync
+                }
                 sync => sync,
             },
             revision: self
@@ -423,7 +435,7 @@ impl Task {
     async fn say(&mut self, outcome: Outcome) -> Result<(), Error> {
         let limit = ApplicationSpec::parse(&self.application.spec).map_or(10, |spec| spec.history_limit);
         let status = status::compose(&self.application, outcome, limit);
-        let written = status::write(self.context.cluster.client(), &self.application, &status).await?;
+        let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
             self.application = Arc::new(application);
         }
@@ -434,7 +446,7 @@ impl Task {
     pub(super) async fn inventory(&mut self) -> Result<&mut Inventory, Error> {
         let inventory = match self.inventory.take() {
             Some(inventory) => inventory,
-            None => Inventory::load(self.context.cluster.client(), &self.application, &self.owner).await?,
+            None => Inventory::load(&self.context.cluster, &self.application, &self.owner).await?,
         };
         Ok(self.inventory.insert(inventory))
     }
@@ -458,6 +470,12 @@ impl Task {
                     error = error.sentence(),
                     "An Application cannot be deleted yet."
                 );
+                let shows = Outcome {
+                    errors: vec![error],
+                    ..Outcome::default()
+                };
+                // Whether it is said or not, it is tried again.
+                let _ = self.say(shows).await;
                 self.inventory = None;
                 self.failures += 1;
                 Next::In(backoff(self.failures))

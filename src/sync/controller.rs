@@ -126,11 +126,10 @@ impl Controller {
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
         let kustomize = Kustomize::find(config.kustomize.as_deref(), &config.search_path).await?;
-        match &kustomize {
-            Some(kustomize) => {
-                tracing::info!(version = kustomize.version(), "Kustomize folders are rendered.")
-            }
-            None => tracing::warn!("No kustomize was found: Kustomize folders are refused."),
+        if let Some(kustomize) = &kustomize {
+            tracing::info!(version = kustomize.version(), "Kustomize folders are rendered.");
+        } else {
+            tracing::warn!("No kustomize was found: Kustomize folders are refused.");
         }
         let mirrors = Mirrors::new(config.state.join("mirrors"));
         let context = Context {

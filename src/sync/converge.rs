@@ -4,46 +4,25 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use provost_delivery::foreign::ForeignField;
-use provost_delivery::plan::{Change, ForeignFields};
-use provost_delivery::{health, order, prune as rules};
-use provost_evidence::event::{Drift, Event, Sync};
+use provost_delivery::order;
 use provost_manifest::object::ObjectKey;
-use provost_manifest::path::FieldPath;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::application::{Goal, Task};
 use super::apply::apply_object;
 use super::desired::Desired;
 use super::error::Error;
-use super::inventory::{Entries, Origin};
-use super::plan::{self, PARALLEL, Update, Verdict, plan_stage};
+use super::inventory::Entries;
+use super::plan::{self, PARALLEL, Verdict, plan_stage};
 use super::prune;
+use super::record::Tally;
+use super::settings::Settings;
+use super::standing::Converged;
 use super::state::Standing;
 use super::status::SyncRun;
-use crate::api::argoproj::{Application, ApplicationSpec, HealthStatus, ResourceStatus, SyncCode};
+use crate::api::argoproj::ApplicationSpec;
 use crate::api::provost::InventoryEntry;
 use crate::cluster::{Folded, wait_established};
-
-/// The most field paths that one drift record names.
-const MAX_DRIFT_FIELDS: usize = 100;
-/// Annotation with the most objects that may be deleted at once without an approval.
-const MAX_DELETIONS: &str = "provost.dev/max-deletions";
-/// Annotation with the digest of the deletions that somebody approves of.
-const APPROVE_DELETIONS: &str = "provost.dev/approve-deletions";
-
-/// How the cluster stands after a pass.
-#[derive(Debug, Default)]
-pub(super) struct Converged {
-    pub(super) sync: SyncCode,
-    pub(super) health: HealthStatus,
-    pub(super) resources: Vec<ResourceStatus>,
-    /// The sync that the pass was, if it was one.
-    pub(super) sync_run: Option<SyncRun>,
-    /// Whether something is being deleted and not gone yet.
-    pub(super) waiting: bool,
-}
 
 /// What the last pass left behind.
 #[derive(Debug, Default)]
@@ -51,20 +30,7 @@ pub(super) struct Settled {
     /// The key of the render that was carried out without an error.
     key: Option<String>,
     /// What is no longer declared and still there.
-    removals: Entries,
-}
-
-/// What a pass does, counted.
-#[derive(Debug, Default)]
-struct Tally {
-    created: u64,
-    changed: u64,
-    pruned: u64,
-    healed: u64,
-    waiting: bool,
-    /// Whether the render is another than the inventory's.
-    is_new: bool,
-    previous: Option<String>,
+    pub(super) removals: Entries,
 }
 
 /// One object that is to be written.
@@ -72,16 +38,6 @@ struct Write {
     desired: Arc<Desired>,
     verdict: Verdict,
     is_drift: bool,
-}
-
-/// What the Application's spec and annotations allow.
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    writes: bool,
-    heals: bool,
-    prunes: bool,
-    foreign: ForeignFields,
-    guard: rules::Guard,
 }
 
 // === impl Task ===
@@ -147,7 +103,11 @@ impl Task {
         self.settled.removals = removals.clone();
         let settings = Settings::of(spec, &self.application)?;
 
-        let mut fights = Vec::new();
+        let (held, todo): (Vec<_>, Vec<_>) = todo
+            .into_iter()
+            .partition(|desired| self.state.held(&desired.key).is_some());
+        let held = held.iter().filter_map(|desired| self.state.held(&desired.key));
+        let mut fights: Vec<String> = held.map(str::to_owned).collect();
         let mut promised = false;
         for stage in stages(&todo) {
             let writes = self.plan(&settings, &recorded, &stage, &mut fights).await?;
@@ -209,6 +169,10 @@ impl Task {
                         .record(&desired.key, desired.digest, None, Standing::OutOfSync);
                 }
                 Err(error) => {
+                    if error.waits_for_others() {
+                        // A namespace that is not ours may be gone, and then it is to be made.
+                        self.state.distrust_standing(Standing::NotOurs);
+                    }
                     let file = desired.file.as_deref().unwrap_or("the render");
                     refused.push(format!("{} ({file}): {}", desired.key, error.sentence()));
                 }
@@ -261,9 +225,6 @@ impl Task {
         let is_drift = recorded.get(key).is_some_and(was_applied);
         let may_write = settings.writes && (settings.heals || !is_drift);
         let is_fight = may_write && is_drift && !self.state.may_heal(key);
-        if is_fight {
-            fights.push(fight(key, &verdict));
-        }
         if may_write && !is_fight {
             return Some(Write {
                 desired,
@@ -275,7 +236,9 @@ impl Task {
             self.record_drift(key, &verdict, "reported");
         }
         if is_fight {
-            self.state.distrust(key);
+            let fight = fight(key, &verdict);
+            fights.push(fight.clone());
+            self.state.hold(key, fight);
         }
         None
     }
@@ -404,170 +367,6 @@ impl Task {
         }
         entries
     }
-
-    fn is_ours(&self, key: &ObjectKey) -> bool {
-        self.state
-            .get(key)
-            .is_none_or(|seen| seen.standing != Standing::NotOurs)
-    }
-
-    /// How everything stands, by what is remembered.
-    fn standing(&self, goal: &Goal) -> Converged {
-        let mut resources = Vec::with_capacity(goal.desired.len());
-        let mut parts: Vec<(ObjectKey, health::Health)> = Vec::new();
-        for (key, desired) in goal.desired.iter().filter(|(key, _)| self.is_ours(key)) {
-            let seen = self.state.get(key);
-            let in_sync = seen.is_some_and(|seen| seen.standing == Standing::InSync);
-            let health = match seen.map(|seen| &seen.live) {
-                Some(Some(live)) => live.health.clone(),
-                _ => Some(health::Health::missing()),
-            };
-            resources.push(ResourceStatus {
-                version: desired.gvk.version.clone(),
-                status: if in_sync {
-                    SyncCode::Synced
-                } else {
-                    SyncCode::OutOfSync
-                },
-                health: health.as_ref().map(health_status),
-                ..resource(key)
-            });
-            parts.extend(health.map(|health| (key.clone(), health)));
-        }
-        for (key, entry) in &self.settled.removals {
-            resources.push(ResourceStatus {
-                version: entry.version.clone(),
-                status: SyncCode::OutOfSync,
-                requires_pruning: true,
-                ..resource(key)
-            });
-        }
-        let is_synced = resources
-            .iter()
-            .all(|resource| resource.status == SyncCode::Synced);
-        Converged {
-            sync: if is_synced {
-                SyncCode::Synced
-            } else {
-                SyncCode::OutOfSync
-            },
-            health: overall(&parts),
-            resources,
-            sync_run: None,
-            waiting: false,
-        }
-    }
-
-    fn record_drift(&self, key: &ObjectKey, verdict: &Verdict, resolution: &str) {
-        let (declared, foreign, managers): (&[Change], &[ForeignField], Vec<String>) = match verdict {
-            Verdict::Update(Update {
-                declared,
-                foreign,
-                managers,
-                ..
-            }) => (declared, foreign, managers.clone()),
-            Verdict::Reported(_, foreign) => {
-                let mut names: Vec<_> = foreign.iter().map(|field| field.manager.name.clone()).collect();
-                names.dedup();
-                (&[], foreign, names)
-            }
-            _ => (&[], &[], Vec::new()),
-        };
-        let paths = declared
-            .iter()
-            .map(|change| &change.path)
-            .chain(foreign.iter().map(|field| &field.path));
-        let mut fields: Vec<String> = paths.take(MAX_DRIFT_FIELDS).map(FieldPath::to_string).collect();
-        if matches!(verdict, Verdict::Create) {
-            // It was deleted: that is the whole of it.
-            fields.push(FieldPath::root().to_string());
-        }
-        tracing::info!(application = self.name, object = %key, ?fields, ?managers, resolution, "An object has drifted.");
-        self.context.ledger.append(Event::Drift(Drift {
-            application: self.name.clone(),
-            object: key.to_string(),
-            fields,
-            managers,
-            resolution: resolution.to_owned(),
-        }));
-    }
-
-    fn record_sync(&self, origin: &Origin, tally: &Tally, result: &Result<String, String>) {
-        tracing::info!(
-            application = self.name,
-            revision = origin.revision,
-            created = tally.created,
-            changed = tally.changed,
-            pruned = tally.pruned,
-            requests = self.context.cluster.requests(),
-            "An Application was synced."
-        );
-        self.context.ledger.append(Event::Sync(Sync {
-            application: self.name.clone(),
-            repository: origin.repository.clone(),
-            revision: origin.revision.clone(),
-            previous: tally.previous.clone(),
-            rendered_tree: origin.rendered_tree.clone(),
-            outcome: if result.is_ok() { "succeeded" } else { "failed" }.to_owned(),
-            message: result.as_ref().err().cloned().unwrap_or_default(),
-            created: tally.created,
-            changed: tally.changed,
-            pruned: tally.pruned,
-        }));
-    }
-}
-
-// === impl Settings ===
-
-impl Settings {
-    fn of(spec: &ApplicationSpec, application: &Application) -> Result<Self, Error> {
-        let automated = spec.automated.unwrap_or_default();
-        let annotations = application.metadata.annotations.clone().unwrap_or_default();
-        let as_value = json!({ "metadata": { "annotations": annotations } });
-        let foreign = ForeignFields::of(&as_value).map_err(|error| Error::Annotation(error.to_string()))?;
-        let number = |name: &str| {
-            let parse = |text: &String| {
-                text.parse()
-                    .map_err(|_| Error::Annotation(format!("{name} is {text:?}: a number is wanted")))
-            };
-            annotations.get(name).map(parse).transpose()
-        };
-        let approved = annotations
-            .get(APPROVE_DELETIONS)
-            .map(|text| text.parse())
-            .transpose();
-        Ok(Self {
-            writes: spec.automated.is_some(),
-            heals: automated.self_heal,
-            prunes: automated.prune,
-            // Who does not heal does not remove either.
-            foreign: match foreign {
-                ForeignFields::Remove if !automated.self_heal => ForeignFields::Report,
-                setting => setting,
-            },
-            guard: rules::Guard {
-                allow_empty: automated.allow_empty,
-                max_deletions: number(MAX_DELETIONS)?,
-                approved: approved
-                    .map_err(|error| Error::Annotation(format!("{APPROVE_DELETIONS}: {error}")))?,
-            },
-        })
-    }
-}
-
-// === impl Tally ===
-
-impl Tally {
-    fn is_sync(&self) -> bool {
-        self.is_new || self.created + self.changed + self.pruned > 0
-    }
-
-    fn summary(&self) -> String {
-        format!(
-            "{} created, {} changed, {} deleted",
-            self.created, self.changed, self.pruned
-        )
-    }
 }
 
 /// Objects in the order of applying, in stages: each is dry-run as a whole, and the next one may need it.
@@ -619,35 +418,6 @@ fn entry_of(desired: &Desired, uid: Option<String>, digest: String) -> Inventory
         uid,
         file: desired.file.clone(),
         digest,
-    }
-}
-
-fn resource(key: &ObjectKey) -> ResourceStatus {
-    ResourceStatus {
-        group: key.group.clone(),
-        kind: key.kind.clone(),
-        namespace: key.namespace.clone().unwrap_or_default(),
-        name: key.name.clone(),
-        ..ResourceStatus::default()
-    }
-}
-
-fn health_status(health: &health::Health) -> HealthStatus {
-    HealthStatus {
-        status: health.status.to_string(),
-        message: health.message.clone(),
-    }
-}
-
-/// The worst of all, and the first object that is so.
-fn overall(parts: &[(ObjectKey, health::Health)]) -> HealthStatus {
-    let worst = health::worst(parts.iter().map(|(_, health)| health.status));
-    let culprit = parts
-        .iter()
-        .find(|(_, health)| health.status == worst && worst != health::Status::Healthy);
-    HealthStatus {
-        status: worst.to_string(),
-        message: culprit.map_or_else(String::new, |(key, health)| format!("{key}: {}", health.message)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use provost_delivery::owner::Owner;
+use provost_delivery::prune::SYNC_OPTIONS_ANNOTATION;
 use provost_manifest::digest::Digest;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -11,6 +12,19 @@ use serde_json::{Value, json};
 use super::error::Error;
 use crate::cluster::Kinds;
 use crate::render::{Rendered, RenderedObject};
+
+/// Annotations that make an object a hook.
+const HOOKS: [&str; 2] = ["argocd.argoproj.io/hook", "helm.sh/hook"];
+/// Options of an object that are kept, or done anyway.
+const SUPPORTED_OPTIONS: [&str; 7] = [
+    "Prune=false",
+    "Prune=confirm",
+    "Prune=true",
+    "Delete=false",
+    "Delete=true",
+    "ServerSideApply=true",
+    "SkipDryRunOnMissingResource=true",
+];
 
 /// One object as it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +165,9 @@ impl<'a> Scopes<'a> {
         let (Some(gvk), Some(mut key)) = (GroupVersionKind::of(&object), ObjectKey::of(&object)) else {
             return Err(format!("{} is no object", place(rendered)));
         };
+        if let Some(unsupported) = unsupported(&object) {
+            return Err(format!("{key} in {}: {unsupported}", place(rendered)));
+        }
         let known = self.kinds.get(&gvk).map(|kind| kind.namespaced);
         let coming = || self.coming.get(&(gvk.group.clone(), gvk.kind.clone())).copied();
         let Some(namespaced) = known.or_else(coming) else {
@@ -189,4 +206,21 @@ impl<'a> Scopes<'a> {
             only_if_absent: false,
         })
     }
+}
+
+/// What the object's annotations ask for and nobody does yet: a Job that is meant as a hook must not run as anything
+/// else.
+fn unsupported(object: &Value) -> Option<String> {
+    let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
+    if let Some(hook) = HOOKS.iter().find(|hook| annotations.contains_key(**hook)) {
+        return Some(format!("hooks are not supported yet ({hook})"));
+    }
+    let options = annotations.get(SYNC_OPTIONS_ANNOTATION)?.as_str()?;
+    let option = options
+        .split(',')
+        .map(str::trim)
+        .find(|option| !option.is_empty() && !SUPPORTED_OPTIONS.contains(option))?;
+    Some(format!(
+        "{option} is not supported yet ({SYNC_OPTIONS_ANNOTATION})"
+    ))
 }

@@ -86,6 +86,7 @@ impl Error {
     pub fn condition(&self) -> &'static str {
         match self {
             Self::Spec(_) | Self::Annotation(_) => "InvalidSpecError",
+            Self::Git(git::Error::Url { .. } | git::Error::Path { .. }) => "InvalidSpecError",
             Self::Deletion(_) => "DeletionError",
             Self::Git(_)
             | Self::Fetch(_)

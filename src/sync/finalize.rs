@@ -10,7 +10,7 @@ use super::error::Error;
 use super::inventory::{Entries, Inventory, key_of};
 use super::prune;
 use crate::api::argoproj::{Application, RESOURCES_FINALIZER};
-use crate::cluster::{self, Cluster};
+use crate::cluster::{Cluster, FIELD_MANAGER};
 
 /// Whether an Application that is being deleted still has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,19 +75,15 @@ pub(super) async fn patch_metadata(
     change["uid"] = json!(application.metadata.uid);
     let api: Api<Application> = Api::namespaced(cluster.client().clone(), namespace);
     let parameters = PatchParams {
-        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
+        field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    match api
-        .patch(name, &parameters, &Patch::Merge(json!({ "metadata": change })))
-        .await
-    {
+    let patch = Patch::Merge(json!({ "metadata": change }));
+    let write = api.patch(name, &parameters, &patch);
+    match cluster.ask("change the Application's metadata", write).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(Error::Cluster(cluster::Error::of(
-            "change the Application's metadata",
-            source,
-        ))),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

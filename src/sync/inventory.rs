@@ -11,15 +11,17 @@ use provost_manifest::object::ObjectKey;
 use super::error::Error;
 use crate::api::argoproj::Application;
 use crate::api::provost::{Inventory as InventoryObject, InventoryEntry, InventorySpec};
-use crate::cluster;
+use crate::cluster::{self, Cluster};
 
 /// The most entries of one Inventory object.
 const CHUNK_ENTRIES: usize = 1_000;
 /// The most bytes of one Inventory object's entries, as JSON.
 const CHUNK_BYTES: usize = 256 << 10;
+const WRITE: &str = "write the inventory";
 
 /// The inventory of one Application, over all its objects in the cluster.
 pub(super) struct Inventory {
+    cluster: Cluster,
     api: Api<InventoryObject>,
     owner: Owner,
     full_name: String,
@@ -45,18 +47,15 @@ pub(super) type Entries = BTreeMap<ObjectKey, InventoryEntry>;
 impl Inventory {
     /// Reads what the cluster keeps for this Application.
     pub(super) async fn load(
-        client: &kube::Client,
+        cluster: &Cluster,
         application: &Application,
         owner: &Owner,
     ) -> Result<Self, Error> {
         let namespace = application.metadata.namespace.clone().unwrap_or_default();
-        let api: Api<InventoryObject> = Api::namespaced(client.clone(), &namespace);
+        let api: Api<InventoryObject> = Api::namespaced(cluster.client().clone(), &namespace);
         let full_name = application.full_name();
         let selector = ListParams::default().labels(&owner.selector());
-        let list = api
-            .list(&selector)
-            .await
-            .map_err(|source| failed("read", source))?;
+        let list = cluster.ask("read the inventory", api.list(&selector)).await?;
         let mut chunks: Vec<_> = list
             .items
             .into_iter()
@@ -64,6 +63,7 @@ impl Inventory {
             .collect();
         chunks.sort_by_key(|chunk| index_of(chunk).unwrap_or(usize::MAX));
         Ok(Self {
+            cluster: cluster.clone(),
             api,
             owner: owner.clone(),
             full_name,
@@ -120,13 +120,15 @@ impl Inventory {
                     chunk.spec = spec;
                     // The whole object with its resourceVersion: this is the fence.
                     let name = chunk.name_any();
-                    self.chunks[index] =
-                        fenced(self.api.replace(&name, &PostParams::default(), &chunk).await)?;
+                    let parameters = PostParams::default();
+                    let replace = self.api.replace(&name, &parameters, &chunk);
+                    self.chunks[index] = fenced(self.cluster.ask(WRITE, replace).await)?;
                 }
                 None => {
                     let chunk = self.new_chunk(index, spec);
-                    self.chunks
-                        .push(fenced(self.api.create(&PostParams::default(), &chunk).await)?);
+                    let parameters = PostParams::default();
+                    let create = self.api.create(&parameters, &chunk);
+                    self.chunks.push(fenced(self.cluster.ask(WRITE, create).await)?);
                 }
             }
         }
@@ -151,11 +153,16 @@ impl Inventory {
             uid: chunk.uid(),
             resource_version: chunk.resource_version(),
         });
-        match self.api.delete(&chunk.name_any(), &parameters).await {
+        let name = chunk.name_any();
+        match self
+            .cluster
+            .ask("delete an inventory", self.api.delete(&name, &parameters))
+            .await
+        {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => Err(Error::Fenced),
-            Err(source) => Err(failed("delete", source)),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.is_conflict() => Err(Error::Fenced),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -189,15 +196,12 @@ fn chunks_of(entries: &Entries) -> Vec<Vec<InventoryEntry>> {
     for entry in entries.values() {
         let size = serde_json::to_string(entry).map_or(0, |text| text.len() + 1);
         let fits = |chunk: &Vec<InventoryEntry>| chunk.len() < CHUNK_ENTRIES && bytes + size <= CHUNK_BYTES;
-        match chunks.last_mut().filter(|chunk| fits(chunk)) {
-            Some(chunk) => {
-                chunk.push(entry.clone());
-                bytes += size;
-            }
-            None => {
-                chunks.push(vec![entry.clone()]);
-                bytes = size;
-            }
+        if let Some(chunk) = chunks.last_mut().filter(|chunk| fits(chunk)) {
+            chunk.push(entry.clone());
+            bytes += size;
+        } else {
+            chunks.push(vec![entry.clone()]);
+            bytes = size;
         }
     }
     // One is always there, so that an Application without objects has its fence too.
@@ -211,15 +215,14 @@ fn index_of(chunk: &InventoryObject) -> Option<usize> {
     chunk.name_any().rsplit_once('-')?.1.parse().ok()
 }
 
-fn fenced(answer: Result<InventoryObject, kube::Error>) -> Result<InventoryObject, Error> {
-    answer.map_err(|error| match error {
-        kube::Error::Api(status) if status.code == 409 || status.code == 404 => Error::Fenced,
-        source => failed("write", source),
+fn fenced(answer: Result<InventoryObject, cluster::Error>) -> Result<InventoryObject, Error> {
+    answer.map_err(|error| {
+        if error.is_conflict() || error.is_not_found() {
+            Error::Fenced
+        } else {
+            error.into()
+        }
     })
-}
-
-fn failed(verb: &str, source: kube::Error) -> Error {
-    Error::Cluster(cluster::Error::of(&format!("{verb} the inventory"), source))
 }
 
 #[cfg(test)]

@@ -35,7 +35,10 @@ mod inventory;
 mod mailbox;
 mod plan;
 mod prune;
+mod record;
+mod settings;
 mod sources;
+mod standing;
 mod state;
 mod status;
 
@@ -51,7 +54,7 @@ use crate::ledger::Ledger;
 pub use error::Error;
 
 /// How often a repository is asked for news where nobody says otherwise.
-pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(3 * 60);
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
 
 /// What the agent is told.
 #[derive(Clone, Debug)]

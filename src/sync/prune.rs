@@ -35,18 +35,18 @@ pub(super) struct Doomed {
     target: Target,
 }
 
-/// Looks at every candidate and decides. One whose kind the cluster does not serve stays in the inventory: whether it
-/// is there cannot be known.
+/// Looks at every candidate and decides. One whose kind cannot be found out stays in the inventory.
 pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries) -> Result<Removals, Error> {
     let looks: Vec<_> = futures::stream::iter(candidates.values().cloned().collect::<Vec<_>>())
         .map(|entry| {
             let cluster = cluster.clone();
             async move {
                 let Some(target) = target_of(&cluster, &entry) else {
-                    return Ok(None);
+                    let gone = is_kind_gone(&cluster, &entry).await?;
+                    return Ok(gone.then_some((entry, None)));
                 };
                 let live = cluster.get(&target).await?;
-                Ok::<_, Error>(Some((entry, target, live)))
+                Ok::<_, Error>(Some((entry, live.map(|live| (target, live)))))
             }
         })
         .buffered(PARALLEL)
@@ -55,10 +55,9 @@ pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries)
     let mut removals = Removals::default();
     let mut doomed: Vec<(Value, Doomed)> = Vec::new();
     for look in looks {
-        let Some((entry, target, live)) = look? else {
-            continue;
-        };
+        let Some((entry, found)) = look? else { continue };
         let key = key_of(&entry);
+        let (target, live) = found.unzip();
         // Another object under this name is not the one that we applied.
         let is_other = |live: &Value| {
             entry
@@ -71,14 +70,14 @@ pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries)
             Verdict::Keep(Protection::BeingDeleted) => removals.going.push(key),
             Verdict::Keep(protection) => removals.kept.push((key, protection)),
             Verdict::Prune(identity) => {
-                doomed.push((
-                    live.unwrap_or_default(),
-                    Doomed {
+                if let (Some(live), Some(target)) = (live, target) {
+                    let doomed_one = Doomed {
                         key,
                         identity,
                         target,
-                    },
-                ));
+                    };
+                    doomed.push((live, doomed_one));
+                }
             }
         }
     }
@@ -102,6 +101,29 @@ pub(super) fn kind_of(cluster: &Cluster, entry: &InventoryEntry) -> Option<Kind>
         .get(&gvk)
         .or_else(|| kinds.preferred(&entry.group, &entry.kind))
         .cloned()
+}
+
+/// Whether no object of this kind can be there, because the cluster has no such kind any more. A group whose backend
+/// does not answer is another matter.
+async fn is_kind_gone(cluster: &Cluster, entry: &InventoryEntry) -> Result<bool, Error> {
+    let kinds = cluster.rediscover().await?;
+    if kind_of(cluster, entry).is_some() {
+        return Ok(false);
+    }
+    if kinds.serves(&entry.group, &entry.version) {
+        return Ok(true);
+    }
+    let service = GroupVersionKind::new("apiregistration.k8s.io", "v1", "APIService");
+    let Some(kind) = kinds.get(&service) else {
+        return Ok(false);
+    };
+    let target = kind.target(&ObjectKey {
+        group: service.group,
+        kind: service.kind,
+        namespace: None,
+        name: format!("{}.{}", entry.version, entry.group),
+    });
+    Ok(cluster.get(&target).await?.is_none())
 }
 
 fn target_of(cluster: &Cluster, entry: &InventoryEntry) -> Option<Target> {

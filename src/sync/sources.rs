@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::git::{self, Fetched, Mirror, Mirrors, RepositoryUrl};
 
 /// The longest wait after a failed fetch; a shorter poll interval is kept.
-const MAX_RETRY: Duration = Duration::from_secs(60);
+const MAX_RETRY: Duration = Duration::from_mins(1);
 /// The first wait after a failed fetch.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// How many requests for a fetch may wait; more of them would be answered by the same one.
@@ -167,6 +167,6 @@ fn backoff(failures: u32) -> Duration {
 /// The interval and up to a fifth more, so that a thousand repositories are not asked at one moment.
 fn jittered(interval: Duration) -> Duration {
     let random: [u8; 1] =
-        ring::rand::generate(&ring::rand::SystemRandom::new()).map_or([0], |random| random.expose());
+        ring::rand::generate(&ring::rand::SystemRandom::new()).map_or([0], ring::rand::Random::expose);
     interval + interval.mul_f64(f64::from(random[0]) / 255.0 / 5.0)
 }

@@ -11,7 +11,7 @@ use crate::cluster::Folded;
 /// How often one object may be put back within [`HEAL_WINDOW`]; more is a fight with another controller.
 const HEAL_BUDGET: u32 = 10;
 /// The window of the budget.
-const HEAL_WINDOW: Duration = Duration::from_secs(60);
+const HEAL_WINDOW: Duration = Duration::from_mins(1);
 
 /// The objects as the task knows them.
 #[derive(Debug, Default)]
@@ -32,6 +32,8 @@ pub(super) struct Seen {
     stale: bool,
     heals: u32,
     last_heal: Option<Instant>,
+    /// With whom it is fought over, once the budget is spent.
+    fight: Option<String>,
 }
 
 /// Whether an object is as it should be.
@@ -57,7 +59,7 @@ impl State {
             match (live, &mut seen.live) {
                 (Some(now), Some(before)) if now.uid == before.uid && now.is_older_than(before) => {}
                 (Some(now), Some(before)) if now.uid == before.uid && now.digest == before.digest => {
-                    *before = now
+                    *before = now;
                 }
                 (None, None) => {}
                 _ => seen.stale = true,
@@ -90,6 +92,7 @@ impl State {
             stale: false,
             heals,
             last_heal,
+            fight: None,
         };
         self.seen.insert(key.clone(), seen);
         changed
@@ -100,6 +103,12 @@ impl State {
         if let Some(seen) = self.seen.get_mut(key) {
             seen.stale = true;
         }
+    }
+
+    /// Whatever stands so must be compared again.
+    pub(super) fn distrust_standing(&mut self, standing: Standing) {
+        let seen = self.seen.values_mut().filter(|seen| seen.standing == standing);
+        seen.for_each(|seen| seen.stale = true);
     }
 
     /// Takes one from the object's budget of being put back; `false` where it is spent.
@@ -116,6 +125,21 @@ impl State {
         seen.heals += 1;
         seen.last_heal = Some(Instant::now());
         true
+    }
+
+    /// The object is fought over: it is left alone until the window has passed.
+    pub(super) fn hold(&mut self, key: &ObjectKey, fight: String) {
+        if let Some(seen) = self.seen.get_mut(key) {
+            seen.stale = true;
+            seen.fight = Some(fight);
+        }
+    }
+
+    /// With whom an object is fought over that is to be left alone for now.
+    pub(super) fn held(&self, key: &ObjectKey) -> Option<&str> {
+        let seen = self.seen.get(key)?;
+        let in_window = seen.last_heal.is_some_and(|last| last.elapsed() <= HEAL_WINDOW);
+        seen.fight.as_deref().filter(|_| in_window)
     }
 
     /// What is remembered of an object.

@@ -9,7 +9,7 @@ use crate::api::argoproj::{
     Application, ApplicationStatus, ComparedTo, Condition, HealthStatus, OperationState, ResourceStatus,
     RevisionHistory, SyncCode, SyncResult, SyncStatus,
 };
-use crate::cluster;
+use crate::cluster::{Cluster, FIELD_MANAGER};
 
 /// The most objects that `status.resources` lists; the inventory has them all.
 const MAX_RESOURCES: usize = 500;
@@ -85,7 +85,7 @@ pub(super) fn compose(
 ///
 /// A merge patch of the object itself: users' CRD has no status subresource.
 pub(super) async fn write(
-    client: &kube::Client,
+    cluster: &Cluster,
     application: &Application,
     status: &ApplicationStatus,
 ) -> Result<Option<Application>, Error> {
@@ -95,22 +95,18 @@ pub(super) async fn write(
     let Some(change) = merge_patch(&json!(application.status), &json!(status)) else {
         return Ok(None);
     };
-    let api: Api<Application> = Api::namespaced(client.clone(), namespace);
+    let api: Api<Application> = Api::namespaced(cluster.client().clone(), namespace);
     let parameters = PatchParams {
-        field_manager: Some(cluster::FIELD_MANAGER.to_owned()),
+        field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    match api
-        .patch(name, &parameters, &Patch::Merge(json!({ "status": change })))
-        .await
-    {
+    let patch = Patch::Merge(json!({ "status": change }));
+    let write = api.patch(name, &parameters, &patch);
+    match cluster.ask("write the Application's status", write).await {
         Ok(application) => Ok(Some(application)),
         // It was deleted meanwhile: there is nobody left to tell.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        Err(source) => Err(Error::Cluster(cluster::Error::of(
-            "write the Application's status",
-            source,
-        ))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -27,7 +27,7 @@ const AUTHORITY_RENEWED: Duration = days(365);
 const SERVING_VALID: Duration = days(90);
 const SERVING_RENEWED: Duration = days(30);
 /// How far clocks may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(300);
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// Key of the webhook's token in the Secret.
 const TOKEN: &str = "token";
@@ -217,5 +217,60 @@ impl Identity {
             files.insert(TOKEN.to_owned(), token.expose().to_owned());
         }
         files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+
+    fn renewed(kept: &Files, names: &[&str], now: Timestamp) -> Identity {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        Identity::renewed(kept, &names, now, true).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_used_while_it_is_good() {
+        let now = Timestamp::now();
+        let first = renewed(&Files::new(), &NAMES, now).files();
+        assert_eq!(renewed(&first, &NAMES, later(now, days(59))).files(), first);
+    }
+
+    #[test]
+    fn a_serving_certificate_is_replaced_before_its_end_by_the_same_authority() {
+        let now = Timestamp::now();
+        let first = renewed(&Files::new(), &NAMES, now).files();
+        let second = renewed(&first, &NAMES, later(now, days(61))).files();
+        assert_ne!(second["tls.crt"], first["tls.crt"]);
+        assert_eq!(second["ca.crt"], first["ca.crt"]);
+        assert_eq!(second["token"], first["token"]);
+    }
+
+    #[test]
+    fn other_names_want_another_serving_certificate() {
+        let now = Timestamp::now();
+        let first = renewed(&Files::new(), &NAMES, now).files();
+        let second = renewed(&first, &["provost.provost.svc"], now).files();
+        assert_ne!(second["tls.crt"], first["tls.crt"]);
+        assert_eq!(second["ca.crt"], first["ca.crt"]);
+    }
+
+    #[test]
+    fn a_serving_certificate_goes_with_its_authority() {
+        let now = Timestamp::now();
+        let first = renewed(&Files::new(), &NAMES, now).files();
+        let second = renewed(&first, &NAMES, later(now, days(3_300))).files();
+        assert_ne!(second["ca.crt"], first["ca.crt"]);
+        assert_ne!(second["tls.crt"], first["tls.crt"]);
+    }
+
+    #[test]
+    fn keys_and_the_token_are_not_printed() {
+        let identity = renewed(&Files::new(), &NAMES, Timestamp::now());
+        let printed = format!("{identity:?}");
+        assert!(!printed.contains("PRIVATE KEY"), "{printed}");
+        assert!(!printed.contains(identity.token.unwrap().expose()), "{printed}");
     }
 }

@@ -362,3 +362,143 @@ fn name(operation: Operation) -> &'static str {
         Operation::Connect => "CONNECT",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn served() -> Vec<Served> {
+        let served =
+            |group: &str, version: &str, preferred, kind: &str, plural: &str, subresources: &[&str]| Served {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                preferred,
+                kind: kind.to_owned(),
+                plural: plural.to_owned(),
+                subresources: subresources.iter().map(|&name| name.to_owned()).collect(),
+            };
+        vec![
+            served(
+                "",
+                "v1",
+                true,
+                "Pod",
+                "pods",
+                &["ephemeralcontainers", "exec", "status"],
+            ),
+            served("", "v1", true, "Service", "services", &["status"]),
+            served(
+                "apps",
+                "v1",
+                true,
+                "Deployment",
+                "deployments",
+                &["scale", "status"],
+            ),
+            served(
+                "autoscaling",
+                "v1",
+                false,
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+                &[],
+            ),
+            served(
+                "autoscaling",
+                "v2",
+                true,
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+                &[],
+            ),
+            served("example.com", "v1", true, "Service", "services", &[]),
+        ]
+    }
+
+    fn kind(group: &str, version: &str, kind: &str, subresource: &str) -> MatchedKind {
+        MatchedKind {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            subresource: subresource.to_owned(),
+            operations: vec![Operation::Create, Operation::Update],
+            fails_closed: true,
+        }
+    }
+
+    fn endpoint(failure_policy: FailurePolicy) -> Endpoint {
+        Endpoint {
+            address: Address::Url("https://127.0.0.1:8443".to_owned()),
+            path: "/validate/t".to_owned(),
+            authority: "-----BEGIN".to_owned(),
+            exempt_namespaces: BTreeSet::from(["kube-system".to_owned()]),
+            failure_policy,
+        }
+    }
+
+    #[rstest]
+    #[case::a_pod_comes_with_its_ephemeral_containers(
+        kind("*", "*", "Pod", ""), &["/v1/pods", "/v1/pods/ephemeralcontainers"])]
+    #[case::a_kind_without_a_group_is_every_group_s(
+        kind("*", "*", "Service", ""), &["/v1/services", "example.com/v1/services"])]
+    #[case::a_group_is_exact(kind("example.com", "*", "Service", ""), &["example.com/v1/services"])]
+    #[case::the_preferred_version_stands_for_all(
+        kind("*", "*", "HorizontalPodAutoscaler", ""), &["autoscaling/v2/horizontalpodautoscalers"])]
+    #[case::a_version_that_is_named_is_taken(
+        kind("autoscaling", "v1", "HorizontalPodAutoscaler", ""), &["autoscaling/v1/horizontalpodautoscalers"])]
+    #[case::a_subresource_alone(kind("*", "*", "Pod", "exec"), &["/v1/pods/exec"])]
+    #[case::all_subresources(kind("apps", "v1", "Deployment", "*"), &["apps/v1/deployments/scale", "apps/v1/deployments/status"])]
+    #[case::a_wildcard_in_the_kind(kind("*", "*", "Deploy*", ""), &["apps/v1/deployments"])]
+    #[case::every_kind_also_of_later(kind("*", "*", "*", ""), &["*/*/*"])]
+    #[case::a_kind_that_is_not_served(kind("*", "*", "Gateway", ""), &[])]
+    fn a_kind_of_a_policy_becomes_the_resources_that_it_means(
+        #[case] kind: MatchedKind,
+        #[case] expected: &[&str],
+    ) {
+        let resources = resources(&kind, &served()).into_iter();
+        let found: Vec<String> = resources
+            .map(|(group, version, resource)| format!("{group}/{version}/{resource}"))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_no_policy_may_deny_is_let_in_while_we_do_not_answer() {
+        let audited = MatchedKind {
+            fails_closed: false,
+            ..kind("apps", "v1", "Deployment", "")
+        };
+        let kinds = [kind("*", "*", "Pod", ""), audited];
+        let webhooks = configuration(&endpoint(FailurePolicy::Fail), &kinds, &served())
+            .webhooks
+            .unwrap();
+        let policies: Vec<_> = webhooks
+            .iter()
+            .map(|webhook| (webhook.name.as_str(), webhook.failure_policy.as_deref().unwrap()))
+            .collect();
+        assert_eq!(policies, [(ENFORCE, "Fail"), (AUDIT, "Ignore")]);
+        assert_eq!(
+            webhooks[0].client_config.url.as_deref(),
+            Some("https://127.0.0.1:8443/validate/t")
+        );
+    }
+
+    #[test]
+    fn nobody_is_denied_without_an_answer_where_that_is_asked_for() {
+        let kinds = [kind("*", "*", "Pod", "")];
+        let webhooks = configuration(&endpoint(FailurePolicy::Ignore), &kinds, &served())
+            .webhooks
+            .unwrap();
+        assert_eq!(webhooks[0].failure_policy.as_deref(), Some("Ignore"));
+    }
+
+    #[test]
+    fn without_policies_the_apiserver_asks_nothing() {
+        assert_eq!(
+            configuration(&endpoint(FailurePolicy::Fail), &[], &served()).webhooks,
+            Some(Vec::new())
+        );
+    }
+}

@@ -49,6 +49,7 @@ use crate::{
 };
 
 pub use answer::{Answer, Verdict};
+pub use body::Bodies;
 pub use metrics::WebhookMetrics;
 pub use review::Review;
 pub use store::Store;
@@ -70,6 +71,8 @@ pub struct Webhook {
     pub token: Option<Token>,
     /// Cancelled once the process is to stop: then it is no longer ready.
     pub stop: CancellationToken,
+    /// Reads what comes in.
+    pub bodies: Bodies,
     /// How many reviews were judged; the seed of the next evaluation.
     pub reviews: AtomicU64,
 }
@@ -160,12 +163,13 @@ async fn validate_with_token(
 
 async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
     let started = Instant::now();
-    let reviewed = match body::read(request).await {
-        Ok(body) => Review::parse(&body),
-        Err(refusal) => Err(refusal),
-    };
+    // The body's room is held until the answer: what was parsed from it lives as long.
+    let reviewed = webhook.bodies.read(request).await.and_then(|body| {
+        let review = Review::parse(&body.bytes)?;
+        Ok((body, review))
+    });
     match reviewed {
-        Ok(review) => {
+        Ok((_body, review)) => {
             let answer = webhook.review(&review).await;
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());
@@ -244,5 +248,89 @@ impl Token {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        policies::{Contents, PolicyKind, Source},
+        telemetry::Metrics,
+    };
+
+    const SOURCE: Source = Source::Cluster(PolicyKind::ClusterPolicy);
+
+    fn webhook(token: Option<&str>) -> Arc<Webhook> {
+        let policies = Arc::new(Policies::new(Ledger::none(), [SOURCE]));
+        Arc::new(Webhook {
+            metrics: WebhookMetrics::register(&Metrics::default(), Arc::clone(&policies), Ledger::none()),
+            policies,
+            fetcher: Fetcher::default(),
+            ledger: Ledger::none(),
+            exempt_namespaces: BTreeSet::new(),
+            token: token.map(|token| Token::kept(token.to_owned())),
+            stop: CancellationToken::new(),
+            bodies: Bodies::default(),
+            reviews: AtomicU64::new(0),
+        })
+    }
+
+    async fn ask(webhook: &Arc<Webhook>, method: &str, path: &str) -> (StatusCode, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap();
+        let answer = Arc::clone(webhook).router().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_who_knows_the_token_gets_verdicts() {
+        let webhook = webhook(Some("0123"));
+        for path in [
+            "/validate",
+            "/validate/",
+            "/validate/0124",
+            "/validate/012",
+            "/validate/01234",
+        ] {
+            assert_eq!(
+                ask(&webhook, "POST", path).await.0,
+                StatusCode::NOT_FOUND,
+                "{path}"
+            );
+        }
+        assert_eq!(
+            ask(&webhook, "POST", "/validate/0123").await.0,
+            StatusCode::BAD_REQUEST
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_once_policies_were_read_and_until_it_is_to_stop() {
+        let webhook = webhook(None);
+        assert_eq!(ask(&webhook, "GET", "/healthz").await.0, StatusCode::OK);
+        assert_eq!(
+            ask(&webhook, "GET", "/readyz").await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        webhook.policies.replace(SOURCE, Contents::default());
+        let (status, body) = ask(&webhook, "GET", "/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.starts_with("ready: 0 policies in force"), "{body}");
+        webhook.stop.cancel();
+        let (status, body) = ask(&webhook, "GET", "/readyz").await;
+        assert_eq!(
+            (status, body.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        );
     }
 }

@@ -151,3 +151,72 @@ fn user(info: &Value) -> UserInfo {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn review(request: &Value) -> Vec<u8> {
+        json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request })
+            .to_string()
+            .into_bytes()
+    }
+
+    #[rstest]
+    #[case::not_json(b"{".to_vec(), "EOF while parsing an object")]
+    #[case::not_an_object(b"[]".to_vec(), "invalid length 0")]
+    #[case::another_version(
+        br#"{"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview"}"#.to_vec(),
+        "not admission.k8s.io/v1 AdmissionReview")]
+    #[case::an_answer(br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}"#.to_vec(), "request is missing")]
+    #[case::no_uid(review(&json!({})), "request.uid is missing")]
+    #[case::no_kind(review(&json!({ "uid": "1", "kind": { "version": "v1" } })), "request.kind.kind is missing")]
+    #[case::an_operation_of_its_own(
+        review(&json!({ "uid": "1", "kind": { "version": "v1", "kind": "Pod" }, "operation": "PATCH" })),
+        "request.operation \"PATCH\" is not")]
+    fn what_is_no_review_is_refused_in_a_sentence(#[case] body: Vec<u8>, #[case] sentence: &str) {
+        let refusal = Review::parse(&body).unwrap_err();
+        assert_eq!(refusal.status(), axum::http::StatusCode::BAD_REQUEST);
+        assert!(refusal.to_string().contains(sentence), "{refusal}");
+    }
+
+    #[test]
+    fn a_deletion_has_only_the_old_object() {
+        let request = json!({
+            "uid": "1",
+            "kind": { "group": "apps", "version": "v1", "kind": "Deployment" },
+            "operation": "DELETE",
+            "namespace": "shop",
+            "name": "web",
+            "object": null,
+            "oldObject": { "kind": "Deployment" },
+            "dryRun": true,
+            "userInfo": { "username": "dana", "groups": ["a", "b"], "extra": { "scopes": ["x"] } },
+        });
+        let review = Review::parse(&review(&request)).unwrap();
+        let judged = review.request();
+        assert_eq!(judged.operation, Operation::Delete);
+        assert_eq!(judged.object, None);
+        assert_eq!(judged.old_object, Some(&json!({ "kind": "Deployment" })));
+        assert!(judged.dry_run);
+        assert_eq!(judged.user.unwrap().groups, ["a", "b"]);
+        assert_eq!(judged.user.unwrap().extra["scopes"], ["x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = Review::parse(&body);
+        }
+
+        #[test]
+        fn no_request_makes_it_panic(request in "[{}\\[\\]:,\"a-z0-9 ]{0,200}") {
+            let body = format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{request}}}"#);
+            let _ = Review::parse(body.as_bytes());
+        }
+    }
+}

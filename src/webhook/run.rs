@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::Client;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{policies::Policies, server::ServingCertificate};
 /// since, and somebody may have edited it.
 pub const RESYNC: Duration = Duration::from_secs(30);
 /// How often the certificate's age is looked at.
-pub const RENEWAL: Duration = Duration::from_secs(3_600);
+pub const RENEWAL: Duration = Duration::from_hours(1);
 
 /// What is kept.
 pub struct Keeper {
@@ -49,10 +49,7 @@ impl Keeper {
     /// and tried again at the next occasion.
     pub async fn run(mut self, stop: CancellationToken) -> Endpoint {
         let mut changes = self.policies.subscribe();
-        let mut resync = interval(RESYNC);
-        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewal = interval(RENEWAL);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut resync, mut renewal) = (every(RESYNC), every(RENEWAL));
         loop {
             tokio::select! {
                 biased;
@@ -86,6 +83,13 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Ticks each `period`, the first time when one has passed.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -100,9 +100,8 @@ fn steps(text: &str) -> Vec<Step> {
                 }
             } else if let Some(command) = line.strip_prefix("$ ") {
                 heredoc = command
-                    .split_once("<<'")
-                    .and_then(|(_, rest)| rest.split('\'').next())
-                    .map(str::to_owned);
+                    .split_once("<<")
+                    .map(|(_, end)| end.trim_matches('\'').to_owned());
                 steps.push(Step {
                     line: first_line + offset,
                     command: command.to_owned(),

@@ -118,7 +118,7 @@ fn damage_is_found_and_located() {
     bad   LEDGER:3  record 2 is not as it was written
     bad   LEDGER:5  record 4 is missing before this line
     bad   LEDGER:7  record 6 was moved: it stands after records that followed it
-    bad   9 ledger records in 1 chain: 3 places are damaged
+    bad   9 ledger records in 1 chain: 3 damaged places
     warn  integrity only, origin not shown: nothing is signed, so who can write these files could have written a whole chain anew
     "#);
     let (code, text) = verify(&file, &["-o", "json"]);

@@ -1,9 +1,15 @@
 //! The integration tests: one module per room.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on ends the test"
+)]
+
 mod architecture;
 mod documentation;
 mod ledger;
 mod real_input;
+mod render;
 mod report;
 mod report_cluster;
 mod report_history;

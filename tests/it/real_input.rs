@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use provost_manifest::{list, yaml};
 use serde_json::{Value, json};
 
-use crate::sync::Agent;
+use crate::support::agent::Agent;
+use crate::support::evidence::{assert_sqlite3_makes_the_same_tables, read, report, rows};
+use crate::support::history::git;
 
 /// How long the whole may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kube_prometheus_is_synced_whole() -> anyhow::Result<()> {
@@ -93,7 +95,36 @@ async fn kube_prometheus_is_synced_whole() -> anyhow::Result<()> {
         0,
         "a pass without changes makes requests"
     );
+    assert_evidence(&cluster, agent.repository.path(), &head, declared.len());
     agent.stop().await
+}
+
+/// Every live object that came from the repository is traced to its file's last commit, as `git log` names it.
+fn assert_evidence(cluster: &harness::Cluster, repository: &std::path::Path, synced: &str, declared: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let kubeconfig = cluster.kubeconfig(harness::User::Admin);
+    let (code, text) = report(repository, &out, &["--kubeconfig", kubeconfig.to_str().unwrap()]);
+    assert_eq!(code, 0, "{text}");
+    let columns = [
+        "object",
+        "application",
+        "controlled_by",
+        "origin",
+        "file",
+        "commit_id",
+    ];
+    let objects = rows(&read(&out, "objects"), &columns);
+    let applied: Vec<_> = objects
+        .iter()
+        .filter(|row| !row[1].is_empty() && row[2].is_empty())
+        .collect();
+    assert_eq!(applied.len(), declared);
+    for row in applied {
+        let last = git(repository, &["log", "-1", "--format=%H", synced, "--", &row[4]]);
+        assert_eq!((row[3].as_str(), &row[5]), ("in Git", &last), "{}", row[0]);
+    }
+    assert_sqlite3_makes_the_same_tables(&out);
 }
 
 /// Every object in the manifests, by a reader other than the agent's.

@@ -118,7 +118,9 @@ fn objects_and_commits_of_a_repository_are_joined() {
         &read(&out, "objects"),
         &["object", "origin", "file", "line", "commit_id", "pull_request"],
     );
-    objects.iter_mut().for_each(|row| row[4] = name(&row[4]));
+    for row in &mut objects {
+        row[4] = name(&row[4]);
+    }
     assert_eq!(
         objects,
         [
@@ -138,11 +140,10 @@ fn objects_and_commits_of_a_repository_are_joined() {
         "objects",
     ];
     let mut commits = rows(&read(&out, "commits"), &columns);
-    commits.iter_mut().for_each(|row| {
-        [0, 2]
-            .into_iter()
-            .for_each(|column| row[column] = name(&row[column]))
-    });
+    for row in &mut commits {
+        row[0] = name(&row[0]);
+        row[2] = name(&row[2]);
+    }
     assert_eq!(
         commits,
         [
@@ -181,6 +182,15 @@ fn objects_and_commits_of_a_repository_are_joined() {
     assert_commits_are_as_git_log_says(&repository, &out);
     assert_last_commits_are_as_git_log_says(&repository, &out);
     assert_sqlite3_makes_the_same_tables(&out);
+}
+
+#[test]
+fn a_report_reads_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (repository, out) = (folder.path().join("repository"), folder.path().join("out"));
+    fs::create_dir(&repository).unwrap();
+    story(&repository);
+    assert_eq!(report(&repository, &out, &[]).0, 0);
     insta::assert_snapshot!(fs::read_to_string(out.join("objects.md")).unwrap(), @r#"
     # objects
 

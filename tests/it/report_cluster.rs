@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use harness::{Cluster, User, wait_until};
 use kube::CustomResourceExt as _;
 use provost::api::provost::{Inventory, InventoryEntry, InventorySpec};
@@ -132,6 +131,29 @@ fn make_report(cluster: &Cluster, repository: &Path, out: &Path) -> (i32, String
     report(repository, out, &["--kubeconfig", kubeconfig.to_str().unwrap()])
 }
 
+/// The rows of objects, their commits held against `git log`.
+fn traced(repository: &Path, out: &Path, synced: &str) -> Vec<String> {
+    let columns = [
+        "object",
+        "origin",
+        "file",
+        "commit_id",
+        "pull_request",
+        "controlled_by",
+    ];
+    let mut objects = rows(&read(out, "objects"), &columns);
+    for row in &mut objects {
+        let by_git = |file: &str| git(repository, &["log", "-1", "--format=%H", synced, "--", file]);
+        if !row[2].is_empty() && row[3] == by_git(&row[2]) {
+            row[3] = "as git log has it".into();
+        }
+        // Names that controllers make end in chance.
+        let end = row[0].find("web").map_or(row[0].len(), |at| at + "web".len());
+        row[0].truncate(end);
+    }
+    objects.iter().map(|row| row.join(" | ")).collect()
+}
+
 #[tokio::test]
 async fn every_live_object_is_traced_to_the_commit_behind_it_or_is_not_in_git() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
@@ -161,56 +183,17 @@ async fn every_live_object_is_traced_to_the_commit_behind_it_or_is_not_in_git() 
     let (code, text) = make_report(&cluster, &repository, &out);
     assert_eq!(code, 0, "{text}");
 
-    let columns = [
-        "object",
-        "origin",
-        "file",
-        "commit_id",
-        "pull_request",
-        "controlled_by",
-    ];
-    let mut objects = rows(&read(&out, "objects"), &columns);
-    for row in &mut objects {
-        let by_git = |file: &str| git(&repository, &["log", "-1", "--format=%H", &ids[1], "--", file]);
-        if !row[2].is_empty() && row[3] == by_git(&row[2]) {
-            row[3] = "as git log has it".into();
-        }
-        // Names that controllers make end in chance.
-        row[0] = row[0].split_inclusive("web").next().context("a name")?.to_owned();
-    }
-    let app = ["in Git", "app.yaml", "as git log has it", "7"];
-    let expected: Vec<Vec<String>> = [
+    assert_eq!(
+        traced(&repository, &out, &ids[1]),
         [
-            "ClusterRole.rbac.authorization.k8s.io shop-reader",
-            "in Git",
-            "role.yaml",
-            "as git log has it",
-            "",
-            "",
-        ],
-        ["ConfigMap shop/by-hand", "not in Git", "", "", "", ""],
-        ["ConfigMap shop/generated", "not known", "", "", "", ""],
-        ["Deployment.apps shop/web", app[0], app[1], app[2], app[3], ""],
-        [
-            "Pod shop/web",
-            app[0],
-            app[1],
-            app[2],
-            app[3],
-            "Deployment.apps shop/web",
-        ],
-        [
-            "ReplicaSet.apps shop/web",
-            app[0],
-            app[1],
-            app[2],
-            app[3],
-            "Deployment.apps shop/web",
-        ],
-    ]
-    .map(|row| row.map(str::to_owned).to_vec())
-    .to_vec();
-    assert_eq!(objects, expected);
+            "ClusterRole.rbac.authorization.k8s.io shop-reader | in Git | role.yaml | as git log has it |  | ",
+            "ConfigMap shop/by-hand | not in Git |  |  |  | ",
+            "ConfigMap shop/generated | not known |  |  |  | ",
+            "Deployment.apps shop/web | in Git | app.yaml | as git log has it | 7 | ",
+            "Pod shop/web | in Git | app.yaml | as git log has it | 7 | Deployment.apps shop/web",
+            "ReplicaSet.apps shop/web | in Git | app.yaml | as git log has it | 7 | Deployment.apps shop/web",
+        ]
+    );
     assert!(text.contains(
         "6 live objects: 4 in Git, 1 not in Git, 1 not known. 1 object of the inventories not live."
     ));

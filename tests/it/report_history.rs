@@ -64,19 +64,19 @@ fn commits(plans: &[Plan]) -> Vec<Commit> {
             let parent = (number > 0).then(|| number - 1 - index.index(number.min(4)));
             parents.extend(parent.filter(|parent| !parents.contains(parent)));
         }
-        commits.push(commit(number, parents, plan, &commits));
+        commits.push(commit(number, &parents, plan, &commits));
     }
     let ends: Vec<usize> = (0..commits.len())
         .rev()
         .filter(|number| !commits.iter().any(|commit| commit.parents.contains(number)))
         .collect();
     if let (Some(plan), true) = (plans.first(), ends.len() > 1) {
-        commits.push(commit(commits.len(), ends, plan, &commits));
+        commits.push(commit(commits.len(), &ends, plan, &commits));
     }
     commits
 }
 
-fn commit(number: usize, parents: Vec<usize>, plan: &Plan, before: &[Commit]) -> Commit {
+fn commit(number: usize, parents: &[usize], plan: &Plan, before: &[Commit]) -> Commit {
     let mut files = BTreeMap::new();
     for (file, choice) in FILES.iter().zip(&plan.choices) {
         let content = match choice {
@@ -95,7 +95,7 @@ fn commit(number: usize, parents: Vec<usize>, plan: &Plan, before: &[Commit]) ->
         (false, true) => format!("Change something (#{number})"),
         (false, false) => "Change something".to_owned(),
     };
-    let commit = Commit::new(number, &parents, &subject, &[]);
+    let commit = Commit::new(number, parents, &subject, &[]);
     Commit {
         files,
         committed: START + plan.seconds,
@@ -156,7 +156,7 @@ fn changes_by_git(folder: &Path) -> BTreeMap<String, BTreeSet<(String, String)>>
     let mut commit = String::new();
     for line in git(folder, &arguments).lines() {
         if let Some(id) = line.strip_prefix("commit ") {
-            commit = id.to_owned();
+            id.clone_into(&mut commit);
             changes.entry(commit.clone()).or_default();
         } else if let Some((letter, path)) = line.split_once('\t') {
             changes

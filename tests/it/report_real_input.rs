@@ -12,8 +12,8 @@ use crate::support::history::{git, shell};
 fn the_history_of_kube_prometheus_is_reported_as_git_has_it() {
     let bundle = harness::settings::shared_data().map(|shared| shared.join("inputs/kube-prometheus.bundle"));
     let Some(bundle) = bundle.filter(|bundle| bundle.is_file()) else {
-        eprintln!(
-            "SKIPPED: the real history: inputs/kube-prometheus.bundle is not in the shared data (PROVOST_SHARED)"
+        harness::progress::note(
+            "SKIPPED: the history of kube-prometheus: inputs/kube-prometheus.bundle is absent",
         );
         return;
     };
@@ -34,7 +34,10 @@ fn the_history_of_kube_prometheus_is_reported_as_git_has_it() {
     let (code, text) = report(&repository, &out, &[]);
     let took = start.elapsed();
     assert_eq!(code, 0, "{text}");
-    eprintln!("the whole history was reported in {} ms", took.as_millis());
+    harness::progress::note(&format!(
+        "the whole history was reported in {} ms",
+        took.as_millis()
+    ));
 
     let number = |command: &str| shell(&repository, command).parse::<usize>().unwrap();
     let commits = read(&out, "commits");

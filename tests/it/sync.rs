@@ -1,232 +1,11 @@
 //! The agent against a real control plane: what Git says gets there, and stays.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
-use harness::git::{DANA, Repository};
-use harness::{Cluster, User, wait_for};
+use harness::wait_for;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
-use kube::core::ApiResource;
-use provost::cluster::Cluster as Connection;
-use provost::git::LocalRepositories;
-use provost::ledger::Ledger;
-use provost::sync::{SyncConfig, run_on};
-use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-/// Long enough for a busy machine; what must be quick is measured by itself.
-const LIMIT: Duration = Duration::from_secs(60);
-/// How soon drift is put back: 2 s, and as much again for a busy machine.
-const HEAL_LIMIT: Duration = Duration::from_secs(4);
-
-/// An agent that reconciles one namespace's Applications, and the repository that they read.
-pub(crate) struct Agent<'c> {
-    pub(crate) cluster: &'c Cluster,
-    /// Where the Applications are, and their objects.
-    pub(crate) namespace: String,
-    pub(crate) repository: Repository,
-    pub(crate) connection: Connection,
-    client: kube::Client,
-    folder: tempfile::TempDir,
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), provost::sync::Error>>,
-}
-
-impl<'c> Agent<'c> {
-    pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let namespace = cluster.namespace(hint).await?;
-        let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
-        let config = SyncConfig {
-            state: folder.path().join("state"),
-            poll_interval: Duration::from_millis(500),
-            local_repositories: LocalRepositories::Allowed,
-            kustomize: Some(cluster.binaries().path("kustomize")),
-            search_path: String::new(),
-            namespace: Some(namespace.clone()),
-        };
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run_on(
-            config,
-            connection.clone(),
-            Ledger::none(),
-            shutdown.clone(),
-        ));
-        let agent = Self {
-            cluster,
-            namespace,
-            repository: Repository::init(&folder.path().join("infrastructure"))?,
-            connection,
-            client: cluster.client(User::Admin).await?,
-            folder,
-            shutdown,
-            task,
-        };
-        let crds: Api<DynamicObject> = Api::all_with(
-            agent.client.clone(),
-            &resource("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
-        );
-        wait_for("the agent's CRDs", LIMIT, async || {
-            let crd = crds.get("inventories.provost.dev").await?;
-            let established = crd.data["status"]["conditions"]
-                .to_string()
-                .contains("Established");
-            established
-                .then_some(())
-                .ok_or_else(|| anyhow::anyhow!("not established"))
-        })
-        .await?;
-        Ok(agent)
-    }
-
-    /// Commits these files, and nothing else that was there.
-    pub(crate) fn commit(&mut self, files: &[(&str, &str)]) -> anyhow::Result<String> {
-        for (file, text) in files {
-            self.repository
-                .write(file, &text.replace("NAMESPACE", &self.namespace))?;
-        }
-        self.repository.commit(DANA, "Change what is deployed")
-    }
-
-    /// Makes an Application of a path, all automatic, with `change` merged into its spec.
-    pub(crate) async fn application(&self, name: &str, path: &str, change: Value) -> anyhow::Result<()> {
-        let mut spec = json!({
-            "project": "default",
-            "source": {"repoURL": self.repository.path(), "path": path, "targetRevision": "main"},
-            "destination": {"server": "https://kubernetes.default.svc", "namespace": self.namespace},
-            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
-        });
-        json_patch::merge(&mut spec, &change);
-        let application = json!({
-            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
-        });
-        self.kubectl(&["apply", "--server-side", "-f", "-"], &application.to_string())
-            .await?;
-        Ok(())
-    }
-
-    pub(crate) async fn kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
-        let arguments = [&["-n", self.namespace.as_str()], arguments].concat();
-        self.cluster
-            .kubectl(User::Admin, &arguments, stdin)
-            .await?
-            .success()
-    }
-
-    pub(crate) fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &resource(api_version, kind))
-    }
-
-    pub(crate) async fn get(&self, api_version: &str, kind: &str, name: &str) -> anyhow::Result<Value> {
-        Ok(serde_json::to_value(
-            self.api(api_version, kind).get(name).await?,
-        )?)
-    }
-
-    /// A live object, wherever it is.
-    pub(crate) async fn live(
-        &self,
-        api_version: &str,
-        kind: &str,
-        namespace: &str,
-        name: &str,
-    ) -> anyhow::Result<Value> {
-        let gvk = GroupVersionKind::from_api_version(api_version, kind);
-        let kinds = self.connection.kinds();
-        let target = kinds
-            .get(&gvk)
-            .context("the kind is not served")?
-            .target(&ObjectKey {
-                group: gvk.group.clone(),
-                kind: gvk.kind.clone(),
-                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
-                name: name.to_owned(),
-            });
-        self.connection
-            .get(&target)
-            .await?
-            .with_context(|| format!("{target} is not there"))
-    }
-
-    pub(crate) async fn status(&self, application: &str) -> anyhow::Result<Value> {
-        let application = self
-            .get("argoproj.io/v1alpha1", "Application", application)
-            .await?;
-        Ok(application["status"].clone())
-    }
-
-    /// Waits until the Application's status is so.
-    pub(crate) async fn wait_status(
-        &self,
-        application: &str,
-        what: &str,
-        holds: impl Fn(&Value) -> bool,
-    ) -> anyhow::Result<Value> {
-        self.wait_status_for(application, what, LIMIT, holds).await
-    }
-
-    pub(crate) async fn wait_status_for(
-        &self,
-        application: &str,
-        what: &str,
-        limit: Duration,
-        holds: impl Fn(&Value) -> bool,
-    ) -> anyhow::Result<Value> {
-        wait_for(&format!("{application}: {what}"), limit, async || {
-            let status = self.status(application).await?;
-            if holds(&status) {
-                Ok(status)
-            } else {
-                Err(anyhow::anyhow!("status is {status:#}"))
-            }
-        })
-        .await
-    }
-
-    pub(crate) async fn wait_synced(&self, application: &str, revision: &str) -> anyhow::Result<Value> {
-        self.wait_status(application, &format!("synced to {revision}"), |status| {
-            status["sync"]["status"] == "Synced" && status["sync"]["revision"] == revision
-        })
-        .await
-    }
-
-    /// Waits until the object is so, as long as putting drift back may take.
-    async fn wait_healed(
-        &self,
-        api_version: &str,
-        kind: &str,
-        name: &str,
-        healed: impl Fn(&Value) -> bool,
-    ) -> anyhow::Result<()> {
-        wait_for(&format!("{kind} {name} to be put back"), HEAL_LIMIT, async || {
-            let object = self.get(api_version, kind, name).await?;
-            if healed(&object) {
-                Ok(())
-            } else {
-                Err(anyhow::anyhow!("it is {object:#}"))
-            }
-        })
-        .await
-    }
-
-    async fn is_absent(&self, api_version: &str, kind: &str, name: &str) -> anyhow::Result<bool> {
-        Ok(self.api(api_version, kind).get_opt(name).await?.is_none())
-    }
-
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.shutdown.cancel();
-        self.task.await??;
-        Ok(())
-    }
-}
-
-fn resource(api_version: &str, kind: &str) -> ApiResource {
-    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-    ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, version, kind))
-}
+use crate::support::agent::{Agent, LIMIT, resource};
 
 const DEPLOYMENT: &str = r"
 apiVersion: apps/v1
@@ -298,6 +77,27 @@ async fn a_commit_reaches_the_cluster_and_what_is_removed_from_git_goes() -> any
             status["health"]["status"] == "Healthy"
         })
         .await?;
+
+    // A refresh is a look at the repository at once, and is done once.
+    agent
+        .kubectl(
+            &[
+                "annotate",
+                "application",
+                "my-app",
+                "argocd.argoproj.io/refresh=normal",
+            ],
+            "",
+        )
+        .await?;
+    wait_for("the refresh to be done", LIMIT, async || {
+        let application = agent.get("argoproj.io/v1alpha1", "Application", "my-app").await?;
+        let asked = application["metadata"]["annotations"]
+            .get("argocd.argoproj.io/refresh")
+            .is_some();
+        (!asked).then_some(()).context("it is still asked for")
+    })
+    .await?;
 
     // A commit elsewhere costs no render and no write but the revision; one that removes a file deletes its object.
     let elsewhere = agent.commit(&[("apps/other/x.yaml", CONFIG)])?;
@@ -396,6 +196,139 @@ async fn whatever_somebody_edits_by_hand_is_put_back() -> anyhow::Result<()> {
     // And now that all is well, nothing is asked any more.
     let quiet = agent.quiet_requests().await?;
     assert_eq!(quiet, 0, "a pass without changes makes requests");
+    let ledger = agent.ledger_text()?;
+    for recorded in [
+        r#""fields":["spec.replicas"],"managers":["kubectl"]"#,
+        r#""fields":["data.B"],"managers":["somebody"]"#,
+    ] {
+        assert!(ledger.contains(recorded), "{recorded} is not in {ledger}");
+    }
+    assert!(
+        ledger.contains("spec.template.spec.hostNetwork") && ledger.contains(r#""resolution":"put back""#),
+        "{ledger}"
+    );
+    assert!(!ledger.contains("miner"), "values are not recorded: {ledger}");
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_starts_again_writes_nothing_where_all_is_well() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "restarted").await?;
+    let commit = agent.commit(&[
+        ("app/config.yaml", CONFIG),
+        ("app/role.yaml", ROLE),
+        ("app/deployment.yaml", DEPLOYMENT),
+    ])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    agent
+        .wait_status("my-app", "healthy", |status| {
+            status["health"]["status"] == "Healthy"
+        })
+        .await?;
+    agent.quiet_requests().await?;
+    let versions = async |agent: &Agent<'_>| -> anyhow::Result<Vec<Value>> {
+        let mut versions = Vec::new();
+        for (version, kind, name) in [
+            ("v1", "ConfigMap", "my-app-env"),
+            ("rbac.authorization.k8s.io/v1", "Role", "reader"),
+            ("apps/v1", "Deployment", "my-app"),
+            ("provost.dev/v1alpha1", "Inventory", "my-app-0"),
+            ("argoproj.io/v1alpha1", "Application", "my-app"),
+        ] {
+            versions.push(agent.get(version, kind, name).await?["metadata"]["resourceVersion"].clone());
+        }
+        Ok(versions)
+    };
+    let before = versions(&agent).await?;
+    agent.restart().await?;
+    agent.quiet_requests().await?;
+    assert_eq!(versions(&agent).await?, before);
+    // It knows what it owns: what goes from Git meanwhile goes from the cluster.
+    std::fs::remove_file(agent.repository.path().join("app/role.yaml"))?;
+    agent.restart().await?;
+    let commit = agent.commit(&[])?;
+    agent.wait_synced("my-app", &commit).await?;
+    assert!(
+        agent
+            .is_absent("rbac.authorization.k8s.io/v1", "Role", "reader")
+            .await?
+    );
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_folder_deletes_nothing_until_somebody_approves() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "emptied").await?;
+    let first = agent.commit(&[("app/config.yaml", CONFIG), ("app/README.md", "x")])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &first).await?;
+    std::fs::remove_file(agent.repository.path().join("app/config.yaml"))?;
+    agent.commit(&[])?;
+    let status = agent
+        .wait_status("my-app", "a guard", |status| {
+            status["conditions"]
+                .to_string()
+                .contains("provost.dev/approve-deletions=")
+        })
+        .await?;
+    assert!(!agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    let approval = message.rsplit_once("Application with ").unwrap().1;
+    agent
+        .kubectl(&["annotate", "application", "my-app", approval], "")
+        .await?;
+    wait_for("the object to go", LIMIT, async || {
+        agent
+            .is_absent("v1", "ConfigMap", "my-app-env")
+            .await?
+            .then_some(())
+            .context("it is there")
+    })
+    .await?;
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_applications_do_not_take_an_object_from_each_other() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "shared").await?;
+    let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    agent.application("first", "app", json!({})).await?;
+    agent.wait_synced("first", &commit).await?;
+    agent.application("second", "app", json!({})).await?;
+    let status = agent
+        .wait_status("second", "a conflict", |status| {
+            status["conditions"][0]["type"] == "SyncError"
+        })
+        .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("belongs to the Application {}/first", agent.namespace)),
+        "{message}"
+    );
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_are_refused_by_name() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "hooks").await?;
+    let hook = CONFIG.replace(
+        "name: my-app-env",
+        "name: hook, annotations: {argocd.argoproj.io/hook: PreSync}",
+    );
+    agent.commit(&[("app/config.yaml", CONFIG), ("app/hook.yaml", &hook)])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent
+        .wait_status("my-app", "a refusal", |status| {
+            let message = status["conditions"][0]["message"].as_str().unwrap_or_default();
+            message.contains("hooks are not supported yet") && message.contains("app/hook.yaml:1")
+        })
+        .await?;
+    assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
     agent.stop().await
 }
 
@@ -430,6 +363,18 @@ async fn without_self_heal_drift_is_only_said() -> anyhow::Result<()> {
         agent.get("v1", "ConfigMap", "my-app-env").await?["data"]["A"],
         "2"
     );
+
+    // Once it may, it is put back at once.
+    agent
+        .application(
+            "my-app",
+            "app",
+            json!({"syncPolicy": {"automated": {"prune": false}}}),
+        )
+        .await?;
+    agent
+        .wait_healed("v1", "ConfigMap", "my-app-env", |live| live["data"]["A"] == "1")
+        .await?;
 
     // Something new from Git is brought in all the same; what Git no longer has stays, since prune is off.
     let second = agent.commit(&[("app/role.yaml", ROLE)])?;
@@ -722,64 +667,48 @@ spec:
     agent.stop().await
 }
 
-impl Agent<'_> {
-    /// Edits an object as somebody would by hand: a strategic or merge patch under a field manager's name.
-    async fn edit(
-        &self,
-        api_version: &str,
-        kind: &str,
-        name: &str,
-        manager: &str,
-        change: &Value,
-    ) -> anyhow::Result<()> {
-        let parameters = PatchParams {
-            field_manager: Some(manager.to_owned()),
-            ..PatchParams::default()
-        };
-        let is_builtin = !api_version.contains("example.com");
-        let patch = if is_builtin {
-            Patch::Strategic(change)
-        } else {
-            Patch::Merge(change)
-        };
-        self.api(api_version, kind)
-            .patch(name, &parameters, &patch)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fight_with_another_controller_is_said_and_left_alone() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "fight").await?;
+    let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    let status = wait_for("the fight to be said", LIMIT, async || {
+        let change = json!({"data": {"A": "theirs"}});
+        agent
+            .edit("v1", "ConfigMap", "my-app-env", "their-controller", &change)
             .await?;
-        Ok(())
-    }
-
-    async fn json_edit(
-        &self,
-        api_version: &str,
-        kind: &str,
-        name: &str,
-        manager: &str,
-        change: Value,
-    ) -> anyhow::Result<()> {
-        let parameters = PatchParams {
-            field_manager: Some(manager.to_owned()),
-            ..PatchParams::default()
-        };
-        let patch = Patch::<Value>::Json(serde_json::from_value(change)?);
-        self.api(api_version, kind)
-            .patch(name, &parameters, &patch)
-            .await?;
-        Ok(())
-    }
-
-    /// How many requests are made in some polls' time once the agent has come to rest.
-    pub(crate) async fn quiet_requests(&self) -> anyhow::Result<u64> {
-        let mut before = self.connection.requests();
-        wait_for("the agent to come to rest", LIMIT, async || {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let now = self.connection.requests();
-            let rested = now == before;
-            before = now;
-            rested.then_some(()).ok_or("it makes requests")
-        })
+        let status = agent.status("my-app").await?;
+        let said = status["conditions"].to_string().contains("again and again");
+        said.then_some(status).context("it is not said yet")
+    })
+    .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(&format!(
+            "ConfigMap {}/my-app-env is changed again and again by their-controller",
+            agent.namespace
+        )),
+        "{message}"
+    );
+    agent
+        .edit(
+            "v1",
+            "ConfigMap",
+            "my-app-env",
+            "their-controller",
+            &json!({"data": {"A": "last"}}),
+        )
         .await?;
-        // Three polls of the repository, and whatever else goes on by itself.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok(self.connection.requests() - before)
-    }
+    assert_eq!(
+        agent.quiet_requests().await?,
+        0,
+        "a fight that was given up makes requests"
+    );
+    assert_eq!(
+        agent.get("v1", "ConfigMap", "my-app-env").await?["data"]["A"],
+        "last"
+    );
+    agent.stop().await
 }

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 pub mod chain;
+pub mod count;
 pub mod csv;
 pub mod event;
 pub mod facts;

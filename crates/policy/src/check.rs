@@ -3,18 +3,17 @@
 
 use std::borrow::Cow;
 
-use provost_expression::{Budget, Datum, EvalError, View as Shape};
+use provost_expression::{Budget, Datum, EvalError};
 use provost_manifest::path::FieldPath;
 use serde_json::Value;
 
 use crate::context::Frame;
 use crate::denied;
 use crate::matching::Halt;
-use crate::pattern::{MAX_VIOLATIONS, Numbers, Pattern, Verdict};
+use crate::pattern::{MAX_VIOLATIONS, Pattern, Verdict};
 use crate::pod_security::Exclude;
 use crate::result::Violation;
 use crate::rule::{Check, Foreach, PatternSource};
-use crate::template::Template;
 use crate::violations::place_of;
 
 /// What a check says of an object.
@@ -330,17 +329,14 @@ fn elements<'a>(list: &Datum<'a>) -> Vec<Element<'a>> {
 fn value_of<'a>(datum: &Datum<'a>, budget: &mut Budget) -> Result<Cow<'a, Value>, EvalError> {
     match datum {
         Datum::Borrowed(value) => Ok(Cow::Borrowed(value)),
-        other => {
-            debug_assert!(!matches!(other.view(), Shape::Null), "null elements are left out");
-            other.clone().into_value(budget).map(Cow::Owned)
-        }
+        made => made.clone().into_value(budget).map(Cow::Owned),
     }
 }
 
 // === impl PatternSource ===
 
 /// A pattern that lies in the rule, or one that was made for this object.
-pub(crate) enum Compiled<'p> {
+enum Compiled<'p> {
     Fixed(&'p Pattern),
     Made(Box<Pattern>),
 }
@@ -358,18 +354,15 @@ impl PatternSource {
     fn compiled(&self, frame: &Frame<'_>, budget: &mut Budget) -> Result<Compiled<'_>, Halt> {
         match self {
             Self::Fixed(pattern) => Ok(Compiled::Fixed(pattern)),
-            Self::Variable(template, numbers) => made(template, *numbers, frame, budget),
+            Self::Variable(template, numbers) => {
+                let completed = template.complete(&frame.view(), budget)?;
+                let pattern = Pattern::compile(&completed, *numbers);
+                let pattern = pattern.map_err(|error| Halt::Error(error.to_string()))?;
+                Ok(Compiled::Made(Box::new(pattern)))
+            }
         }
     }
 }
 
-fn made<'p>(
-    template: &Template,
-    numbers: Numbers,
-    frame: &Frame<'_>,
-    budget: &mut Budget,
-) -> Result<Compiled<'p>, Halt> {
-    let completed = template.complete(&frame.view(), budget)?;
-    let pattern = Pattern::compile(&completed, numbers).map_err(|error| Halt::Error(error.to_string()))?;
-    Ok(Compiled::Made(Box::new(pattern)))
-}
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,19 @@
 //! Judges one request by all policies of a set.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use provost_expression::{Budget, Environment};
 use serde_json::Value;
 
-use crate::check::{Judgement, Subject};
-use crate::context::{Frame, Shared};
-use crate::exception::Exception;
+use crate::check::Judgement;
 use crate::matching::{Halt, Target};
-use crate::pod_security::Exclude;
 use crate::policy::Policy;
 use crate::request::{Inputs, Operation, Request};
-use crate::result::{FailureAction, Outcome, RuleResult, Status, Violation};
-use crate::rule::{Check, Rule};
+use crate::result::{FailureAction, Outcome, RuleResult, Status};
+use crate::rule::Rule;
+use crate::run::Run;
 use crate::set::{Candidate, PolicySet};
-use crate::violations;
 
 /// Judges `request` by every rule of `set` that matches it.
 ///
@@ -101,7 +97,8 @@ impl Evaluation<'_> {
             inputs: self.inputs,
         };
         let judged = concerns(rule, &target).and_then(|concerned| {
-            if concerned {
+            let judges = self.request.object.is_some() || rule.check.judges_deletions();
+            if concerned && judges {
                 self.judge(policy, candidate, &target)
             } else {
                 Ok(None)
@@ -111,11 +108,7 @@ impl Evaluation<'_> {
             Ok(result) => Ok(result),
             Err(Halt::Needs(key)) => Err(key),
             Err(Halt::Error(message)) => {
-                let action = rule
-                    .actions
-                    .action
-                    .or(policy.actions.action)
-                    .unwrap_or(FailureAction::Audit);
+                let action = action(policy, rule, &target).unwrap_or_else(|_| strictest(policy, rule));
                 Ok(Some(result(policy, rule, action, Status::Error, message)))
             }
         }
@@ -128,17 +121,13 @@ impl Evaluation<'_> {
         target: &Target<'_>,
     ) -> Result<Option<RuleResult>, Halt> {
         let rule = &*candidate.rule;
-        if self.request.object.is_none() && !rule.check.judges_deletions() {
-            return Ok(None);
-        }
-        let action = match rule.actions.resolve(target)? {
-            Some(action) => action,
-            None => policy.actions.resolve(target)?.unwrap_or(FailureAction::Audit),
-        };
+        let action = action(policy, rule, target)?;
         let result =
             |status, message: &str| Ok(Some(result(policy, rule, action, status, message.to_owned())));
         let run = Run {
-            evaluation: self,
+            request: self.request,
+            inputs: self.inputs,
+            environment: self.environment,
             policy,
             rule,
             exceptions: &candidate.exceptions,
@@ -197,146 +186,24 @@ impl Evaluation<'_> {
     }
 }
 
-/// What exceptions excuse of one rule.
-#[derive(Default)]
-struct Excuse {
-    keys: Vec<Arc<str>>,
-    /// The rule as a whole.
-    whole: bool,
-    /// Controls of Pod Security.
-    controls: Vec<Exclude>,
-}
-
-impl Excuse {
-    fn skip(&self) -> Judgement {
-        Judgement::Skip(Cow::Owned(format!(
-            "excused by PolicyException {}",
-            self.keys.join(", ")
-        )))
+/// What a failure of the rule does to this target.
+fn action(policy: &Policy, rule: &Rule, target: &Target<'_>) -> Result<FailureAction, Halt> {
+    match rule.actions.resolve(target)? {
+        Some(action) => Ok(action),
+        None => Ok(policy.actions.resolve(target)?.unwrap_or(FailureAction::Audit)),
     }
 }
 
-/// One rule that concerns a request.
-struct Run<'a> {
-    evaluation: &'a Evaluation<'a>,
-    policy: &'a Policy,
-    rule: &'a Rule,
-    exceptions: &'a [Arc<Exception>],
-}
-
-impl Run<'_> {
-    /// Preconditions, then exceptions, then the check.
-    fn decide(&self, request: &Request<'_>, budget: &mut Budget) -> Result<Judgement, Halt> {
-        let shared = self.shared(request);
-        let frame = Frame::of_rule(&shared, &self.rule.context);
-        if let Some(preconditions) = &self.rule.preconditions
-            && !preconditions.decide(&frame.view(), budget)?.holds
-        {
-            return Ok(Judgement::Skip("the preconditions are not met".into()));
-        }
-        let Some(object) = request.object.or(request.old_object) else {
-            return Ok(Judgement::None);
-        };
-        let excuse = self.excuse(request, object, &frame, budget)?;
-        if excuse.whole {
-            return Ok(excuse.skip());
-        }
-        let subject = Subject {
-            value: request.object,
-            object,
-            depth: 0,
-            excused: &[],
-        };
-        let judgement = self.rule.check.judge(&subject, &frame, budget)?;
-        if excuse.controls.is_empty() || !matches!(judgement, Judgement::Fail(_)) {
-            return Ok(judgement);
-        }
-        let excused = Subject {
-            excused: &excuse.controls,
-            ..subject
-        };
-        match self.rule.check.judge(&excused, &frame, budget)? {
-            Judgement::Pass => Ok(excuse.skip()),
-            judgement => Ok(judgement),
-        }
-    }
-
-    /// What exceptions excuse of this rule.
-    fn excuse(
-        &self,
-        request: &Request<'_>,
-        object: &Value,
-        frame: &Frame<'_>,
-        budget: &mut Budget,
-    ) -> Result<Excuse, Halt> {
-        let target = Target {
-            request,
-            object,
-            inputs: self.evaluation.inputs,
-        };
-        let of_controls = matches!(self.rule.check, Check::PodSecurity(_));
-        let mut excuse = Excuse::default();
-        for exception in self.exceptions {
-            if exception.excuses(&target, &frame.view(), budget)? {
-                excuse.keys.push(Arc::clone(&exception.key));
-                excuse.whole |= exception.controls.is_empty() || !of_controls;
-                excuse.controls.extend(exception.controls.iter().cloned());
-            }
-        }
-        Ok(excuse)
-    }
-
-    /// The message and every violation of a failure. Nothing here can change the verdict: what cannot be explained
-    /// is left out.
-    fn explain(&self, object: &Value, notes: Vec<String>) -> Result<(String, Vec<Violation>), Halt> {
-        let request = self.evaluation.request;
-        let shared = self.shared(request);
-        let frame = Frame::of_rule(&shared, &self.rule.context);
-        let mut budget = Budget::default();
-        let excuse = self.excuse(request, object, &frame, &mut budget)?;
-        let subject = Subject {
-            value: request.object,
-            object,
-            depth: 0,
-            excused: &excuse.controls,
-        };
-        let mut violations = Vec::new();
-        let collected = self
-            .rule
-            .check
-            .collect(&subject, &frame, &mut budget, &mut violations);
-        if let Err(needs @ Halt::Needs(_)) = collected {
-            return Err(needs);
-        }
-        violations::finish(&mut violations, object, request.kind);
-        let mut words = Vec::new();
-        words.extend(Some(self.message(request)).filter(|message| !message.is_empty()));
-        words.extend(notes);
-        Ok((words.join("; "), violations))
-    }
-
-    /// The author's message, completed; as it is written where it cannot be. Of a Secret nothing is put into it.
-    fn message(&self, request: &Request<'_>) -> String {
-        let message = &self.rule.message;
-        let shared = self.shared(request);
-        let frame = Frame::of_rule(&shared, &self.rule.context);
-        let written = || message.raw().trim().to_owned();
-        if violations::is_secret_kind(request.kind) {
-            return written();
-        }
-        let completed = message.text(&frame.view(), &mut Budget::default());
-        completed.map_or_else(|_| written(), |text| text.trim().to_owned())
-    }
-
-    fn shared<'s>(&'s self, request: &'s Request<'s>) -> Shared<'s> {
-        Shared::new(
-            request,
-            self.evaluation.inputs,
-            self.evaluation.environment,
-            self.policy,
-            self.rule,
-            !self.exceptions.is_empty() || !self.rule.is_static(),
-        )
+/// What a failure of the rule may do to some target: what holds where it cannot be told for this one.
+fn strictest(policy: &Policy, rule: &Rule) -> FailureAction {
+    let enforces = rule
+        .actions
+        .may_enforce()
+        .or_else(|| policy.actions.may_enforce());
+    if enforces == Some(true) {
+        FailureAction::Enforce
+    } else {
+        FailureAction::Audit
     }
 }
 

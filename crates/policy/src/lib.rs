@@ -36,13 +36,12 @@ mod pattern;
 mod pod_security;
 mod reference;
 mod rule;
+mod run;
 mod selector;
 mod source;
 mod template;
 mod violations;
 
-#[cfg(test)]
-mod check_tests;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub struct Policy {
     pub(crate) admission: bool,
     pub(crate) background: bool,
     pub(crate) fails_closed: bool,
+    pub(crate) timeout_seconds: Option<u8>,
     /// Whether a failure counts as one (annotation `policies.kyverno.io/scored`).
     pub(crate) scored: bool,
     /// Whether the first pass or fail ends the policy (`applyRules: One`).
@@ -88,6 +89,11 @@ impl Policy {
     /// Whether an error, or a webhook that does not answer, denies (`failurePolicy: Fail`).
     pub fn fails_closed(&self) -> bool {
         self.fails_closed
+    }
+
+    /// How long the apiserver is to wait for its verdict, 1 to 30 seconds; `None` where the policy does not say.
+    pub fn timeout_seconds(&self) -> Option<u8> {
+        self.timeout_seconds
     }
 
     /// Where it was read; `None` for a policy from the cluster.

@@ -123,9 +123,14 @@ impl TextTemplate {
 
     /// The expression of a text that is one variable.
     pub(crate) fn only_expression(&self) -> Option<&Expression> {
-        let inner = self.raw.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-        self.expressions
-            .get(inner.strip_prefix('-').unwrap_or(inner).trim())
+        self.expressions.get(self.only_variable()?)
+    }
+
+    /// What stands between the braces of a text that is one variable and nothing else.
+    fn only_variable(&self) -> Option<&str> {
+        let inner = self.raw.strip_prefix("{{")?.strip_suffix("}}")?;
+        let is_one = !inner.contains("{{") && !inner.contains("}}");
+        is_one.then(|| inner.strip_prefix('-').unwrap_or(inner).trim())
     }
 
     /// The typed value of a text that is one variable; of any other, a string.
@@ -152,6 +157,16 @@ impl TextTemplate {
     }
 
     fn datum<'a>(&'a self, view: &'a View<'_>, budget: &mut Budget) -> Result<Datum<'a>, Halt> {
+        // The commonest form needs no search for variables.
+        if let Some(text) = self
+            .only_variable()
+            .filter(|text| self.expressions.contains_key(*text))
+        {
+            return self.evaluate(text, view, budget).map_err(|source| {
+                let expression = text.to_owned();
+                halt(view, SubstitutionError::Variable { expression, source })
+            });
+        }
         variables::substitute(&self.raw, budget, |text, budget| {
             self.evaluate(text, view, budget)
         })
@@ -187,7 +202,7 @@ fn halt(view: &View<'_>, error: SubstitutionError<EvalError>) -> Halt {
             needs @ Halt::Needs(_) => needs,
         },
         SubstitutionError::Budget(error) => view.halt(&error),
-        other => Halt::Error(other.to_string()),
+        SubstitutionError::Endless => Halt::Error(error.to_string()),
     }
 }
 

@@ -2,14 +2,15 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
 
+use proptest::prelude::*;
 use provost_manifest::object::GroupVersionKind;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::request::{Inputs, Key, Operation, Request, UserInfo};
 use crate::result::{FailureAction, Outcome, Status};
-use crate::test_support::{creating, done, object, seed, set, statuses};
-use crate::{PolicySet, evaluate};
+use crate::test_support::{any_json, creating, done, object, seed, set, statuses};
+use crate::{Policy, PolicySet, evaluate};
 use Status::{Error, Fail, Pass, Skip, Warn};
 
 fn pod(image: &str) -> Value {
@@ -339,4 +340,36 @@ fn the_kinds_of_a_set_tell_what_a_webhook_is_called_for() {
     assert!(kinds.iter().any(|kind| kind.subresource == "ephemeralcontainers"));
     assert!(text.contains(&"Service [Create, Update]".to_owned()));
     assert!(text.contains(&"CronJob [Create, Update]".to_owned()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_rule_judges_any_object_the_same_twice(
+        pattern in any_json(), key in any_json(), value in any_json(), object in any_json(),
+    ) {
+        let matches = json!({"any": [{"resources": {"kinds": ["Pod"]}}]});
+        let condition = json!({"key": key, "operator": "AnyIn", "value": value});
+        let checks = [
+            json!({"pattern": pattern}),
+            json!({"anyPattern": [pattern, value]}),
+            json!({"deny": {"conditions": {"any": [condition]}}}),
+            json!({"foreach": [{"list": "request.object.b", "pattern": pattern}]}),
+            json!({"podSecurity": {"level": "restricted"}}),
+        ];
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": object, "b": value});
+        if let Some(spec) = pod["spec"].as_object_mut() {
+            spec.insert("containers".to_owned(), json!([object]));
+        }
+        for check in checks {
+            let text = json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
+                "spec": {"rules": [{"name": "r", "match": matches, "validate": check}]}});
+            let compiled = || Policy::from_object(&text).map(|policy| PolicySet::compile([policy]).0);
+            let (Ok(first), Ok(second)) = (compiled(), compiled()) else { continue };
+            prop_assert_eq!(first.digest(), second.digest());
+            let judge = |set: &PolicySet| creating(&pod, |request| format!("{:?}", done(set, request, &Inputs::new())));
+            prop_assert_eq!(judge(&first), judge(&second));
+        }
+    }
 }

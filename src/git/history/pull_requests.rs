@@ -1,6 +1,8 @@
 //! Which pull request a commit came by, as far as Git alone tells: by the subjects of merges and squashes, which the
 //! one who merges may edit. A forge knows; Git only hints.
 
+use std::collections::HashSet;
+
 /// A pull request that a subject names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PullRequest {
@@ -62,14 +64,16 @@ pub(super) fn line(parents: &[Vec<usize>], names: &[bool], tip: usize) -> Vec<Pl
     while let Some(part) = parts.pop() {
         let line = first_parents(parents, &part);
         if std::mem::take(&mut is_whole) {
-            line.iter().for_each(|commit| places[*commit].is_on_line = true);
+            for commit in &line {
+                places[*commit].is_on_line = true;
+            }
         }
         for (index, brought) in brought_in(parents, &part, &line, &mut position) {
             let merge = line[index];
             if names[merge] {
-                brought
-                    .iter()
-                    .for_each(|commit| places[*commit].brought_in_by = Some(merge));
+                for commit in brought {
+                    places[commit].brought_in_by = Some(merge);
+                }
             } else {
                 parts.extend(split(parents, &parents[merge], brought));
             }
@@ -112,7 +116,7 @@ fn brought_in(
     position: &mut [usize],
 ) -> Vec<(usize, Vec<usize>)> {
     let mut groups: Vec<Vec<usize>> = vec![Vec::new(); line.len()];
-    let mut is_on_line = std::collections::HashSet::new();
+    let mut is_on_line = HashSet::new();
     for (index, commit) in line.iter().enumerate() {
         position[*commit] = index;
         is_on_line.insert(*commit);
@@ -133,9 +137,9 @@ fn brought_in(
             }
         }
     }
-    part.members
-        .iter()
-        .for_each(|commit| position[*commit] = NOT_HERE);
+    for commit in &part.members {
+        position[*commit] = NOT_HERE;
+    }
     groups
         .into_iter()
         .enumerate()
@@ -151,7 +155,9 @@ fn split(parents: &[Vec<usize>], tips: &[usize], mut members: Vec<usize>) -> Vec
             continue;
         }
         let mut is_member = vec![false; parents.len()];
-        members.iter().for_each(|commit| is_member[*commit] = true);
+        for commit in &members {
+            is_member[*commit] = true;
+        }
         let reached = reached(parents, *tip, &is_member);
         members.retain(|commit| reached.binary_search(commit).is_err());
         parts.push(Part {

@@ -1,5 +1,7 @@
 //! Git's bytes as text.
 
+use std::fmt::Write as _;
+
 /// How a commit's text is written. Git takes a commit's word for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -62,7 +64,9 @@ fn quoted(bytes: &[u8]) -> String {
             b'"' => text.push_str("\\\""),
             b'\\' => text.push_str("\\\\"),
             b' '..=b'~' => text.push(char::from(*byte)),
-            byte => text.push_str(&format!("\\{byte:03o}")),
+            byte => {
+                let _ = write!(text, "\\{byte:03o}");
+            }
         }
     }
     text.push('"');

@@ -57,6 +57,6 @@ impl Progress {
 }
 
 /// Prints a line even where the test runner captures what tests print.
-pub(crate) fn note(line: &str) {
+pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -118,7 +118,7 @@ pub(crate) fn assert_last_commits_are_as_git_log_says(repository: &Path, out: &P
 /// The sqlite3 program makes the same tables of the same facts, byte for byte.
 pub(crate) fn assert_sqlite3_makes_the_same_tables(out: &Path) {
     if Command::new("sqlite3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: re-performing the tables: there is no sqlite3 program; apt-get install sqlite3");
+        harness::progress::note("SKIPPED: making tables again: no sqlite3 program (apt-get install sqlite3)");
         return;
     }
     let recomputed = out.join("recomputed");

@@ -26,7 +26,7 @@ pub(crate) struct Commit {
 impl Commit {
     /// The `number`th commit, a minute after the one before.
     pub(crate) fn new(number: usize, parents: &[usize], message: &str, files: &[(&str, &str)]) -> Self {
-        let time = START + 60 * number as i64;
+        let time = START + 60 * i64::try_from(number).unwrap();
         let files = files
             .iter()
             .map(|(path, text)| (path.as_bytes().to_vec(), text.as_bytes().to_vec()));
@@ -79,7 +79,7 @@ pub(crate) fn build(folder: &Path, commits: &[Commit]) -> Vec<String> {
     let mut ids = vec![String::new(); commits.len()];
     for line in marks.lines() {
         let (mark, id) = line[1..].split_once(' ').unwrap();
-        ids[mark.parse::<usize>().unwrap() - 1] = id.to_owned();
+        id.clone_into(&mut ids[mark.parse::<usize>().unwrap() - 1]);
     }
     ids
 }

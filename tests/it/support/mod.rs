@@ -1,5 +1,6 @@
 //! What several rooms' tests need.
 
+pub(crate) mod agent;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;

@@ -4,6 +4,8 @@ mod compare;
 mod membership;
 mod order;
 
+use std::borrow::Cow;
+
 use provost_expression::{Budget, Expression};
 use serde_json::Value;
 
@@ -85,7 +87,7 @@ pub(crate) struct Decision<'c> {
 /// A condition that was true, and what its value was.
 pub(crate) struct Held<'c> {
     pub(crate) condition: &'c Condition,
-    pub(crate) value: Value,
+    pub(crate) value: Cow<'c, Value>,
 }
 
 // === impl Conditions ===
@@ -159,14 +161,12 @@ impl Held<'_> {
     }
 }
 
-/// Scalar numbers are floats, also literal ones; those inside of literal lists and maps stay as they are.
-fn operand(template: &Template, view: &View<'_>, budget: &mut Budget) -> Result<Value, Halt> {
-    let value = template.complete(view, budget)?;
-    Ok(if value.is_number() {
-        crate::template::with_floats(value)
-    } else {
-        value
-    })
+/// A side of a comparison; what has no variables is not copied.
+fn operand<'t>(template: &'t Template, view: &View<'_>, budget: &mut Budget) -> Result<Cow<'t, Value>, Halt> {
+    match template.as_static() {
+        Some(value) => Ok(Cow::Borrowed(value)),
+        None => template.complete(view, budget).map(Cow::Owned),
+    }
 }
 
 #[cfg(test)]

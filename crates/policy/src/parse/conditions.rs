@@ -1,10 +1,13 @@
 //! Reads conditions.
 
+use serde_json::Value;
+
 use super::sense;
 use super::template::{Names, template, text};
 use crate::conditions::{Condition, Conditions, OPERATORS, Operator};
 use crate::fault::Fault;
 use crate::source::Cursor;
+use crate::template::{Template, with_floats};
 
 /// Reads `{any, all}`, or the older list, all of which must hold.
 pub(crate) fn conditions(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Conditions, Fault> {
@@ -32,12 +35,21 @@ fn condition(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Condition, Fault>
     sense::operations(&cursor.require("key")?, &cursor.require("value")?)?;
     Ok(Condition {
         operator: operator(&cursor.require("operator")?)?,
-        key: template(&cursor.require("key")?, names)?,
-        value: template(&cursor.require("value")?, names)?,
+        key: operand(&cursor.require("key")?, names)?,
+        value: operand(&cursor.require("value")?, names)?,
         message: cursor
             .get("message")
             .map(|message| text(&message, names))
             .transpose()?,
+    })
+}
+
+/// Scalar numbers are floats, also literal ones; those inside of literal lists and maps stay as they are.
+fn operand(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Template, Fault> {
+    let read = template(cursor, names)?;
+    Ok(match read {
+        Template::Static(number @ Value::Number(_)) => Template::Static(with_floats(number)),
+        other => other,
     })
 }
 

@@ -146,11 +146,13 @@ fn settings(root: &Cursor<'_>, head: &Head<'_>) -> Result<Policy, Fault> {
         webhook.refuse(&[("matchConditions", "conditions in CEL come later")])?;
     }
     let timeout = one_of(&spec, "webhookTimeoutSeconds", webhook.as_ref(), "timeoutSeconds")?;
-    if let Some(timeout) = timeout
-        && !(1..=30).contains(&timeout.int()?)
-    {
-        return Err(timeout.fault("a timeout is 1 to 30 seconds"));
-    }
+    let timeout_seconds = match timeout {
+        None => None,
+        Some(timeout) => match u8::try_from(timeout.int()?) {
+            Ok(seconds @ 1..=30) => Some(seconds),
+            _ => return Err(timeout.fault("a timeout is 1 to 30 seconds")),
+        },
+    };
     let fails_closed = match one_of(&spec, "failurePolicy", webhook.as_ref(), "failurePolicy")? {
         None => true,
         Some(policy) => match policy.text()? {
@@ -195,6 +197,7 @@ fn settings(root: &Cursor<'_>, head: &Head<'_>) -> Result<Policy, Fault> {
         admission,
         background,
         fails_closed,
+        timeout_seconds,
         scored: annotation(SCORED) != Some("false"),
         first_rule_only,
         actions: spec_actions(&spec, head)?,

@@ -1,12 +1,11 @@
 //! The controls: what each forbids, and since which version.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::pod::{Container, Malformed, Pod, PodPath, bool, int, map, maps, text, texts};
-use super::{Forbidden, Version, volumes};
+use super::pod::{Container, Malformed, Pod, PodPath, bool, int, map, maps, text};
+use super::{Forbidden, Version, capabilities, profiles, volumes};
 
 /// A level of the standards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +37,23 @@ pub(crate) static CONTROLS: &[Control] = &[
         "allowPrivilegeEscalation other than false",
         privilege_escalation,
     ),
-    control("AppArmor", Level::Baseline, "AppArmor profiles", app_armor),
+    control(
+        "AppArmor",
+        Level::Baseline,
+        "AppArmor profiles",
+        profiles::app_armor,
+    ),
     control(
         "Capabilities",
         Level::Baseline,
         "non-default capabilities",
-        capabilities_baseline,
+        capabilities::baseline,
     ),
     control(
         "Capabilities",
         Level::Restricted,
         "unrestricted capabilities",
-        capabilities_restricted,
+        capabilities::restricted,
     ),
     control(
         "Host Namespaces",
@@ -95,12 +99,17 @@ pub(crate) static CONTROLS: &[Control] = &[
         "runAsUser 0",
         run_as_user,
     ),
-    control("Seccomp", Level::Baseline, "seccomp profiles", seccomp_baseline),
+    control(
+        "Seccomp",
+        Level::Baseline,
+        "seccomp profiles",
+        profiles::seccomp_baseline,
+    ),
     control(
         "Seccomp",
         Level::Restricted,
         "seccomp profiles",
-        seccomp_restricted,
+        profiles::seccomp_restricted,
     ),
     control("SELinux", Level::Baseline, "SELinux options", se_linux),
     control("Sysctls", Level::Baseline, "sysctls", sysctls),
@@ -161,14 +170,14 @@ impl<'o> Forbidden<'o> {
         self
     }
 
-    fn of(mut self, container: &Container<'o>) -> Self {
+    pub(super) fn of(mut self, container: &Container<'o>) -> Self {
         self.container = container.name();
         self
     }
 }
 
 /// The security contexts of the pod and of its containers, each with its place.
-fn security_contexts<'p, 'o>(pod: &'p Pod<'o>) -> Result<Vec<Context<'p, 'o>>, Malformed> {
+pub(super) fn security_contexts<'p, 'o>(pod: &'p Pod<'o>) -> Result<Vec<Context<'p, 'o>>, Malformed> {
     let mut contexts = Vec::new();
     if let Some(fields) = pod.security_context()? {
         contexts.push(Context {
@@ -189,14 +198,15 @@ fn security_contexts<'p, 'o>(pod: &'p Pod<'o>) -> Result<Vec<Context<'p, 'o>>, M
     Ok(contexts)
 }
 
-struct Context<'p, 'o> {
+/// A security context, and whose it is.
+pub(super) struct Context<'p, 'o> {
     path: PodPath,
-    fields: &'p Map<String, Value>,
+    pub(super) fields: &'p Map<String, Value>,
     container: Option<&'p Container<'o>>,
 }
 
 impl<'o> Context<'_, 'o> {
-    fn forbid(&self, keys: &[&str], bad: &dyn Display, accepted: &str) -> Forbidden<'o> {
+    pub(super) fn forbid(&self, keys: &[&str], bad: &dyn Display, accepted: &str) -> Forbidden<'o> {
         let forbidden = Forbidden::new(self.path.clone().keys(keys), accepted).bad(bad);
         match self.container {
             Some(container) => forbidden.of(container),
@@ -205,7 +215,8 @@ impl<'o> Context<'_, 'o> {
     }
 }
 
-type Fields<'o> = Result<Option<Vec<Forbidden<'o>>>, Malformed>;
+/// What a check finds.
+pub(super) type Fields<'o> = Result<Option<Vec<Forbidden<'o>>>, Malformed>;
 
 fn host_namespaces<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
     let mut fields = Vec::new();
@@ -227,78 +238,6 @@ fn privileged<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
     Ok(found(fields))
 }
 
-const BASELINE_CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-
-fn capabilities_baseline<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
-    let mut fields = Vec::new();
-    for container in &pod.containers {
-        fields.extend(added_capabilities(container, &BASELINE_CAPABILITIES)?);
-    }
-    Ok(found(fields))
-}
-
-fn capabilities<'o>(container: &Container<'o>) -> Result<Option<&'o Map<String, Value>>, Malformed> {
-    match container.security_context()? {
-        Some(context) => map(context, "capabilities"),
-        None => Ok(None),
-    }
-}
-
-/// The capabilities that are added and not among the allowed ones.
-fn added_capabilities<'o>(
-    container: &Container<'o>,
-    allowed: &[&str],
-) -> Result<Option<Forbidden<'o>>, Malformed> {
-    let Some(capabilities) = capabilities(container)? else {
-        return Ok(None);
-    };
-    let bad: BTreeSet<&str> = texts(capabilities, "add")?
-        .into_iter()
-        .filter(|capability| !allowed.contains(capability))
-        .collect();
-    if bad.is_empty() {
-        return Ok(None);
-    }
-    let path = container.path().keys(&["securityContext", "capabilities", "add"]);
-    let mut forbidden = Forbidden::new(path, format!("none but {}", allowed.join(", "))).of(container);
-    forbidden.bad = bad.into_iter().map(str::to_owned).collect();
-    Ok(Some(forbidden))
-}
-
-fn capabilities_restricted<'o>(pod: &Pod<'o>, version: Version) -> Fields<'o> {
-    if version.is_at_least(25) && pod.is_windows()? {
-        return Ok(None);
-    }
-    let mut fields = Vec::new();
-    for container in &pod.containers {
-        let dropped = capabilities(container)?.map_or(Ok(Vec::new()), |fields| texts(fields, "drop"))?;
-        if !dropped.contains(&"ALL") {
-            let path = container
-                .path()
-                .keys(&["securityContext", "capabilities", "drop"]);
-            let mut forbidden = Forbidden::new(path, "ALL").of(container);
-            forbidden.bad = dropped.into_iter().map(str::to_owned).collect();
-            fields.push(forbidden);
-        }
-        fields.extend(added_capabilities(container, &["NET_BIND_SERVICE"])?);
-    }
-    Ok(found(fields))
-}
-
 fn host_ports<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
     let mut fields = Vec::new();
     for container in &pod.containers {
@@ -310,77 +249,6 @@ fn host_ports<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
         }
     }
     Ok(found(fields))
-}
-
-const PROFILES: [&str; 2] = ["RuntimeDefault", "Localhost"];
-const PROFILES_IN_WORDS: &str = "RuntimeDefault or Localhost";
-
-/// Profiles (`seccompProfile`, `appArmorProfile`) of another type than the two that are allowed.
-fn bad_profiles<'o>(pod: &Pod<'o>, key: &str) -> Result<Vec<Forbidden<'o>>, Malformed> {
-    let mut fields = Vec::new();
-    for context in security_contexts(pod)? {
-        if let Some(profile) = map(context.fields, key)?
-            && let Some(kind) = text(profile, "type")?
-            && !PROFILES.contains(&kind)
-        {
-            fields.push(context.forbid(&[key, "type"], &kind, PROFILES_IN_WORDS));
-        }
-    }
-    Ok(fields)
-}
-
-const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
-
-fn app_armor<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
-    let mut fields = bad_profiles(pod, "appArmorProfile")?;
-    let annotations = pod
-        .metadata
-        .map(|metadata| map(metadata, "annotations"))
-        .transpose()?
-        .flatten();
-    for (key, value) in annotations.into_iter().flatten() {
-        let profile = value.as_str().unwrap_or_default();
-        let allowed = matches!(profile, "" | "runtime/default") || profile.starts_with("localhost/");
-        if key.starts_with(APP_ARMOR_ANNOTATION) && !allowed {
-            let accepted = "runtime/default or localhost/*";
-            fields.push(Forbidden::new(PodPath::annotation(key), accepted).bad(&profile));
-        }
-    }
-    Ok(found(fields))
-}
-
-fn seccomp_baseline<'o>(pod: &Pod<'o>, _: Version) -> Fields<'o> {
-    Ok(found(bad_profiles(pod, "seccompProfile")?))
-}
-
-fn seccomp_restricted<'o>(pod: &Pod<'o>, version: Version) -> Fields<'o> {
-    if version.is_at_least(25) && pod.is_windows()? {
-        return Ok(None);
-    }
-    let mut fields = bad_profiles(pod, "seccompProfile")?;
-    if fields.is_empty() && !has_profile(pod.security_context()?)? {
-        for container in &pod.containers {
-            if !has_profile(container.security_context()?)? {
-                let path = container
-                    .path()
-                    .keys(&["securityContext", "seccompProfile", "type"]);
-                fields.push(Forbidden::new(path, PROFILES_IN_WORDS).of(container));
-            }
-        }
-    }
-    Ok(found(fields))
-}
-
-fn has_profile(context: Option<&Map<String, Value>>) -> Result<bool, Malformed> {
-    let profile = context
-        .map(|context| map(context, "seccompProfile"))
-        .transpose()?
-        .flatten();
-    Ok(profile
-        .map(|profile| text(profile, "type"))
-        .transpose()?
-        .flatten()
-        .is_some())
 }
 
 fn se_linux<'o>(pod: &Pod<'o>, version: Version) -> Fields<'o> {

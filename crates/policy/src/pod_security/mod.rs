@@ -3,9 +3,11 @@
 //! Flow: the pod is found in its object ([`pod`]), each control of the level looks at it ([`controls`]) and lists
 //! the fields that it forbids, and what the rule excludes is taken from the lists ([`exclude`]).
 
+mod capabilities;
 mod controls;
 mod exclude;
 mod pod;
+mod profiles;
 mod volumes;
 
 pub(crate) use controls::{CONTROLS, Level};

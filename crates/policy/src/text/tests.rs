@@ -170,3 +170,30 @@ fn a_report_gives_each_violation_its_place() {
       my-app.yaml:3:9   metadata.labels["app.kubernetes.io/name"]         is ""     needs at least one character
     "#);
 }
+
+#[test]
+fn an_error_denies_or_warns_as_the_policy_says() {
+    let policy = |failure: &str| {
+        set(&format!(
+            "{{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {{name: p}}, spec: {{
+              validationFailureAction: Enforce, failurePolicy: {failure},
+              rules: [{{name: r, match: {{any: [{{resources: {{kinds: [Deployment]}}}}]}},
+                       validate: {{pattern: {{metadata: {{name: '{{{{ request.object.nothing }}}}'}}}}}}}}]}}}}"
+        ))
+    };
+    assert_snapshot!(denied(&policy("Fail"), &my_app()), @r#"
+    Deployment shop/my-app is refused: 1 rule that could not be judged.
+
+    p/r: could not be judged: variable {{request.object.nothing}} has no value: Unknown key "nothing" in path
+
+    Before you apply: provost check FILE
+    "#);
+    let texts = creating(&my_app(), |request| {
+        let results = done(&policy("Ignore"), request, &Inputs::new());
+        assert!(!results[0].denies());
+        warnings(&results)
+    });
+    assert_snapshot!(texts.join("\n"), @r#"
+    p/r (error): could not be judged: variable {{request.object.nothing}} has no value: Unknown key "nothing" in path
+    "#);
+}

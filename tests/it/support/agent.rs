@@ -1,0 +1,335 @@
+//! An agent in this process, against a real control plane.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use harness::git::{DANA, Repository};
+use harness::{Cluster, User, wait_for};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::ApiResource;
+use provost::cluster::Cluster as Connection;
+use provost::git::LocalRepositories;
+use provost::ledger::{Destination, Ledger};
+use provost::sync::{SyncConfig, run_on};
+use provost_evidence::event::Boot;
+use provost_manifest::object::{GroupVersionKind, ObjectKey};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for a busy machine; what must be quick is measured by itself.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// How soon drift is put back: 2 s, and as much again for a busy machine.
+const HEAL_LIMIT: Duration = Duration::from_secs(4);
+
+/// An agent that reconciles one namespace's Applications, and the repository that they read.
+pub(crate) struct Agent<'c> {
+    pub(crate) cluster: &'c Cluster,
+    /// Where the Applications are, and their objects.
+    pub(crate) namespace: String,
+    pub(crate) repository: Repository,
+    pub(crate) connection: Connection,
+    pub(crate) client: kube::Client,
+    pub(crate) folder: tempfile::TempDir,
+    ledger: Ledger,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), provost::sync::Error>>,
+}
+
+impl<'c> Agent<'c> {
+    pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let namespace = cluster.namespace(hint).await?;
+        let ledger = Ledger::open(
+            &Destination::Directory(folder.path().join("ledger")),
+            Boot::default(),
+        )?;
+        let (connection, shutdown, task) = run_agent(cluster, folder.path(), &namespace, &ledger).await?;
+        let agent = Self {
+            cluster,
+            namespace,
+            repository: Repository::init(&folder.path().join("infrastructure"))?,
+            connection,
+            client: cluster.client(User::Admin).await?,
+            folder,
+            ledger,
+            shutdown,
+            task,
+        };
+        let crds: Api<DynamicObject> = Api::all_with(
+            agent.client.clone(),
+            &resource("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        );
+        wait_for("the agent's CRDs", LIMIT, async || {
+            let crd = crds.get("inventories.provost.dev").await?;
+            let established = crd.data["status"]["conditions"]
+                .to_string()
+                .contains("Established");
+            established
+                .then_some(())
+                .ok_or_else(|| anyhow::anyhow!("not established"))
+        })
+        .await?;
+        Ok(agent)
+    }
+
+    /// Commits these files, and nothing else that was there.
+    pub(crate) fn commit(&mut self, files: &[(&str, &str)]) -> anyhow::Result<String> {
+        for (file, text) in files {
+            self.repository
+                .write(file, &text.replace("NAMESPACE", &self.namespace))?;
+        }
+        self.repository.commit(DANA, "Change what is deployed")
+    }
+
+    /// Makes an Application of a path, all automatic, with `change` merged into its spec.
+    pub(crate) async fn application(&self, name: &str, path: &str, change: Value) -> anyhow::Result<()> {
+        let mut spec = json!({
+            "project": "default",
+            "source": {"repoURL": self.repository.path(), "path": path, "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": self.namespace},
+            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
+        });
+        json_patch::merge(&mut spec, &change);
+        let application = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+        });
+        self.kubectl(&["apply", "--server-side", "-f", "-"], &application.to_string())
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+        let arguments = [&["-n", self.namespace.as_str()], arguments].concat();
+        self.cluster
+            .kubectl(User::Admin, &arguments, stdin)
+            .await?
+            .success()
+    }
+
+    pub(crate) fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource(api_version, kind))
+    }
+
+    pub(crate) async fn get(&self, api_version: &str, kind: &str, name: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::to_value(
+            self.api(api_version, kind).get(name).await?,
+        )?)
+    }
+
+    /// A live object, wherever it is.
+    pub(crate) async fn live(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> anyhow::Result<Value> {
+        let gvk = GroupVersionKind::from_api_version(api_version, kind);
+        let kinds = self.connection.kinds();
+        let target = kinds
+            .get(&gvk)
+            .context("the kind is not served")?
+            .target(&ObjectKey {
+                group: gvk.group.clone(),
+                kind: gvk.kind.clone(),
+                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+                name: name.to_owned(),
+            });
+        self.connection
+            .get(&target)
+            .await?
+            .with_context(|| format!("{target} is not there"))
+    }
+
+    pub(crate) async fn status(&self, application: &str) -> anyhow::Result<Value> {
+        let application = self
+            .get("argoproj.io/v1alpha1", "Application", application)
+            .await?;
+        Ok(application["status"].clone())
+    }
+
+    /// Waits until the Application's status is so.
+    pub(crate) async fn wait_status(
+        &self,
+        application: &str,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        self.wait_status_for(application, what, LIMIT, holds).await
+    }
+
+    pub(crate) async fn wait_status_for(
+        &self,
+        application: &str,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        wait_for(&format!("{application}: {what}"), limit, async || {
+            let status = self.status(application).await?;
+            if holds(&status) {
+                Ok(status)
+            } else {
+                Err(anyhow::anyhow!("status is {status:#}"))
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn wait_synced(&self, application: &str, revision: &str) -> anyhow::Result<Value> {
+        self.wait_status(application, &format!("synced to {revision}"), |status| {
+            status["sync"]["status"] == "Synced" && status["sync"]["revision"] == revision
+        })
+        .await
+    }
+
+    /// Waits until the object is so, as long as putting drift back may take.
+    pub(crate) async fn wait_healed(
+        &self,
+        api_version: &str,
+        kind: &str,
+        name: &str,
+        healed: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<()> {
+        wait_for(&format!("{kind} {name} to be put back"), HEAL_LIMIT, async || {
+            let object = self.get(api_version, kind, name).await?;
+            if healed(&object) {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("it is {object:#}"))
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn is_absent(&self, api_version: &str, kind: &str, name: &str) -> anyhow::Result<bool> {
+        Ok(self.api(api_version, kind).get_opt(name).await?.is_none())
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.task.await??;
+        Ok(())
+    }
+
+    /// Ends the agent and starts another on the same state.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        let (connection, shutdown, task) =
+            run_agent(self.cluster, self.folder.path(), &self.namespace, &self.ledger).await?;
+        std::mem::replace(&mut self.task, task).await??;
+        (self.connection, self.shutdown) = (connection, shutdown);
+        Ok(())
+    }
+
+    /// Everything that the ledger has, once it is written.
+    pub(crate) fn ledger_text(&self) -> anyhow::Result<String> {
+        self.ledger.close("the test wants to read it")?;
+        let mut text = String::new();
+        for file in self.folder.path().join("ledger").read_dir()? {
+            text += &std::fs::read_to_string(file?.path())?;
+        }
+        Ok(text)
+    }
+}
+
+type Running = (
+    Connection,
+    CancellationToken,
+    JoinHandle<Result<(), provost::sync::Error>>,
+);
+
+async fn run_agent(
+    cluster: &Cluster,
+    folder: &Path,
+    namespace: &str,
+    ledger: &Ledger,
+) -> anyhow::Result<Running> {
+    let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
+    let config = SyncConfig {
+        state: folder.join("state"),
+        poll_interval: Duration::from_millis(500),
+        local_repositories: LocalRepositories::Allowed,
+        kustomize: Some(cluster.binaries().path("kustomize")),
+        search_path: String::new(),
+        namespace: Some(namespace.to_owned()),
+    };
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(run_on(
+        config,
+        connection.clone(),
+        ledger.clone(),
+        shutdown.clone(),
+    ));
+    Ok((connection, shutdown, task))
+}
+
+pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, version, kind))
+}
+
+impl Agent<'_> {
+    /// Edits an object as somebody would by hand: a strategic or merge patch under a field manager's name.
+    pub(crate) async fn edit(
+        &self,
+        api_version: &str,
+        kind: &str,
+        name: &str,
+        manager: &str,
+        change: &Value,
+    ) -> anyhow::Result<()> {
+        let parameters = PatchParams {
+            field_manager: Some(manager.to_owned()),
+            ..PatchParams::default()
+        };
+        let is_builtin = !api_version.contains("example.com");
+        let patch = if is_builtin {
+            Patch::Strategic(change)
+        } else {
+            Patch::Merge(change)
+        };
+        self.api(api_version, kind)
+            .patch(name, &parameters, &patch)
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn json_edit(
+        &self,
+        api_version: &str,
+        kind: &str,
+        name: &str,
+        manager: &str,
+        change: Value,
+    ) -> anyhow::Result<()> {
+        let parameters = PatchParams {
+            field_manager: Some(manager.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::<Value>::Json(serde_json::from_value(change)?);
+        self.api(api_version, kind)
+            .patch(name, &parameters, &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// How many requests are made in some polls' time once the agent has come to rest.
+    pub(crate) async fn quiet_requests(&self) -> anyhow::Result<u64> {
+        let mut before = self.connection.requests();
+        wait_for("the agent to come to rest", LIMIT, async || {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.connection.requests();
+            let rested = now == before;
+            before = now;
+            rested.then_some(()).ok_or("it makes requests")
+        })
+        .await?;
+        // Three polls of the repository, and whatever else goes on by itself.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(self.connection.requests() - before)
+    }
+}
