@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use jiff::Timestamp;
 use provost_manifest::escape::{line, shorten};
 use provost_policy::{
@@ -144,8 +145,8 @@ fn row_json(suite: &str, row: &Row) -> Value {
 // === for people ===
 
 fn print_table(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
+    let mut table = Table::new();
+    table.load_style(NOTHING);
     table.set_header(["SUITE", "AS EXPECTED", "NOT", "UNVERIFIED", "UNSUPPORTED", ""]);
     for outcome in outcomes {
         let count = Count::of(std::slice::from_ref(outcome));
@@ -158,8 +159,11 @@ fn print_table(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
             word(outcome).to_owned(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1).take(4) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if (1..=4).contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     writeln!(out, "{}", table.trim_fmt())?;
     for outcome in outcomes {
@@ -171,9 +175,10 @@ fn print_table(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
     let count = Count::of(outcomes);
     writeln!(
         out,
-        "\n{}: {} as expected, {} not, {} unverified, {} unsupported.",
+        "\n{} of {}: {} as expected, {} not, {} unverified, {} unsupported.",
+        plural(count.all(), "result"),
         plural(outcomes.len(), "suite"),
-        plural(count.right, "result"),
+        count.right,
         count.wrong,
         count.unverified,
         count.unsupported,
@@ -310,5 +315,9 @@ impl Count {
             *field += 1;
         }
         count
+    }
+
+    fn all(&self) -> usize {
+        self.right + self.wrong + self.unverified + self.unsupported
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use jiff::Timestamp;
@@ -72,7 +72,7 @@ pub fn find(root: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Runs the suite in `file`, which was found below `root`. `now` is what time functions of policies see.
 pub fn run(root: &Path, file: &Path, now: Timestamp) -> Outcome {
-    let folder = file.parent().unwrap_or(Path::new(""));
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let relative = match folder.strip_prefix(root) {
         Ok(relative) if !relative.as_os_str().is_empty() => relative.display().to_string(),
         _ => ".".to_owned(),
@@ -85,7 +85,7 @@ pub fn run(root: &Path, file: &Path, now: Timestamp) -> Outcome {
 }
 
 fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
-    let name = file.display().to_string();
+    let name = shown(file);
     let text = read_regular(file).map_err(|reason| Fault {
         message: format!("the suite cannot be read: {reason}"),
         subject: name.clone(),
@@ -122,10 +122,25 @@ fn read_named(folder: &Path, named: &FileName, files: &mut Vec<File>) -> Result<
         files.push(File {
             role: named.role,
             text: read_regular(&path)?,
-            name: path.display().to_string(),
+            name: shown(&path),
         });
     }
     Ok(())
+}
+
+/// A path as people write it: `team/policy.yaml` for `./team/.kyverno-test/../policy.yaml`.
+fn shown(path: &Path) -> String {
+    let mut short = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(short.components().next_back(), Some(Component::Normal(_))) => {
+                short.pop();
+            }
+            other => short.push(other),
+        }
+    }
+    short.display().to_string()
 }
 
 /// The text of a regular file of bounded size: a device or a pipe could be read without end.

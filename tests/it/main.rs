@@ -14,6 +14,7 @@ mod report;
 mod report_cluster;
 mod report_history;
 mod report_real_input;
+mod suites;
 mod support;
 mod sync;
 mod webhook;

@@ -24,6 +24,8 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use provost_manifest::yaml;
 
 use crate::fault::{Fault, Place};
@@ -142,7 +144,7 @@ pub struct Row {
 #[derive(Clone, Debug)]
 pub enum Actual {
     /// The rule judged the object.
-    Judged(RuleResult),
+    Judged(Arc<RuleResult>),
     /// The rule does not concern the object.
     None,
     /// Provost does not do what the rule does, for this reason.
@@ -254,7 +256,7 @@ fn one_document<T>(
     file: &str,
     read: impl FnOnce(&crate::source::Cursor<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let file = std::sync::Arc::from(file);
+    let file = Arc::from(file);
     let document = yaml::parse_one(text).map_err(|error| crate::parse::syntax_fault(&error, text, &file))?;
     let source = crate::source::Source::File {
         file,

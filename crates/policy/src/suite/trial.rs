@@ -19,7 +19,7 @@ use crate::request::Operation;
 use crate::result::RuleResult;
 
 /// What the rules of one policy say of one object; or why there is no telling.
-type Results = Arc<Result<Vec<RuleResult>, String>>;
+type Results = Arc<Result<Vec<Arc<RuleResult>>, String>>;
 
 struct Trial<'s> {
     subjects: Vec<Subject>,
@@ -242,7 +242,7 @@ impl Trial<'_> {
             let before = actual.len();
             for result in results.iter().filter(|result| entry.is_about(&result.rule)) {
                 let rule = entry.rule.clone().unwrap_or_else(|| result.rule.to_string());
-                actual.push((rule, Actual::Judged(result.clone())));
+                actual.push((rule, Actual::Judged(Arc::clone(result))));
             }
             if actual.len() == before {
                 actual.push(one(Actual::None));
@@ -266,7 +266,7 @@ impl Trial<'_> {
             }),
             State::Unsupported(reason) | State::Invalid(reason) => Err(reason.clone()),
         };
-        let results = Arc::new(results);
+        let results = Arc::new(results.map(|results| results.into_iter().map(Arc::new).collect()));
         self.known.insert(key, Arc::clone(&results));
         results
     }
