@@ -2,6 +2,7 @@
 //! function of its room.
 
 mod check;
+mod policy;
 mod report;
 mod serve;
 mod test;
@@ -24,6 +25,7 @@ enum Command {
     Serve(Box<serve::Args>),
     Check(check::Args),
     Test(test::Args),
+    Policy(policy::Args),
     Report(report::Args),
     Verify(verify::Args),
 }
@@ -37,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
     };

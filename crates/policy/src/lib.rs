@@ -16,6 +16,7 @@
 
 pub mod evaluate;
 pub mod exception;
+pub mod explain;
 pub mod fault;
 pub mod policy;
 pub mod request;
