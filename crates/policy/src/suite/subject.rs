@@ -40,8 +40,18 @@ pub(super) enum State {
     Invalid(String),
 }
 
-/// Reads the policies and exceptions of a suite; returns the policies, and the faults of those that are invalid.
-pub(super) fn read(files: &[File]) -> (Vec<Subject>, Vec<Fault>) {
+/// The policies of a suite, and what is wrong with them.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    pub(super) list: Vec<Subject>,
+    /// Why policies and exceptions are invalid.
+    pub(super) invalid: Vec<Fault>,
+    /// Exceptions that Provost does not do: they excuse nothing.
+    pub(super) left_out: Vec<Fault>,
+}
+
+/// Reads the policies and exceptions of a suite.
+pub(super) fn read(files: &[File]) -> Subjects {
     let mut reader = Reader::default();
     for file in files {
         match file.role {
@@ -67,6 +77,7 @@ struct Reader {
     drafts: Vec<(String, Draft)>,
     exceptions: Vec<Exception>,
     faults: Vec<Fault>,
+    left_out: Vec<Fault>,
 }
 
 impl Reader {
@@ -90,24 +101,53 @@ impl Reader {
                     policy: Box::new(policy),
                     left_out: BTreeMap::new(),
                 },
-                Err(faults) => refused(&document.value, &faults),
+                Err(faults) => self.refused(&document.value, faults),
             };
-            if let Draft::Refused(State::Invalid(_)) = &draft {
-                let faults = parse::document(&root).err().unwrap_or_default();
-                self.faults
-                    .extend(faults.into_iter().filter(|fault| !fault.is_unsupported()));
-            }
             self.drafts.push((key(&document.value), draft));
         }
+    }
+
+    /// What can be made of a policy that was not read whole: one that also does what Provost does not still validates.
+    fn refused(&mut self, document: &Value, faults: Vec<Fault>) -> Draft {
+        let reason = faults
+            .first()
+            .map(|fault| fault.message.clone())
+            .unwrap_or_default();
+        if let Some(invalid) = self.invalid(faults) {
+            return Draft::Refused(invalid);
+        }
+        let unsupported = || Draft::Refused(State::Unsupported(reason));
+        let Some((rest, left_out)) = without_unsupported_rules(document) else {
+            return unsupported();
+        };
+        match Policy::from_object(&rest) {
+            Ok(policy) => Draft::Judges {
+                policy: Box::new(policy),
+                left_out,
+            },
+            Err(faults) => self.invalid(faults).map_or_else(unsupported, Draft::Refused),
+        }
+    }
+
+    /// Notes the faults that make a policy invalid, where there are any beside what Provost does not do.
+    fn invalid(&mut self, faults: Vec<Fault>) -> Option<State> {
+        let before = self.faults.len();
+        self.faults
+            .extend(faults.into_iter().filter(|fault| !fault.is_unsupported()));
+        let first = self.faults.get(before)?;
+        Some(State::Invalid(first.to_string()))
     }
 
     fn exceptions(&mut self, file: &File) {
         let parsed = Policy::parse(&file.text, &file.name);
         self.exceptions.extend(parsed.exceptions);
-        self.faults.extend(parsed.faults);
+        let (left_out, invalid): (Vec<Fault>, Vec<Fault>) =
+            parsed.faults.into_iter().partition(Fault::is_unsupported);
+        self.left_out.extend(left_out);
+        self.faults.extend(invalid);
     }
 
-    fn finish(self) -> (Vec<Subject>, Vec<Fault>) {
+    fn finish(self) -> Subjects {
         let subject = |(index, (key, draft))| {
             let state = match draft {
                 Draft::Refused(state) => state,
@@ -119,33 +159,11 @@ impl Reader {
             };
             Subject { index, key, state }
         };
-        let subjects = self.drafts.into_iter().enumerate().map(subject).collect();
-        (subjects, self.faults)
-    }
-}
-
-/// What can be made of a policy that was not read whole: a policy that also does what Provost does not still
-/// validates.
-fn refused(document: &Value, faults: &[Fault]) -> Draft {
-    if let Some(fault) = faults.iter().find(|fault| !fault.is_unsupported()) {
-        return Draft::Refused(State::Invalid(fault.to_string()));
-    }
-    let reason = faults
-        .first()
-        .map(|fault| fault.message.clone())
-        .unwrap_or_default();
-    let Some((rest, left_out)) = without_unsupported_rules(document) else {
-        return Draft::Refused(State::Unsupported(reason));
-    };
-    match Policy::from_object(&rest) {
-        Ok(policy) => Draft::Judges {
-            policy: Box::new(policy),
-            left_out,
-        },
-        Err(faults) => match faults.iter().find(|fault| !fault.is_unsupported()) {
-            Some(fault) => Draft::Refused(State::Invalid(fault.to_string())),
-            None => Draft::Refused(State::Unsupported(reason)),
-        },
+        Subjects {
+            list: self.drafts.into_iter().enumerate().map(subject).collect(),
+            invalid: self.faults,
+            left_out: self.left_out,
+        }
     }
 }
 

@@ -348,6 +348,28 @@ spec:
     );
 }
 
+#[test]
+fn an_exception_that_is_not_done_is_told_and_excuses_nothing() {
+    let exception =
+        "{apiVersion: policies.kyverno.io/v1, kind: PolicyException, metadata: {name: e}, spec: {}}";
+    let policy = policy(&["Pod"], json!({"validate": {"deny": {}}}));
+    let verdict = judged(
+        "results: [{policy: p, rule: r, kind: Pod, resources: [shop/web], result: fail}]",
+        &[
+            file(Role::Policies, &policy),
+            file(Role::Resources, OBJECTS),
+            file(Role::Exceptions, exception),
+        ],
+    );
+    assert_eq!(lines(&verdict), ["Pod shop/web: fail"]);
+    assert!(verdict.holds());
+    assert!(
+        verdict.notices[0].message.contains("is not supported"),
+        "{:?}",
+        verdict.notices
+    );
+}
+
 #[rstest]
 #[case::a_call(
     json!({"apiCall": {"urlPath": "/apis/x/v1/things?limit=5", "jmesPath": "items[0].name"}}),

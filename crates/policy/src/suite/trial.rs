@@ -43,8 +43,9 @@ pub(super) fn judge(suite: &Suite, files: &[File], now: Timestamp) -> Verdict {
         }
     };
     let values = suite.values.as_ref().unwrap_or(&settings.values);
-    let (subjects, invalid) = subject::read(files);
-    verdict.invalid = invalid;
+    let subjects = subject::read(files);
+    verdict.invalid = subjects.invalid;
+    verdict.notices.extend(subjects.left_out);
     let mut objects = Objects::default();
     let mut cluster = Vec::new();
     let mut global = vec![Vec::new(); suite.mocks.global.len()];
@@ -80,7 +81,7 @@ pub(super) fn judge(suite: &Suite, files: &[File], now: Timestamp) -> Verdict {
         now,
     };
     let mut trial = Trial {
-        subjects,
+        subjects: subjects.list,
         objects: objects.list,
         world,
         known: HashMap::new(),
