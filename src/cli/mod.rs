@@ -2,8 +2,10 @@
 //! function of its room.
 
 mod check;
+mod policy;
 mod report;
 mod serve;
+mod test;
 mod verify;
 
 use std::process::ExitCode;
@@ -22,6 +24,8 @@ struct Cli {
 enum Command {
     Serve(Box<serve::Args>),
     Check(check::Args),
+    Test(test::Args),
+    Policy(policy::Args),
     Report(report::Args),
     Verify(verify::Args),
 }
@@ -34,6 +38,8 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
     };

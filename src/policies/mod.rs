@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod crds;
 pub mod folder;
 pub mod judge;
+pub mod suite;
 
 use std::{
     collections::BTreeMap,
@@ -81,6 +82,21 @@ pub enum Error {
         /// What the system says.
         #[source]
         source: std::io::Error,
+    },
+    /// A folder in which suites are looked for is not there, or is not readable.
+    #[error("cannot look for {} in {}", suite::FILE_NAME, folder.display())]
+    ReadSuites {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// More suites than anybody writes.
+    #[error("{} holds more than {} suites: name a folder below it", folder.display(), suite::MAX_SUITES)]
+    TooManySuites {
+        /// The folder.
+        folder: PathBuf,
     },
     /// More files than anybody writes: the wrong folder.
     #[error("{} holds more than {} policy files: name the folder of the policies", folder.display(), folder::MAX_FILES)]

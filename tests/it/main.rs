@@ -8,12 +8,14 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod policy;
 mod real_input;
 mod render;
 mod report;
 mod report_cluster;
 mod report_history;
 mod report_real_input;
+mod suites;
 mod support;
 mod sync;
 mod sync_drift;

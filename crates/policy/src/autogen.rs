@@ -22,7 +22,7 @@ const CONTROLLERS: [&str; 7] = [
 ];
 
 /// Names of rules are cut at this many characters.
-const MAX_NAME: usize = 63;
+pub(crate) const MAX_NAME: usize = 63;
 
 /// For each controller that the policy covers, the rules that judge it. A controller without rules is listed too:
 /// rules named `autogen-…` by hand do not judge it.

@@ -34,6 +34,12 @@ pub struct Place {
 // === impl Fault ===
 
 impl Fault {
+    /// Whether the policy is right, and says what the language has and Provost does not do (yet): the words by which
+    /// such a thing is refused are these everywhere.
+    pub fn is_unsupported(&self) -> bool {
+        self.message.contains(" is not supported")
+    }
+
     /// The same fault, known to concern `subject`; what was said before stays.
     #[must_use]
     pub(crate) fn about(mut self, subject: &str) -> Self {

@@ -16,11 +16,13 @@
 
 pub mod evaluate;
 pub mod exception;
+pub mod explain;
 pub mod fault;
 pub mod policy;
 pub mod request;
 pub mod result;
 pub mod set;
+pub mod suite;
 pub mod text;
 
 mod action;

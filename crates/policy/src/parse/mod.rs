@@ -72,7 +72,8 @@ pub(crate) fn document(root: &Cursor<'_>) -> Result<crate::policy::Policy, Vec<F
     policy::policy(root)
 }
 
-fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fault {
+/// What is wrong with a document that is no YAML.
+pub(crate) fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fault {
     let source = text.lines().nth(error.line.saturating_sub(1)).unwrap_or("");
     Fault {
         message: error.message.clone(),

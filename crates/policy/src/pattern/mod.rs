@@ -11,6 +11,7 @@
 mod anchors;
 mod collect;
 mod compare;
+pub(crate) mod demands;
 mod describe;
 mod parse;
 mod walk;
