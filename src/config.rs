@@ -8,6 +8,13 @@ pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 /// Provost's own namespace where nobody says otherwise.
 pub const OWN_NAMESPACE: &str = "provost";
 
+/// Name of the ValidatingWebhookConfiguration.
+pub const WEBHOOK_CONFIGURATION: &str = "provost";
+/// Annotation of the configuration with the namespace and name of the Service whose replicas own it.
+pub const SERVICE_ANNOTATION: &str = "provost.dev/service";
+/// Name of the Secret that keeps the webhook's certificates in a cluster.
+pub const WEBHOOK_SECRET: &str = "provost-webhook";
+
 /// A part that a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
@@ -26,6 +33,8 @@ pub enum Address {
         namespace: String,
         /// Its name.
         name: String,
+        /// The URL that leads to the same replicas, for an apiserver that reaches no Service.
+        url: Option<String>,
     },
     /// A URL that the apiserver's host reaches, without the path.
     Url(String),

@@ -2,10 +2,12 @@
 //! function of its room.
 
 mod check;
+mod install;
 mod policy;
 mod report;
 mod serve;
 mod test;
+mod uninstall;
 mod verify;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Command {
     Policy(policy::Args),
     Report(report::Args),
     Verify(verify::Args),
+    Install(install::Args),
+    Uninstall(uninstall::Args),
 }
 
 /// Parses the arguments, runs the command and returns its exit code. Errors end here: the chain is printed once, with
@@ -42,6 +46,8 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Install(args) => install::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
     };
     outcome.unwrap_or_else(|error| {
         anstream::eprintln!("error: {error:#}");

@@ -66,13 +66,8 @@ pub(super) struct Args {
     /// Context of the kubeconfig
     #[arg(long, value_name = "NAME", help_heading = "Cluster")]
     context: Option<String>,
-    /// URL under which the apiserver reaches the listener [default: its address]
-    #[arg(
-        long,
-        value_name = "URL",
-        help_heading = "Cluster",
-        conflicts_with = "service"
-    )]
+    /// URL under which the apiserver reaches the listener [default: the Service, or else the listener's address]
+    #[arg(long, value_name = "URL", help_heading = "Cluster")]
     webhook_url: Option<String>,
     /// Service through which the apiserver reaches the listener, as NAMESPACE/NAME
     #[arg(long, value_name = "NS/NAME", value_parser = parse_service, help_heading = "Cluster")]
@@ -180,6 +175,14 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
 }
 
+/// A URL with a Service is another way to the Service's replicas.
+fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
+    match service {
+        Some(Address::Service { namespace, name, .. }) => Some(Address::Service { namespace, name, url }),
+        _ => url.map(Address::Url),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -195,6 +198,7 @@ fn parse_service(text: &str) -> Result<Address, String> {
             Ok(Address::Service {
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
+                url: None,
             })
         }
         _ => Err("write NAMESPACE/NAME, such as provost/provost".to_owned()),
@@ -262,7 +266,7 @@ impl Args {
             webhook: standalone || roles.contains(&Role::Webhook),
             agent,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
-            address: service.or_else(|| webhook_url.map(Address::Url)),
+            address: address(service, webhook_url),
             install_crds: install_crds || !(standalone || in_cluster),
             cluster,
             listen,

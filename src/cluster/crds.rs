@@ -14,7 +14,7 @@ const ESTABLISHED_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The manifests that the agent needs.
-const MANIFESTS: [&str; 2] = [
+pub const MANIFESTS: [&str; 2] = [
     include_str!("../../deploy/crds/argoproj-application.yaml"),
     include_str!("../../deploy/crds/provost-inventory.yaml"),
 ];

@@ -93,6 +93,11 @@ impl Kinds {
         self.by_gvk.get(gvk)
     }
 
+    /// All kinds, each in the version that the cluster prefers.
+    pub fn all(&self) -> impl Iterator<Item = &Kind> {
+        self.preferred.values().filter_map(|gvk| self.by_gvk.get(gvk))
+    }
+
     /// Whether the cluster serves anything in this version of the group.
     pub fn serves(&self, group: &str, version: &str) -> bool {
         let gvks = self.by_gvk.keys();

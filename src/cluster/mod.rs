@@ -3,7 +3,7 @@
 //! Objects are JSON values as the apiserver gives them: a typed object would lose the fields that it does not know.
 //! Every request has a deadline and is counted, so that tests can hold a pass to its number of requests.
 
-mod crds;
+pub mod crds;
 mod error;
 mod fold;
 mod kinds;

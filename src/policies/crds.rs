@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions of policies: ours are installed where the cluster has none, and never over another's.
 //!
-//! RBAC: get on the definitions; create too with `--install-crds`.
+//! RBAC: get, list and watch on the definitions, by name; create too with `--install-crds`.
 
 use std::time::Duration;
 
@@ -105,16 +105,20 @@ async fn serve(client: &Client, kind: PolicyKind, install: bool) -> Result<bool,
     }
 }
 
-fn manifest(kind: PolicyKind) -> Result<CustomResourceDefinition, Error> {
-    let text = match kind {
+/// Our definition of a kind, as YAML.
+pub fn text(kind: PolicyKind) -> &'static str {
+    match kind {
         PolicyKind::ClusterPolicy => include_str!("../../deploy/crds/kyverno-clusterpolicy.yaml"),
         PolicyKind::Policy => include_str!("../../deploy/crds/kyverno-policy.yaml"),
-    };
+    }
+}
+
+fn manifest(kind: PolicyKind) -> Result<CustomResourceDefinition, Error> {
     let broken = |reason| Error::ReadManifest {
         kind: kind.name(),
         reason,
     };
-    let document = yaml::parse_one(text).map_err(|error| broken(error.to_string()))?;
+    let document = yaml::parse_one(text(kind)).map_err(|error| broken(error.to_string()))?;
     serde_json::from_value(document.value).map_err(|error| broken(error.to_string()))
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error, WebhookAnnouncement, admin};
 use crate::{
-    config::Address,
+    config::{Address, WEBHOOK_SECRET},
     ledger::Ledger,
     policies::{self, Fetcher, Policies, Source},
     server::{Drained, Listener, ServingCertificate, Shutdown},
@@ -31,8 +31,6 @@ use crate::{
 pub(super) const FIRST_LIST: Duration = Duration::from_secs(30);
 /// How long reviews are still answered after the configuration is withdrawn: apiservers hear of it a moment later.
 const WITHDRAWAL: Duration = Duration::from_secs(1);
-/// Name of the Secret that keeps the certificates in a cluster.
-const SECRET: &str = "provost-webhook";
 
 /// A webhook that answers.
 pub(super) struct Running {
@@ -225,7 +223,7 @@ fn store(config: &Config, client: Option<&Client>) -> Store {
         (Some(Address::Service { namespace, .. }), Some(client)) => Store::Secret {
             client: client.clone(),
             namespace: namespace.clone(),
-            name: SECRET.to_owned(),
+            name: WEBHOOK_SECRET.to_owned(),
         },
         _ => Store::Folder(config.certificates.clone()),
     }
@@ -238,27 +236,29 @@ fn names(config: &Config) -> Vec<String> {
         names.insert(config.listen.ip().to_string());
     }
     match &config.address {
-        Some(Address::Service { namespace, name }) => {
+        Some(Address::Service { namespace, name, url }) => {
             names.insert(format!("{name}.{namespace}.svc"));
             names.insert(format!("{name}.{namespace}.svc.cluster.local"));
+            names.extend(url.as_deref().and_then(host));
         }
-        Some(Address::Url(url)) => {
-            let host = url
-                .parse::<Uri>()
-                .ok()
-                .and_then(|uri| uri.host().map(str::to_owned));
-            names.extend(host.map(|host| host.trim_matches(['[', ']']).to_owned()));
-        }
+        Some(Address::Url(url)) => names.extend(host(url)),
         None => {}
     }
     names.into_iter().collect()
 }
 
+fn host(url: &str) -> Option<String> {
+    let uri = url.parse::<Uri>().ok()?;
+    Some(uri.host()?.trim_matches(['[', ']']).to_owned())
+}
+
 /// Where we are reached from this machine.
 fn url(config: &Config, bound: SocketAddr) -> String {
     match &config.address {
-        Some(Address::Url(url)) => url.trim_end_matches('/').to_owned(),
-        Some(Address::Service { namespace, name }) => format!("https://{name}.{namespace}.svc"),
+        Some(Address::Url(url) | Address::Service { url: Some(url), .. }) => {
+            url.trim_end_matches('/').to_owned()
+        }
+        Some(Address::Service { namespace, name, .. }) => format!("https://{name}.{namespace}.svc"),
         None if bound.ip().is_unspecified() => {
             let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), bound.port());
             format!("https://{address}")

@@ -4,7 +4,7 @@
 //! Two webhooks of one configuration lead to the same path. `enforce.provost.dev` has the kinds that some policy may
 //! deny and denies when we do not answer; `audit.provost.dev` has the rest and lets in. No kind is in both.
 //!
-//! RBAC: get, create, patch, delete on the one configuration; discovery.
+//! RBAC: get, create, patch on the one configuration, delete too on a workstation; discovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,10 +24,10 @@ use kube::{
 use provost_manifest::wildcard::Wildcard;
 use provost_policy::{MatchedKind, Operation};
 
-use crate::config::{Address, FailurePolicy};
+use crate::config::{Address, FailurePolicy, SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION};
 
 /// Name of the configuration.
-pub const NAME: &str = "provost";
+pub const NAME: &str = WEBHOOK_CONFIGURATION;
 /// The webhook that denies.
 pub const ENFORCE: &str = "enforce.provost.dev";
 /// The webhook that only warns.
@@ -140,6 +140,10 @@ pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error>
 }
 
 fn service_of(configuration: &ValidatingWebhookConfiguration) -> Option<String> {
+    let annotations = configuration.metadata.annotations.as_ref();
+    if let Some(owner) = annotations.and_then(|annotations| annotations.get(SERVICE_ANNOTATION)) {
+        return Some(owner.clone());
+    }
     let mut webhooks = configuration.webhooks.iter().flatten();
     webhooks.find_map(|webhook| {
         let service = webhook.client_config.service.as_ref()?;
@@ -192,6 +196,7 @@ pub fn configuration(
     ValidatingWebhookConfiguration {
         metadata: ObjectMeta {
             name: Some(NAME.to_owned()),
+            annotations: endpoint.owner(),
             ..ObjectMeta::default()
         },
         webhooks: Some(
@@ -297,15 +302,30 @@ impl Endpoint {
         }
     }
 
+    /// The Service is named also where a URL leads to it, so that no workstation takes its configuration over.
+    fn owner(&self) -> Option<BTreeMap<String, String>> {
+        match &self.address {
+            Address::Service { namespace, name, .. } => Some(BTreeMap::from([(
+                SERVICE_ANNOTATION.to_owned(),
+                format!("{namespace}/{name}"),
+            )])),
+            Address::Url(_) => None,
+        }
+    }
+
     fn client_config(&self) -> WebhookClientConfig {
         let ca_bundle = Some(ByteString(self.authority.clone().into_bytes()));
         match &self.address {
-            Address::Url(url) => WebhookClientConfig {
+            Address::Url(url) | Address::Service { url: Some(url), .. } => WebhookClientConfig {
                 ca_bundle,
                 url: Some(format!("{}{}", url.trim_end_matches('/'), self.path)),
                 service: None,
             },
-            Address::Service { namespace, name } => WebhookClientConfig {
+            Address::Service {
+                namespace,
+                name,
+                url: None,
+            } => WebhookClientConfig {
                 ca_bundle,
                 url: None,
                 service: Some(ServiceReference {

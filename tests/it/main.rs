@@ -7,6 +7,7 @@
 
 mod architecture;
 mod documentation;
+mod install;
 mod ledger;
 mod policy;
 mod real_input;

@@ -1,0 +1,103 @@
+//! `provost install`.
+
+use std::process::ExitCode;
+
+use crate::{
+    config::{FailurePolicy, OWN_NAMESPACE, Role},
+    install::{Namespace, Settings, WebhookUrl, default_image, manifests, to_json, to_yaml},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  Webhook and agent, in the namespace provost
+    provost install --image registry.example.com/provost:1 | kubectl apply --server-side -f -
+
+  The webhook alone, which lets writes in while it does not answer
+    provost install --role webhook --failure-policy ignore | kubectl apply --server-side -f -
+
+  Beside Kyverno or Argo CD, whose CRDs are there already
+    provost install --no-crds | kubectl apply --server-side -f -
+
+The webhook makes its certificates and its ValidatingWebhookConfiguration itself, once it can answer.
+To take it out again: provost uninstall";
+
+/// Print the manifests that run Provost in a cluster, for kubectl apply
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Namespace to install into
+    #[arg(long, value_name = "NAME", default_value = OWN_NAMESPACE)]
+    namespace: Namespace,
+    /// Container image; deploy/Dockerfile makes it
+    #[arg(long, value_name = "IMAGE", default_value_t = default_image())]
+    image: String,
+    /// How many webhooks run
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=32))]
+    replicas: u8,
+    /// Roles to install
+    #[arg(
+        long = "role",
+        value_name = "ROLE",
+        value_delimiter = ',',
+        default_value = "webhook,agent"
+    )]
+    roles: Vec<Role>,
+    /// URL at which the apiserver reaches the webhook, where it reaches no Service
+    #[arg(long, value_name = "URL")]
+    url: Option<WebhookUrl>,
+    /// What happens to writes while no webhook answers
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    failure_policy: FailurePolicy,
+    /// Another namespace that is not judged; may be given often
+    #[arg(long = "exempt-namespace", value_name = "NAME")]
+    exempt_namespaces: Vec<Namespace>,
+    /// Leave the CRDs out
+    #[arg(long)]
+    no_crds: bool,
+    /// Form of the manifests
+    #[arg(short, long, value_name = "FORM", default_value = "yaml")]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Form {
+    /// A stream of documents, with comments.
+    Yaml,
+    /// One List.
+    Json,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args {
+        namespace,
+        image,
+        replicas,
+        roles,
+        url,
+        failure_policy,
+        exempt_namespaces,
+        no_crds,
+        output,
+    } = args;
+    anyhow::ensure!(
+        !namespace.is_taken(),
+        "Provost cannot live in namespace {namespace}: name one of its own, such as {OWN_NAMESPACE}"
+    );
+    let settings = Settings {
+        namespace,
+        image,
+        replicas,
+        roles: roles.into_iter().collect(),
+        url,
+        failure_policy,
+        exempt_namespaces,
+        crds: !no_crds,
+    };
+    let manifests = manifests(&settings)?;
+    let text = match output {
+        Form::Yaml => to_yaml(&manifests)?,
+        Form::Json => to_json(&manifests),
+    };
+    anstream::print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}

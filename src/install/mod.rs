@@ -1,0 +1,394 @@
+//! `provost install`: the manifests that run Provost in a cluster, for `kubectl apply`, and taking them out again.
+//!
+//! ```text
+//! Settings ─▶ namespace · CRDs · per role: ServiceAccount, RBAC, Services, NetworkPolicy, StatefulSet ─▶ YAML or JSON
+//! cluster ─plan─▶ what would go, in order ─carry out─▶ webhook configuration first, namespace last
+//! ```
+//!
+//! # Guarantees
+//! - The same settings give the same bytes.
+//! - No manifest holds a secret, and none holds the webhook configuration: the running webhook makes both, so that the
+//!   apiserver asks nobody who cannot answer yet.
+//! - Each role has a ServiceAccount of its own, which may do what the role's code asks for, and nothing else.
+
+pub mod remove;
+
+mod network;
+mod rbac;
+mod workload;
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use provost_manifest::yaml;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    cluster,
+    config::{FailurePolicy, Role},
+    policies::{PolicyKind, crds},
+};
+
+/// The Service through which the apiserver reaches the webhook.
+pub const SERVICE: &str = "provost";
+/// Label of everything that is Provost's.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// Its value.
+pub const PROVOST: &str = "provost";
+/// Namespaces in which Provost is not installed: the cluster's own, and the one that everybody uses.
+const TAKEN: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// What a person decides of an installation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where Provost lives.
+    pub namespace: Namespace,
+    /// The container image.
+    pub image: String,
+    /// How many webhooks run.
+    pub replicas: u8,
+    /// Which roles are installed.
+    pub roles: BTreeSet<Role>,
+    /// Where the apiserver finds the webhook, where not through its Service.
+    pub url: Option<WebhookUrl>,
+    /// What happens to writes while no webhook answers.
+    pub failure_policy: FailurePolicy,
+    /// Namespaces that are not judged, besides the usual.
+    pub exempt_namespaces: Vec<Namespace>,
+    /// Whether CRDs are among the manifests.
+    pub crds: bool,
+}
+
+/// Name of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Namespace(String);
+
+/// An https URL without a path, at which an apiserver may call a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookUrl(String);
+
+/// One object, and what a reader of the YAML is told above it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// One line or more; empty where the object speaks for itself.
+    pub comment: &'static str,
+    /// The object.
+    pub object: Value,
+}
+
+/// Why there are no manifests.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A built-in definition is broken.
+    #[error("a built-in definition cannot be read: {0}")]
+    ReadDefinition(String),
+    /// An object cannot be written.
+    #[error(transparent)]
+    Write(#[from] yaml::WriteError),
+}
+
+/// Why text is no [`Namespace`].
+#[derive(Debug, thiserror::Error)]
+#[error("write lower-case letters, digits and dashes, 63 at most, such as provost")]
+pub struct NamespaceError;
+
+/// Why text is no [`WebhookUrl`].
+#[derive(Debug, thiserror::Error)]
+#[error("write https://HOST or https://HOST:PORT, without a path")]
+pub struct WebhookUrlError;
+
+/// All manifests, in the order in which they are to be applied.
+pub fn manifests(settings: &Settings) -> Result<Vec<Manifest>, Error> {
+    let policies = definitions(PolicyKind::ALL.map(crds::text))?;
+    let mut manifests = vec![namespace(settings)];
+    if settings.crds {
+        let webhook = settings.roles.contains(&Role::Webhook);
+        let agent = settings.roles.contains(&Role::Agent);
+        let mut wanted = Vec::new();
+        wanted.extend(policies.iter().filter(|_| webhook).cloned());
+        if agent {
+            wanted.extend(definitions(cluster::crds::MANIFESTS)?);
+        }
+        manifests.extend(wanted.into_iter().map(Manifest::from));
+    }
+    for role in &settings.roles {
+        manifests.push(rbac::service_account(settings, *role));
+        manifests.extend(match role {
+            Role::Webhook => rbac::webhook(settings, &policies),
+            Role::Agent => rbac::agent(settings),
+        });
+        manifests.push(network::policy(settings, *role));
+        manifests.extend(match role {
+            Role::Webhook => workload::webhook(settings),
+            Role::Agent => workload::agent(settings),
+        });
+    }
+    Ok(manifests)
+}
+
+/// The manifests as a stream of YAML documents.
+pub fn to_yaml(manifests: &[Manifest]) -> Result<String, Error> {
+    let mut text = String::new();
+    for Manifest { comment, object } in manifests {
+        text.push_str("---\n");
+        for line in comment.lines() {
+            text.push_str("# ");
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str(&yaml::to_string(object)?);
+    }
+    Ok(text)
+}
+
+/// The manifests as one List.
+pub fn to_json(manifests: &[Manifest]) -> String {
+    let items: Vec<_> = manifests.iter().map(|manifest| &manifest.object).collect();
+    format!(
+        "{:#}\n",
+        json!({"apiVersion": "v1", "kind": "List", "items": items})
+    )
+}
+
+fn definitions(texts: impl IntoIterator<Item = &'static str>) -> Result<Vec<Value>, Error> {
+    let parse = |text| match yaml::parse_one(text) {
+        Ok(document) => Ok(document.value),
+        Err(error) => Err(Error::ReadDefinition(error.to_string())),
+    };
+    texts.into_iter().map(parse).collect()
+}
+
+/// Pods that ask for more than the restricted standard allows are refused here, ours included.
+fn namespace(settings: &Settings) -> Manifest {
+    let mut labels = labels(None);
+    for mode in ["enforce", "audit", "warn"] {
+        labels.insert(format!("pod-security.kubernetes.io/{mode}"), "restricted".into());
+    }
+    let name = settings.namespace.to_string();
+    Manifest::from(json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels},
+    }))
+}
+
+/// Name of everything that belongs to one role.
+fn name(role: Role) -> String {
+    format!("provost-{}", role.name())
+}
+
+/// Labels of an object, of one role or of them all.
+fn labels(role: Option<Role>) -> Map<String, Value> {
+    let mut labels = Map::new();
+    labels.insert("app.kubernetes.io/name".to_owned(), PROVOST.into());
+    if let Some(role) = role {
+        labels.insert("app.kubernetes.io/component".to_owned(), role.name().into());
+    }
+    labels.insert(PART_OF.to_owned(), PROVOST.into());
+    labels
+}
+
+/// What selects a role's pods.
+fn selector(role: Role) -> Value {
+    json!({"app.kubernetes.io/name": PROVOST, "app.kubernetes.io/component": role.name()})
+}
+
+/// Metadata of a role's object in the namespace.
+fn metadata(settings: &Settings, role: Role, name: &str) -> Value {
+    json!({"name": name, "namespace": settings.namespace.to_string(), "labels": labels(Some(role))})
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// What an installation may have: all roles, the rest as nobody decided it.
+    pub fn all(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            image: default_image(),
+            replicas: 2,
+            roles: BTreeSet::from([Role::Webhook, Role::Agent]),
+            url: None,
+            failure_policy: FailurePolicy::default(),
+            exempt_namespaces: Vec::new(),
+            crds: true,
+        }
+    }
+}
+
+/// The image that deploy/Dockerfile is built into, in this version.
+pub fn default_image() -> String {
+    format!("provost:{}", env!("CARGO_PKG_VERSION"))
+}
+
+// === impl Manifest ===
+
+impl From<Value> for Manifest {
+    fn from(object: Value) -> Self {
+        Self { comment: "", object }
+    }
+}
+
+// === impl Namespace ===
+
+impl Namespace {
+    /// Whether it is one in which Provost is not installed.
+    pub fn is_taken(&self) -> bool {
+        TAKEN.contains(&self.0.as_str())
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = NamespaceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let alphanumeric =
+            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let bytes = text.as_bytes();
+        let allowed = bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-');
+        if bytes.len() <= 63 && allowed && alphanumeric(bytes.first()) && alphanumeric(bytes.last()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NamespaceError)
+        }
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === impl WebhookUrl ===
+
+impl FromStr for WebhookUrl {
+    type Err = WebhookUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: hyper::Uri = text.parse().map_err(|_| WebhookUrlError)?;
+        let authority = uri.authority().ok_or(WebhookUrlError)?;
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if uri.scheme_str() == Some("https") && bare && !authority.as_str().contains('@') {
+            Ok(Self(format!("https://{authority}")))
+        } else {
+            Err(WebhookUrlError)
+        }
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::all("provost".parse().unwrap())
+    }
+
+    fn kinds(manifests: &[Manifest]) -> Vec<&str> {
+        let kinds = manifests
+            .iter()
+            .filter_map(|manifest| manifest.object["kind"].as_str());
+        kinds.collect()
+    }
+
+    #[rstest]
+    #[case("provost", true)]
+    #[case("provost-2", true)]
+    #[case("", false)]
+    #[case("-provost", false)]
+    #[case("provost-", false)]
+    #[case("Provost", false)]
+    #[case("a/b", false)]
+    #[case("a\nb", false)]
+    fn a_namespace_is_a_dns_label(#[case] text: &str, #[case] valid: bool) {
+        assert_eq!(text.parse::<Namespace>().is_ok(), valid);
+    }
+
+    #[rstest]
+    #[case("https://hooks.example.com", Some("https://hooks.example.com"))]
+    #[case("https://hooks.example.com:8443/", Some("https://hooks.example.com:8443"))]
+    #[case("http://hooks.example.com", None)]
+    #[case("https://hooks.example.com/validate", None)]
+    #[case("https://hooks.example.com?x=1", None)]
+    #[case("https://user@hooks.example.com", None)]
+    #[case("hooks.example.com", None)]
+    fn a_webhook_url_is_https_and_has_no_path(#[case] text: &str, #[case] url: Option<&str>) {
+        let parsed = text.parse::<WebhookUrl>().ok().map(|url| url.to_string());
+        assert_eq!(parsed.as_deref(), url);
+    }
+
+    #[test]
+    fn every_object_but_the_cluster_wide_ones_is_in_the_namespace_and_all_are_labelled() {
+        let cluster_wide = [
+            "Namespace",
+            "CustomResourceDefinition",
+            "ClusterRole",
+            "ClusterRoleBinding",
+        ];
+        for Manifest { object, .. } in manifests(&settings()).unwrap() {
+            let kind = object["kind"].as_str().unwrap();
+            let namespace = object["metadata"]["namespace"].as_str();
+            assert_eq!(namespace.is_none(), cluster_wide.contains(&kind), "{object:#}");
+            assert_eq!(object["metadata"]["labels"][PART_OF], PROVOST, "{object:#}");
+        }
+    }
+
+    #[test]
+    fn no_secret_and_no_webhook_configuration_is_printed() {
+        let manifests = manifests(&settings()).unwrap();
+        let kinds = kinds(&manifests);
+        assert!(!kinds.contains(&"Secret"), "{kinds:?}");
+        assert!(!kinds.contains(&"ValidatingWebhookConfiguration"), "{kinds:?}");
+    }
+
+    #[test]
+    fn the_yaml_reads_back_as_the_objects_of_the_json() {
+        let manifests = manifests(&settings()).unwrap();
+        let read = yaml::parse_stream(&to_yaml(&manifests).unwrap()).into_iter();
+        let read: Vec<Value> = read.map(|document| document.unwrap().value).collect();
+        let list: Value = serde_json::from_str(&to_json(&manifests)).unwrap();
+        assert_eq!(Value::from(read), list["items"]);
+    }
+
+    #[test]
+    fn a_role_that_is_not_installed_has_nothing() {
+        let roles = BTreeSet::from([Role::Webhook]);
+        let manifests = manifests(&Settings { roles, ..settings() }).unwrap();
+        let text = to_json(&manifests);
+        assert!(!text.contains("provost-agent"), "{text}");
+        assert!(!text.contains("argoproj.io"), "{text}");
+        assert_eq!(
+            kinds(&manifests)
+                .iter()
+                .filter(|kind| **kind == "StatefulSet")
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_webhook_is_told_what_was_decided() {
+        let settings = Settings {
+            url: Some("https://hooks.example.com:8443".parse().unwrap()),
+            failure_policy: FailurePolicy::Ignore,
+            exempt_namespaces: vec!["sandbox".parse().unwrap()],
+            ..settings()
+        };
+        let text = to_json(&manifests(&settings).unwrap());
+        for argument in [
+            "--webhook-url=https://hooks.example.com:8443",
+            "--failure-policy=ignore",
+            "--exempt-namespace=sandbox",
+        ] {
+            assert!(text.contains(argument), "{argument} is missing in {text}");
+        }
+    }
+}

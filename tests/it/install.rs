@@ -1,0 +1,411 @@
+//! What `provost install` prints, applied to a real control plane: each role runs under the very RBAC that was printed,
+//! and `provost uninstall` takes it all out again, the webhook configuration first.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use harness::git::{DANA, Repository};
+use harness::{Cluster, Provost, User, wait_for};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_mins(1);
+
+const POLICY: &str = "
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: team-label}
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: check-team
+      match: {any: [{resources: {kinds: [ConfigMap]}}]}
+      validate:
+        message: A team is wanted
+        pattern: {metadata: {labels: {team: '?*'}}}
+";
+
+fn install(arguments: &[&str]) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    harness::provost::provost(folder.path(), &[&["install"], arguments].concat())?.success()
+}
+
+/// The printed objects of a kind, as the List has them.
+fn objects(kind: &str) -> anyhow::Result<Vec<Value>> {
+    let list: Value = serde_json::from_str(&install(&["--failure-policy", "ignore", "-ojson"])?)?;
+    let items = list["items"].as_array().context("a List has items")?;
+    Ok(items
+        .iter()
+        .filter(|item| item["kind"] == kind)
+        .cloned()
+        .collect())
+}
+
+#[test]
+fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<()> {
+    let mut granted = String::new();
+    for kind in ["ClusterRole", "Role"] {
+        for role in objects(kind)? {
+            granted += &format!("{kind} {}\n", role["metadata"]["name"].as_str().unwrap());
+            for rule in role["rules"].as_array().unwrap() {
+                granted += &format!("  {rule}\n");
+            }
+        }
+    }
+    for kind in ["ClusterRoleBinding", "RoleBinding"] {
+        for binding in objects(kind)? {
+            let (to, subjects) = (&binding["roleRef"]["name"], &binding["subjects"]);
+            granted += &format!("{kind} {to} {subjects}\n");
+        }
+    }
+    insta::assert_snapshot!(granted);
+    Ok(())
+}
+
+#[test]
+fn the_same_settings_print_the_same_manifests() -> anyhow::Result<()> {
+    let printed = install(&["--no-crds"])?;
+    assert_eq!(printed, install(&["--no-crds"])?);
+    // Of all but the CRDs, which lie in deploy/crds.
+    insta::with_settings!({filters => vec![(env!("CARGO_PKG_VERSION"), "VERSION")]}, {
+        insta::assert_snapshot!(printed);
+    });
+    Ok(())
+}
+
+#[test]
+fn the_clusters_own_namespaces_are_refused() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let refused = harness::provost::provost(folder.path(), &["install", "--namespace", "kube-system"])?;
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+    insta::assert_snapshot!(refused.stderr, @"error: Provost cannot live in namespace kube-system: name one of its own, such as provost");
+    Ok(())
+}
+
+#[test]
+fn uninstall_touches_no_cluster_that_nobody_named() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let refused = harness::provost::provost(folder.path(), &["uninstall", "--yes"])?;
+    assert_eq!(refused.code, 2);
+    insta::assert_snapshot!(refused.stderr, @"error: no cluster is named: give --context NAME or --kubeconfig FILE");
+    Ok(())
+}
+
+/// A cluster with what `install` prints in it.
+struct Installed {
+    cluster: Cluster,
+    folder: tempfile::TempDir,
+}
+
+impl Installed {
+    async fn new(cluster: Cluster) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let installed = Self { cluster, folder };
+        let printed = install(&["--failure-policy", "ignore"])?;
+        let apply = ["apply", "--server-side", "--validate=strict", "-f", "-"];
+        installed.kubectl(&apply, &printed).await?;
+        let crds = [
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=30s",
+        ];
+        installed.kubectl(&crds, "").await?;
+        Ok(installed)
+    }
+
+    async fn kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+        self.cluster
+            .kubectl(User::Admin, arguments, stdin)
+            .await?
+            .success()
+    }
+
+    /// Starts a role with the arguments that its StatefulSet has, but for ports and folders, as its ServiceAccount.
+    async fn start(&self, role: &str, more: &[&str]) -> anyhow::Result<Provost> {
+        let kubeconfig = self.kubeconfig(role).await?;
+        let name = format!("provost-{role}");
+        let set = objects("StatefulSet")?.into_iter();
+        let set = set
+            .into_iter()
+            .find(|set| set["metadata"]["name"] == name.as_str())
+            .context("the role has a StatefulSet")?;
+        let data = self.folder.path().join(role);
+        let container = &set["spec"]["template"]["spec"]["containers"][0];
+        let arguments = container["args"].as_array().context("it has arguments")?.iter();
+        let arguments: Vec<String> = arguments
+            .filter_map(Value::as_str)
+            .map(|argument| {
+                let argument = argument.replace("/var/lib/provost", &data.display().to_string());
+                argument
+                    .replace("0.0.0.0:8443", "127.0.0.1:0")
+                    .replace("0.0.0.0:8444", "127.0.0.1:0")
+            })
+            .collect();
+        let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        arguments.extend(["--kubeconfig", &kubeconfig]);
+        arguments.extend(more);
+        Provost::start(&arguments, &[])
+    }
+
+    /// A kubeconfig with a token of the role's ServiceAccount, and nothing else.
+    async fn kubeconfig(&self, role: &str) -> anyhow::Result<String> {
+        let account = format!("provost-{role}");
+        let token = self
+            .kubectl(&["-n", "provost", "create", "token", &account], "")
+            .await?;
+        let authority = self.folder.path().join("ca.pem");
+        std::fs::write(&authority, self.cluster.ca()?)?;
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {
+                "server": self.cluster.server_url(), "certificate-authority": authority,
+            }}],
+            "users": [{"name": "c", "user": {"token": token.trim()}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        });
+        let path = self.folder.path().join(format!("{role}.kubeconfig"));
+        std::fs::write(&path, config.to_string())?;
+        Ok(path.display().to_string())
+    }
+
+    fn audit_events(&self) -> anyhow::Result<Vec<Value>> {
+        let text = std::fs::read_to_string(self.cluster.audit_log()?)?;
+        // The last line may be half written.
+        Ok(text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
+    }
+
+    /// What a role asked the apiserver, as `verb resource`; fails where it was ever refused.
+    fn asked(&self, role: &str) -> anyhow::Result<BTreeSet<String>> {
+        let user = format!("system:serviceaccount:provost:provost-{role}");
+        let mut asked = BTreeSet::new();
+        for event in self.audit_events()? {
+            if event["user"]["username"] != user.as_str() {
+                continue;
+            }
+            ensure!(
+                event["responseStatus"]["code"] != 403,
+                "it was refused: {event:#}"
+            );
+            if let (Some(verb), Some(resource)) =
+                (event["verb"].as_str(), event["objectRef"]["resource"].as_str())
+            {
+                asked.insert(format!("{verb} {resource}"));
+            }
+        }
+        Ok(asked)
+    }
+
+    async fn uninstall(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let kubeconfig = self.cluster.kubeconfig(User::Admin).display().to_string();
+        let arguments = [&["uninstall", "--kubeconfig", &kubeconfig], arguments].concat();
+        let folder = self.folder.path().to_owned();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let run = move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            harness::provost::provost(&folder, &arguments)?.success()
+        };
+        tokio::task::spawn_blocking(run).await?
+    }
+}
+
+#[tokio::test]
+async fn each_role_runs_under_the_rbac_that_install_prints_and_uninstall_takes_it_out() -> anyhow::Result<()>
+{
+    let cluster = harness::cluster_or_skip!(own);
+    let installed = Installed::new(cluster).await?;
+    installed
+        .kubectl(&["apply", "--server-side", "-f", "-"], POLICY)
+        .await?;
+    the_namespace_takes_the_pods(&installed).await?;
+    the_webhook_runs(&installed).await?;
+    the_agent_syncs(&installed).await?;
+    uninstall_removes_all_but_crds(&installed).await
+}
+
+/// The restricted standard that the namespace demands would refuse them otherwise.
+async fn the_namespace_takes_the_pods(installed: &Installed) -> anyhow::Result<()> {
+    wait_for("the StatefulSets' pods are made", SOON, async || {
+        let pods = installed
+            .kubectl(&["-n", "provost", "get", "pods", "-oname"], "")
+            .await?;
+        let pods: BTreeSet<&str> = pods.lines().collect();
+        let wanted = [
+            "pod/provost-agent-0",
+            "pod/provost-webhook-0",
+            "pod/provost-webhook-1",
+        ];
+        ensure!(pods == BTreeSet::from(wanted), "there are {pods:?}");
+        Ok(())
+    })
+    .await
+}
+
+async fn the_webhook_runs(installed: &Installed) -> anyhow::Result<()> {
+    let mut webhook = installed.start("webhook", &[]).await?;
+    webhook
+        .wait_for_line("policies in force      1: team-label", SOON)
+        .await?;
+    webhook.wait_for_line("Ready.", SOON).await?;
+    let configuration = ["get", "validatingwebhookconfiguration", "provost", "-ojson"];
+    let configuration: Value = serde_json::from_str(&installed.kubectl(&configuration, "").await?)?;
+    let service = &configuration["webhooks"][0]["clientConfig"]["service"];
+    assert_eq!(
+        (&service["namespace"], &service["name"]),
+        (&json!("provost"), &json!("provost"))
+    );
+    installed
+        .kubectl(&["-n", "provost", "get", "secret", "provost-webhook"], "")
+        .await?;
+
+    let renamed = POLICY.replace("team-label", "another-label");
+    installed
+        .kubectl(&["apply", "--server-side", "-f", "-"], &renamed)
+        .await?;
+    webhook.wait_for_line("another-label", SOON).await?;
+    let log = webhook.log();
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+    assert_eq!(webhook.stop().await?, 0);
+    let asked = installed.asked("webhook")?;
+    for wanted in [
+        "create secrets",
+        "get secrets",
+        "patch validatingwebhookconfigurations",
+        "watch clusterpolicies",
+        "watch policies",
+    ] {
+        assert!(asked.contains(wanted), "{wanted} is not among {asked:?}");
+    }
+    Ok(())
+}
+
+async fn the_agent_syncs(installed: &Installed) -> anyhow::Result<()> {
+    let mut repository = Repository::init(&installed.folder.path().join("infrastructure"))?;
+    let config = "{apiVersion: v1, kind: ConfigMap, metadata: {name: my-app-env, labels: {team: shop}}, data: {A: '1'}}";
+    repository.write("apps/my-app/config.yaml", config)?;
+    let revision = repository.commit(DANA, "Deploy my-app")?;
+    let application = application(repository.path());
+    installed.kubectl(&["create", "namespace", "shop"], "").await?;
+    installed
+        .kubectl(&["apply", "--server-side", "-f", "-"], &application.to_string())
+        .await?;
+
+    let agent = installed
+        .start("agent", &["--allow-local-repositories", "--poll-interval", "1s"])
+        .await?;
+    wait_for("the Application is synced", SOON, async || {
+        let get = ["-n", "shop", "get", "application", "my-app", "-ojson"];
+        let live: Value = serde_json::from_str(&installed.kubectl(&get, "").await?)?;
+        let sync = &live["status"]["sync"];
+        ensure!(
+            sync["status"] == "Synced" && sync["revision"] == revision.as_str(),
+            "it is {sync}"
+        );
+        Ok(())
+    })
+    .await?;
+    installed
+        .kubectl(&["-n", "shop", "get", "configmap", "my-app-env"], "")
+        .await?;
+    let log = agent.log();
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+    assert_eq!(agent.stop().await?, 0);
+    assert!(installed.asked("agent")?.contains("patch configmaps"));
+    Ok(())
+}
+
+fn application(repository: &Path) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "my-app", "namespace": "shop"},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": repository, "path": "apps/my-app", "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
+        },
+    })
+}
+
+async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result<()> {
+    let told = installed.uninstall(&[]).await?;
+    insta::assert_snapshot!("uninstall_without_yes", told);
+    installed
+        .kubectl(&["-n", "provost", "get", "statefulset", "provost-webhook"], "")
+        .await?;
+
+    let removed = installed.uninstall(&["--yes"]).await?;
+    let planned: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("would remove  "))
+        .collect();
+    let done: Vec<&str> = removed
+        .lines()
+        .filter_map(|line| line.strip_prefix("removed  "))
+        .collect();
+    assert_eq!(done, planned);
+    let events = installed.audit_events()?;
+    let deletes = events
+        .iter()
+        .filter(|event| event["verb"] == "delete" && event["user"]["username"] == "admin");
+    let first = deletes.map(|event| &event["objectRef"]["resource"]).next();
+    assert_eq!(first, Some(&json!("validatingwebhookconfigurations")));
+    for kinds in [
+        "validatingwebhookconfigurations,clusterroles,clusterrolebindings",
+        "namespaces",
+    ] {
+        let left = installed.kubectl(&["get", kinds, "-oname"], "").await?;
+        let left: Vec<&str> = left.lines().filter(|line| line.contains("provost")).collect();
+        // The agent's user of the local control plane has a binding of its own.
+        assert!(
+            left.iter()
+                .all(|name| !name.ends_with("/provost") && !name.ends_with("/provost-webhook")),
+            "{left:?}"
+        );
+    }
+    installed
+        .kubectl(&["get", "clusterpolicies", "team-label"], "")
+        .await?;
+    installed
+        .kubectl(&["-n", "shop", "get", "configmap", "my-app-env"], "")
+        .await?;
+
+    let again = installed.uninstall(&["--yes"]).await?;
+    assert!(
+        again.starts_with("There is nothing to remove in namespace provost."),
+        "{again}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_with_other_objects_is_kept() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let installed = Installed::new(cluster).await?;
+    let theirs = ["-n", "provost", "create", "configmap", "theirs"];
+    installed.kubectl(&theirs, "").await?;
+    let removed = installed.uninstall(&["--yes"]).await?;
+    let kept = "kept  Namespace provost: it holds objects that are not Provost's: ConfigMap theirs\n";
+    assert!(removed.contains(kept), "{removed}");
+    installed
+        .kubectl(&["-n", "provost", "get", "configmap", "theirs"], "")
+        .await?;
+
+    installed
+        .kubectl(&["-n", "provost", "delete", "configmap", "theirs"], "")
+        .await?;
+    let removed = installed.uninstall(&["--yes", "--crds"]).await?;
+    assert!(removed.contains("removed  Namespace provost\n"), "{removed}");
+    assert!(
+        removed.contains("removed  CustomResourceDefinition inventories.provost.dev\n"),
+        "{removed}"
+    );
+    assert_eq!(installed.kubectl(&["get", "crd", "-oname"], "").await?, "");
+    Ok(())
+}
