@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use harness::git::{DANA, Repository};
 use harness::{Cluster, Provost, User, wait_for};
+use provost::cluster::Cluster as Connection;
+use provost::install::remove;
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -44,22 +46,33 @@ fn objects(kind: &str) -> anyhow::Result<Vec<Value>> {
 
 #[test]
 fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<()> {
-    let mut granted = String::new();
+    let mut granted = Vec::new();
     for kind in ["ClusterRole", "Role"] {
         for role in objects(kind)? {
-            granted += &format!("{kind} {}\n", role["metadata"]["name"].as_str().unwrap());
-            for rule in role["rules"].as_array().unwrap() {
-                granted += &format!("  {rule}\n");
-            }
+            granted.push(format!("{kind} {}", role["metadata"]["name"]));
+            let rules = role["rules"].as_array().context("a role has rules")?;
+            granted.extend(rules.iter().map(|rule| format!("  {rule}")));
         }
     }
     for kind in ["ClusterRoleBinding", "RoleBinding"] {
         for binding in objects(kind)? {
             let (to, subjects) = (&binding["roleRef"]["name"], &binding["subjects"]);
-            granted += &format!("{kind} {to} {subjects}\n");
+            granted.push(format!("{kind} to {to} of {subjects}"));
         }
     }
-    insta::assert_snapshot!(granted);
+    insta::assert_snapshot!(granted.join("\n"), @r#"
+    ClusterRole "provost-webhook"
+      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies","policies"],"verbs":["get","list","watch"]}
+      {"apiGroups":[""],"resources":["configmaps","namespaces"],"verbs":["get"]}
+      {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
+      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io"],"verbs":["get","list","watch"]}
+    Role "provost-webhook"
+      {"apiGroups":[""],"resources":["secrets"],"resourceNames":["provost-webhook"],"verbs":["get","update"]}
+      {"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}
+    ClusterRoleBinding to "provost-webhook" of [{"kind":"ServiceAccount","name":"provost-webhook","namespace":"provost"}]
+    ClusterRoleBinding to "cluster-admin" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
+    RoleBinding to "provost-webhook" of [{"kind":"ServiceAccount","name":"provost-webhook","namespace":"provost"}]
+    "#);
     Ok(())
 }
 
@@ -224,6 +237,7 @@ async fn each_role_runs_under_the_rbac_that_install_prints_and_uninstall_takes_i
         .await?;
     the_namespace_takes_the_pods(&installed).await?;
     the_webhook_runs(&installed).await?;
+    the_webhook_is_reached_by_a_url(&installed).await?;
     the_agent_syncs(&installed).await?;
     uninstall_removes_all_but_crds(&installed).await
 }
@@ -284,6 +298,38 @@ async fn the_webhook_runs(installed: &Installed) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A URL in the place of the Service, with the same Secret and under the same RBAC.
+async fn the_webhook_is_reached_by_a_url(installed: &Installed) -> anyhow::Result<()> {
+    let secret = [
+        "-n",
+        "provost",
+        "get",
+        "secret",
+        "provost-webhook",
+        "-ojsonpath={.data.ca\\.crt}",
+    ];
+    let authority = installed.kubectl(&secret, "").await?;
+    let mut webhook = installed
+        .start("webhook", &["--webhook-url=https://127.0.0.1:9443"])
+        .await?;
+    webhook.wait_for_line("Ready.", SOON).await?;
+    // What is registered stays when one replica of several ends.
+    assert_eq!(webhook.stop().await?, 0);
+    let configuration = ["get", "validatingwebhookconfiguration", "provost", "-ojson"];
+    let configuration: Value = serde_json::from_str(&installed.kubectl(&configuration, "").await?)?;
+    let client = &configuration["webhooks"][0]["clientConfig"];
+    let url = client["url"].as_str().context("there is a URL")?;
+    assert!(url.starts_with("https://127.0.0.1:9443/validate/"), "{url}");
+    assert_eq!(client.get("service"), None);
+    assert_eq!(
+        configuration["metadata"]["annotations"]["provost.dev/service"],
+        "provost/provost"
+    );
+    assert_eq!(installed.kubectl(&secret, "").await?, authority);
+    installed.asked("webhook")?;
+    Ok(())
+}
+
 async fn the_agent_syncs(installed: &Installed) -> anyhow::Result<()> {
     let mut repository = Repository::init(&installed.folder.path().join("infrastructure"))?;
     let config = "{apiVersion: v1, kind: ConfigMap, metadata: {name: my-app-env, labels: {team: shop}}, data: {A: '1'}}";
@@ -335,7 +381,35 @@ fn application(repository: &Path) -> Value {
 
 async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result<()> {
     let told = installed.uninstall(&[]).await?;
-    insta::assert_snapshot!("uninstall_without_yes", told);
+    insta::assert_snapshot!(told, @"
+    would remove  ValidatingWebhookConfiguration provost
+    would remove  StatefulSet provost/provost-webhook
+    would remove  StatefulSet provost/provost-agent
+    would remove  PersistentVolumeClaim provost/data-provost-agent-0
+    would remove  PersistentVolumeClaim provost/data-provost-webhook-0
+    would remove  PersistentVolumeClaim provost/data-provost-webhook-1
+    would remove  PodDisruptionBudget provost/provost-webhook
+    would remove  Service provost/provost
+    would remove  Service provost/provost-webhook
+    would remove  Service provost/provost-agent
+    would remove  NetworkPolicy provost/provost-webhook
+    would remove  NetworkPolicy provost/provost-agent
+    would remove  ClusterRoleBinding provost-webhook
+    would remove  ClusterRoleBinding provost-agent
+    would remove  RoleBinding provost/provost-webhook
+    would remove  ClusterRole provost-webhook
+    would remove  Role provost/provost-webhook
+    would remove  ServiceAccount provost/provost-webhook
+    would remove  ServiceAccount provost/provost-agent
+    would remove  Secret provost/provost-webhook
+    would remove  Namespace provost
+    kept  CustomResourceDefinition clusterpolicies.kyverno.io: with it would go every object of its kind; --crds removes it
+    kept  CustomResourceDefinition policies.kyverno.io: with it would go every object of its kind; --crds removes it
+    kept  CustomResourceDefinition applications.argoproj.io: with it would go every object of its kind; --crds removes it
+    kept  CustomResourceDefinition inventories.provost.dev: with it would go every object of its kind; --crds removes it
+
+    Nothing was removed. To remove it, in this order: the same command with --yes
+    ");
     installed
         .kubectl(&["-n", "provost", "get", "statefulset", "provost-webhook"], "")
         .await?;
@@ -397,6 +471,7 @@ async fn a_namespace_with_other_objects_is_kept() -> anyhow::Result<()> {
         .kubectl(&["-n", "provost", "get", "configmap", "theirs"], "")
         .await?;
 
+    a_configuration_that_comes_back_goes_too(&installed).await?;
     installed
         .kubectl(&["-n", "provost", "delete", "configmap", "theirs"], "")
         .await?;
@@ -407,5 +482,28 @@ async fn a_namespace_with_other_objects_is_kept() -> anyhow::Result<()> {
         "{removed}"
     );
     assert_eq!(installed.kubectl(&["get", "crd", "-oname"], "").await?, "");
+    Ok(())
+}
+
+/// A webhook that still runs may write it between the plan and its own end.
+async fn a_configuration_that_comes_back_goes_too(installed: &Installed) -> anyhow::Result<()> {
+    let cluster = Connection::connect(installed.cluster.client(User::Admin).await?).await?;
+    let plan = remove::plan(&cluster, &"provost".parse()?, false).await?;
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "provost"},
+    });
+    installed
+        .kubectl(&["create", "-f", "-"], &configuration.to_string())
+        .await?;
+    let mut removed = Vec::new();
+    remove::carry_out(&cluster, &plan, |removal| removed.push(removal.to_string())).await?;
+    assert_eq!(
+        removed.last().map(String::as_str),
+        Some("ValidatingWebhookConfiguration provost")
+    );
+    let left = ["get", "validatingwebhookconfigurations", "-oname"];
+    assert_eq!(installed.kubectl(&left, "").await?, "");
     Ok(())
 }
