@@ -30,7 +30,7 @@ use crate::{
 pub const NAMESPACE_DEADLINE: Duration = Duration::from_mins(2);
 /// Between two looks at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How many objects of a kind are looked at in the namespace, and how many of others' are named.
+/// How many objects of a kind are looked at in the namespace: more than an installation has, so that others' are seen.
 const MAX_LISTED: u32 = 500;
 
 /// The kinds of an installation in the order in which they go.
