@@ -7,6 +7,7 @@
 
 mod architecture;
 mod documentation;
+mod help;
 mod ledger;
 mod policy;
 mod real_input;
