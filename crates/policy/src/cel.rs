@@ -42,6 +42,13 @@ pub(crate) struct Assertion {
     pub(crate) message_expression: Option<Program>,
 }
 
+/// What expressions speak of beside the object.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    request: bool,
+    namespace: bool,
+}
+
 /// One evaluation: over what, and with how much.
 struct Evaluation<'s, 'a> {
     scope: Scope<'a>,
@@ -148,7 +155,7 @@ impl Cel {
             self.conditions.iter().chain(&self.variables).chain(
                 assertions.flat_map(|one| std::iter::once(&one.program).chain(&one.message_expression)),
             );
-        Evaluation::new(programs, &self.variables, request, inputs, budget)
+        Evaluation::new(Uses::of(programs), &self.variables, request, inputs, budget)
     }
 }
 
@@ -162,7 +169,7 @@ pub(crate) fn all_hold(
     if conditions.is_empty() {
         return Ok(true);
     }
-    let mut evaluation = Evaluation::new(conditions.iter(), &[], request, inputs, budget)?;
+    let mut evaluation = Evaluation::new(Uses::of(conditions), &[], request, inputs, budget)?;
     for condition in conditions {
         match evaluation.holds(condition)? {
             Ok(true) => {}
@@ -173,23 +180,34 @@ pub(crate) fn all_hold(
     Ok(true)
 }
 
+// === impl Uses ===
+
+impl Uses {
+    fn of<'p>(programs: impl IntoIterator<Item = &'p Program>) -> Self {
+        programs.into_iter().fold(Self::default(), |uses, program| Self {
+            request: uses.request || program.uses_request(),
+            namespace: uses.namespace || program.uses_namespace(),
+        })
+    }
+}
+
 // === impl Evaluation ===
 
 impl<'s, 'a> Evaluation<'s, 'a> {
-    /// Gets ready what the programs speak of, and nothing else.
+    /// Gets ready what the expressions speak of, and nothing else.
     fn new(
-        programs: impl Iterator<Item = &'a Program> + Clone,
+        uses: Uses,
         variables: &'a [Program],
         request: &'a Request<'_>,
         inputs: &'a Inputs,
         budget: &'s mut Budget,
     ) -> Result<Self, Halt> {
         let mut scope = Scope::new(request.object, request.old_object, variables);
-        if programs.clone().any(Program::uses_request) {
+        if uses.request {
             scope = scope.with_request(CelValue::from(completed(request)));
         }
         let has_namespace = !request.namespace.is_empty() && request.kind.kind != "Namespace";
-        if has_namespace && programs.clone().any(Program::uses_namespace) {
+        if has_namespace && uses.namespace {
             let labels = fetched(inputs, Key::NamespaceLabels(request.namespace.to_owned()))?;
             scope = scope.with_namespace(request.namespace, Some(labels));
         }

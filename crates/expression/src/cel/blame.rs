@@ -162,7 +162,7 @@ impl<'a> Search<'_, 'a> {
             Node::Index(index) => {
                 let found = self.evaluator.evaluate(node).ok().and_then(here);
                 found.or_else(|| {
-                    let at = self.evaluator.evaluate(&index.index).ok()?.key()?;
+                    let at = self.evaluator.evaluate(&index.key).ok()?.key()?;
                     let segment = match at {
                         Key::Text(text) => Segment::Key(text.to_string()),
                         Key::Int(index) => Segment::Index(usize::try_from(index).ok()?),

@@ -284,10 +284,10 @@ impl Compiler<'_> {
             }
             (name @ (operators::INDEX | operators::OPT_INDEX), [operand, index]) => {
                 let operand = self.node(operand)?;
-                let index = self.node(index)?;
+                let key = self.node(index)?;
                 Ok(Node::Index(Box::new(Index {
                     operand,
-                    index,
+                    key,
                     optional: name == operators::OPT_INDEX,
                 })))
             }

@@ -174,7 +174,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
 
     fn index(&mut self, index: &'a Index) -> Outcome<'a> {
         let operand = self.evaluate(&index.operand)?;
-        let at = self.evaluate(&index.index)?;
+        let at = self.evaluate(&index.key)?;
         let optional = |found: Outcome<'a>| match found {
             Ok(value) => Ok(Value::some(value)),
             Err(error) if error.is_final() => Err(error),

@@ -63,7 +63,7 @@ pub(super) struct Select {
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) operand: Node,
-    pub(super) index: Node,
+    pub(super) key: Node,
     /// `[?index]`
     pub(super) optional: bool,
 }

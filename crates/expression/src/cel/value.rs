@@ -305,7 +305,6 @@ fn numeric_order(left: &View<'_, '_>, right: &View<'_, '_>) -> Option<Option<Ord
     };
     #[expect(
         clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
         reason = "a comparison with a double is one between doubles"
     )]
     let double = |view: &View<'_, '_>| match view {

@@ -59,15 +59,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
         call.give_list(list.iter().skip(from).take(to - from).collect())
     }),
-    Function::member("reverse", 0, 0, |call| match call.view(0) {
-        View::Text(_) => {
+    Function::member("reverse", 0, 0, |call| {
+        if let View::Text(_) = call.view(0) {
             let text = call.text(0)?;
-            call.give_text(text.chars().rev().collect())
+            return call.give_text(text.chars().rev().collect());
         }
-        _ => {
-            let reversed = call.list(0)?.iter().rev().collect();
-            call.give_list(reversed)
-        }
+        let reversed = call.list(0)?.iter().rev().collect();
+        call.give_list(reversed)
     }),
     Function::member("distinct", 0, 0, |call| {
         let mut distinct: Vec<Value<'_>> = Vec::new();

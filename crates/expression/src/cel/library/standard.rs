@@ -18,13 +18,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let text = text_of(call.value(0)).ok_or_else(|| call.overload())?;
         call.give_text(text)
     }),
-    Function::global("bytes", 1, 1, |call| match call.value(0) {
-        bytes @ Value::Bytes(_) => Ok(bytes.clone()),
-        _ => {
-            let text = call.text(0)?;
-            call.budget.allocate(text.len())?;
-            Ok(Value::Bytes(Arc::from(text.as_bytes())))
+    Function::global("bytes", 1, 1, |call| {
+        if let bytes @ Value::Bytes(_) = call.value(0) {
+            return Ok(bytes.clone());
         }
+        let text = call.text(0)?;
+        call.budget.allocate(text.len())?;
+        Ok(Value::Bytes(Arc::from(text.as_bytes())))
     }),
     Function::global("bool", 1, 1, |call| match call.view(0) {
         View::Bool(value) => Ok(Value::Bool(value)),

@@ -72,17 +72,15 @@ pub(super) fn index_of<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
 /// `text.lastIndexOf(part[, from])`: the last that begins at `from` or before.
 pub(super) fn last_index_of<'a>(call: &mut Call<'_, 'a>) -> Outcome<'a> {
     let (text, part) = (call.text(0)?, call.text(1)?);
-    let found = match call.count() {
-        2 => text.rfind(&*part),
-        _ => {
-            let last = offset(&text, call.position(2)?)?;
-            let end = last.saturating_add(part.len()).min(text.len());
-            let end = (end..=text.len())
-                .find(|end| text.is_char_boundary(*end))
-                .unwrap_or(text.len());
-            text[..end].rfind(&*part).filter(|found| *found <= last)
-        }
-    };
+    if call.count() == 2 {
+        return Ok(position(&text, text.rfind(&*part)));
+    }
+    let last = offset(&text, call.position(2)?)?;
+    let end = last.saturating_add(part.len()).min(text.len());
+    let end = (end..=text.len())
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(text.len());
+    let found = text[..end].rfind(&*part).filter(|found| *found <= last);
     Ok(position(&text, found))
 }
 

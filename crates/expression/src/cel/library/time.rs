@@ -88,14 +88,12 @@ fn of_time<'a>(call: &mut Call<'_, 'a>, part: fn(&Zoned) -> i64) -> Outcome<'a> 
     let Value::Timestamp(time) = call.value(0) else {
         return Err(call.overload());
     };
-    let zone = match call.count() {
-        1 => TimeZone::UTC,
-        _ => {
-            let text = call.text(1)?;
-            zone(&text).ok_or_else(|| {
-                call.failure(format!("{} is no offset such as +02:00, nor UTC", quoted(&text)))
-            })?
-        }
+    let zone = if call.count() == 1 {
+        TimeZone::UTC
+    } else {
+        let text = call.text(1)?;
+        zone(&text)
+            .ok_or_else(|| call.failure(format!("{} is no offset such as +02:00, nor UTC", quoted(&text))))?
     };
     Ok(Value::Int(part(&time.to_zoned(zone))))
 }
