@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use provost_expression::cel::{Error, Program, Scope, Value as CelValue};
+use provost_expression::cel::{Error, Program, Scope, Value as CelValue, Variable};
 use provost_expression::{Budget, Datum, Text};
 use provost_manifest::escape::{line, shorten};
 use provost_manifest::path::FieldPath;
@@ -28,7 +28,7 @@ const MAX_EXPRESSION_CHARS: usize = 200;
 pub(crate) struct Cel {
     /// The rule concerns only what all of these are true of (`celPreconditions`).
     pub(crate) conditions: Vec<Program>,
-    pub(crate) variables: Vec<Program>,
+    pub(crate) variables: Vec<Variable>,
     pub(crate) assertions: Vec<Assertion>,
 }
 
@@ -151,10 +151,11 @@ impl Cel {
         budget: &'s mut Budget,
     ) -> Result<Evaluation<'s, 'a>, Halt> {
         let assertions = self.assertions.iter();
-        let programs =
-            self.conditions.iter().chain(&self.variables).chain(
-                assertions.flat_map(|one| std::iter::once(&one.program).chain(&one.message_expression)),
-            );
+        let programs = self
+            .conditions
+            .iter()
+            .chain(self.variables.iter().map(|variable| &variable.program))
+            .chain(assertions.flat_map(|one| std::iter::once(&one.program).chain(&one.message_expression)));
         Evaluation::new(Uses::of(programs), &self.variables, request, inputs, budget)
     }
 }
@@ -197,7 +198,7 @@ impl<'s, 'a> Evaluation<'s, 'a> {
     /// Gets ready what the expressions speak of, and nothing else.
     fn new(
         uses: Uses,
-        variables: &'a [Program],
+        variables: &'a [Variable],
         request: &'a Request<'_>,
         inputs: &'a Inputs,
         budget: &'s mut Budget,

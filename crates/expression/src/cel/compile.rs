@@ -9,6 +9,7 @@ use cel::common::ast::{
 };
 use cel::{Env, IdedExpr, ParseErrors};
 
+use super::Variable;
 use super::error::CompileError;
 use super::library;
 use super::node::{Element, Entry, Flat, Index, Macro, MacroKind, Node, Operator, Root, Select};
@@ -17,7 +18,7 @@ use crate::datum::Text;
 
 /// The longest text that is compiled, in bytes.
 pub const MAX_LENGTH: usize = 8 * 1024;
-/// How deep an expression may nest.
+/// How deep an expression may nest, with the variables that it uses: each is evaluated where it is first used.
 pub const MAX_HEIGHT: usize = 64;
 /// How deep brackets may nest, for the parser, which recurses over what stands between them.
 const MAX_PARSER_DEPTH: u16 = 200;
@@ -51,11 +52,11 @@ const OF_NAMESPACE: [&str; 2] = ["name", "labels"];
 pub(super) struct Compiled {
     pub(super) node: Node,
     pub(super) roots: Vec<Root>,
-    pub(super) variables: Vec<usize>,
+    pub(super) height: usize,
 }
 
-/// Compiles a text; `variables` are the names that it may use as `variables.name`.
-pub(super) fn compile(text: &str, variables: &[String]) -> Result<Compiled, CompileError> {
+/// Compiles a text that may use these variables.
+pub(super) fn compile(text: &str, variables: &[Variable]) -> Result<Compiled, CompileError> {
     if text.len() > MAX_LENGTH {
         return Err(CompileError::whole(format!(
             "the expression is longer than {MAX_LENGTH} bytes"
@@ -76,14 +77,14 @@ pub(super) fn compile(text: &str, variables: &[String]) -> Result<Compiled, Comp
                 declared: variables,
                 locals: Vec::new(),
                 roots: Vec::new(),
-                variables: Vec::new(),
                 height: 0,
+                deepest: 0,
             };
             let node = compiler.node(&expression)?;
             Ok(Compiled {
                 node,
                 roots: compiler.roots,
-                variables: compiler.variables,
+                height: compiler.deepest,
             })
         };
         thread::Builder::new()
@@ -122,12 +123,13 @@ fn syntax_error(errors: &ParseErrors, text: &str) -> CompileError {
 
 struct Compiler<'c> {
     source: &'c SourceInfo,
-    declared: &'c [String],
+    declared: &'c [Variable],
     /// The variables of the macros around, the innermost last.
     locals: Vec<String>,
     roots: Vec<Root>,
-    variables: Vec<usize>,
+    /// How deep the node that is read now is, and the deepest one so far.
     height: usize,
+    deepest: usize,
 }
 
 impl Compiler<'_> {
@@ -139,12 +141,7 @@ impl Compiler<'_> {
     }
 
     fn node(&mut self, expression: &IdedExpr) -> Result<Node, CompileError> {
-        if self.height == MAX_HEIGHT {
-            return Err(self.error(
-                expression,
-                format!("the expression nests more than {MAX_HEIGHT} deep"),
-            ));
-        }
+        self.reach(expression, self.height + 1)?;
         self.height += 1;
         let node = match &expression.expr {
             Expr::Literal(literal) => Ok(Node::Literal(literal_value(literal))),
@@ -163,6 +160,16 @@ impl Compiler<'_> {
         };
         self.height -= 1;
         node
+    }
+
+    /// Notes how deep the expression goes, and refuses one that goes too deep.
+    fn reach(&mut self, at: &IdedExpr, height: usize) -> Result<(), CompileError> {
+        self.deepest = self.deepest.max(height);
+        if height > MAX_HEIGHT {
+            let why = format!("the expression, with its variables, nests more than {MAX_HEIGHT} deep");
+            return Err(self.error(at, why));
+        }
+        Ok(())
     }
 
     fn boxed(&mut self, expression: &IdedExpr) -> Result<Box<Node>, CompileError> {
@@ -224,15 +231,14 @@ impl Compiler<'_> {
             Expr::Ident(ident) if ident == "variables" && !self.is_local(ident) => {}
             _ => return None,
         }
-        let Some(index) = self.declared.iter().position(|declared| declared == name) else {
+        let declared = self.declared;
+        let Some(index) = declared.iter().position(|declared| declared.name == name) else {
             return Some(Err(
                 self.error(at, format!("undeclared variable variables.{name}"))
             ));
         };
-        if !self.variables.contains(&index) {
-            self.variables.push(index);
-        }
-        Some(Ok(Node::Variable(index)))
+        let height = self.height + declared[index].program.height;
+        Some(self.reach(at, height).map(|()| Node::Variable(index)))
     }
 
     fn select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<Node, CompileError> {

@@ -37,20 +37,31 @@ pub struct Program {
     text: String,
     node: Node,
     roots: Vec<Root>,
-    variables: Vec<usize>,
+    /// How deep it nests, with the variables that it uses.
+    height: usize,
+}
+
+/// A named expression, that others use as `variables.name`.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// What its value is.
+    pub program: Program,
 }
 
 // === impl Program ===
 
 impl Program {
-    /// Compiles an expression; `variables` are the names that it may use as `variables.name`.
-    pub fn compile(text: &str, variables: &[String]) -> Result<Self, CompileError> {
+    /// Compiles an expression that may use these variables; it is to be evaluated with the same ones, and perhaps
+    /// further ones behind them.
+    pub fn compile(text: &str, variables: &[Variable]) -> Result<Self, CompileError> {
         let compiled = compile::compile(text, variables)?;
         Ok(Self {
             text: text.to_owned(),
             node: compiled.node,
             roots: compiled.roots,
-            variables: compiled.variables,
+            height: compiled.height,
         })
     }
 
@@ -67,11 +78,6 @@ impl Program {
     /// Whether it speaks of `namespaceObject` itself; variables that it uses may too.
     pub fn uses_namespace(&self) -> bool {
         self.roots.contains(&Root::NamespaceObject)
-    }
-
-    /// The variables that it uses itself, by their places.
-    pub fn variables(&self) -> &[usize] {
-        &self.variables
     }
 
     /// Evaluates the expression.

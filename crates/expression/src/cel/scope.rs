@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::Value as Json;
 
-use super::Program;
+use super::Variable;
 use super::error::Error;
 use super::evaluator::Evaluator;
 use super::node::Node;
@@ -19,7 +19,7 @@ pub struct Scope<'a> {
     pub(super) old_object: Value<'a>,
     pub(super) request: Value<'a>,
     pub(super) namespace: Value<'a>,
-    variables: &'a [Program],
+    variables: &'a [Variable],
     worked_out: RefCell<Vec<Option<Result<Value<'a>, Error>>>>,
 }
 
@@ -28,7 +28,7 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A scope of an object and the one before it. The variables are those that the program was compiled with, in
     /// the same order, and each uses only those before it.
-    pub fn new(object: Option<&'a Json>, old_object: Option<&'a Json>, variables: &'a [Program]) -> Self {
+    pub fn new(object: Option<&'a Json>, old_object: Option<&'a Json>, variables: &'a [Variable]) -> Self {
         Self {
             object: object.map_or(Value::Null, Value::Json),
             old_object: old_object.map_or(Value::Null, Value::Json),
@@ -67,6 +67,6 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn variable_node(&self, index: usize) -> &'a Node {
-        &self.variables[index].node
+        &self.variables[index].program.node
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use provost_expression::Budget;
-use provost_expression::cel::{Error, MAX_HEIGHT, MAX_LENGTH, Program, Scope};
+use provost_expression::cel::{Error, MAX_HEIGHT, MAX_LENGTH, Program, Scope, Variable};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -201,16 +201,57 @@ fn this_is_refused(#[case] text: &str, #[case] why: &str) {
     assert!(message.contains(why), "{message}");
 }
 
+/// Compiles variables, each of which may use those before it.
+fn variables(texts: &[(&str, &str)]) -> Vec<Variable> {
+    let mut variables = Vec::new();
+    for (name, text) in texts {
+        let program = Program::compile(text, &variables).unwrap();
+        variables.push(Variable {
+            name: (*name).to_owned(),
+            program,
+        });
+    }
+    variables
+}
+
 #[test]
 fn variables_are_worked_out_when_they_are_used() {
-    let names = ["good".to_owned(), "bad".to_owned()];
-    let good = Program::compile("object.spec.replicas", &[]).unwrap();
-    let bad = Program::compile("object.missing + variables.good", &names[..1]).unwrap();
-    let program = Program::compile("variables.good == 3 || variables.bad == 1", &names).unwrap();
-    let (object, variables) = (object(), [good, bad]);
+    let variables = variables(&[
+        ("good", "object.spec.replicas"),
+        ("bad", "object.missing + variables.good"),
+    ]);
+    let program = Program::compile("variables.good == 3 || variables.bad == 1", &variables).unwrap();
+    let object = object();
     let scope = Scope::new(Some(&object), None, &variables);
     let value = program.evaluate(&scope, &mut Budget::default()).unwrap();
     assert_eq!(value.as_bool(), Some(true));
+}
+
+#[test]
+fn variables_of_variables_count_as_nesting() {
+    let nested = |inner: &str| format!("{}{inner}{}", "[".repeat(20), "]".repeat(20));
+    let variables = variables(&[
+        ("a", &nested("object")),
+        ("b", &nested("variables.a")),
+        ("c", &nested("variables.b")),
+    ]);
+    let error = Program::compile(&nested("variables.c"), &variables).unwrap_err();
+    assert!(error.message.contains("nests more than"), "{error}");
+}
+
+#[test]
+fn the_deepest_expression_needs_little_stack() {
+    let depth = MAX_HEIGHT - 2;
+    let texts = [
+        format!("{}true{}", "(false || ".repeat(depth), ")".repeat(depth)),
+        format!("{}true{}", "[1].all(x, ".repeat(depth - 1), ")".repeat(depth - 1)),
+    ];
+    let evaluated = || texts.each_ref().map(|text| evaluate(text, &Value::Null));
+    std::thread::scope(|scope| {
+        let small = std::thread::Builder::new().stack_size(1024 * 1024);
+        let results = small.spawn_scoped(scope, evaluated).unwrap().join().unwrap();
+        assert_eq!(results, [Ok(true), Ok(true)]);
+    });
 }
 
 #[rstest]

@@ -1,6 +1,6 @@
 //! Reads what rules and policies say in CEL.
 
-use provost_expression::cel::Program;
+use provost_expression::cel::{Program, Variable};
 
 use crate::cel::{Assertion, Cel};
 use crate::fault::Fault;
@@ -32,12 +32,12 @@ pub(super) fn cel(body: &Cursor<'_>, message: &str) -> Result<Cel, Fault> {
             "generate is not supported: no ValidatingAdmissionPolicy is made; leave it out to have the rule judged here",
         ));
     }
-    let (names, variables) = variables(body)?;
-    audit_annotations(body, &names)?;
+    let variables = variables(body)?;
+    audit_annotations(body, &variables)?;
     let expressions = body.require("expressions")?;
     let assertions = items(&expressions)?
         .iter()
-        .map(|item| assertion(item, &names, message))
+        .map(|item| assertion(item, &variables, message))
         .collect::<Result<Vec<_>, _>>()?;
     if assertions.is_empty() {
         return Err(expressions.key_fault("expressions is empty: the rule would demand nothing"));
@@ -67,11 +67,11 @@ fn items<'d>(list: &Cursor<'d>) -> Result<Vec<Cursor<'d>>, Fault> {
     Ok(items)
 }
 
-/// The variables and their names. Each may use those before it.
-fn variables(body: &Cursor<'_>) -> Result<(Vec<String>, Vec<Program>), Fault> {
-    let (mut names, mut programs) = (Vec::new(), Vec::new());
+/// The variables. Each may use those before it.
+fn variables(body: &Cursor<'_>) -> Result<Vec<Variable>, Fault> {
+    let mut variables: Vec<Variable> = Vec::new();
     let Some(list) = body.get("variables") else {
-        return Ok((names, programs));
+        return Ok(variables);
     };
     for item in items(&list)? {
         item.only(&["name", "expression"])?;
@@ -85,16 +85,18 @@ fn variables(body: &Cursor<'_>) -> Result<(Vec<String>, Vec<Program>), Fault> {
         if !is_name {
             return Err(name.fault(format!("\"{text}\" cannot be the name of a variable")));
         }
-        if names.iter().any(|known| known == text) {
+        if variables.iter().any(|known| known.name == text) {
             return Err(name.fault(format!("two variables are named \"{text}\"")));
         }
-        programs.push(program(&item.require("expression")?, &names)?);
-        names.push(text.to_owned());
+        variables.push(Variable {
+            name: text.to_owned(),
+            program: program(&item.require("expression")?, &variables)?,
+        });
     }
-    Ok((names, programs))
+    Ok(variables)
 }
 
-fn assertion(item: &Cursor<'_>, variables: &[String], message: &str) -> Result<Assertion, Fault> {
+fn assertion(item: &Cursor<'_>, variables: &[Variable], message: &str) -> Result<Assertion, Fault> {
     item.only(&["expression", "message", "messageExpression", "reason"])?;
     if let Some(reason) = item.get("reason")
         && !REASONS.contains(&reason.text()?)
@@ -116,7 +118,7 @@ fn assertion(item: &Cursor<'_>, variables: &[String], message: &str) -> Result<A
 }
 
 /// Annotations of the audit log: they must be right, and have no effect.
-fn audit_annotations(body: &Cursor<'_>, variables: &[String]) -> Result<(), Fault> {
+fn audit_annotations(body: &Cursor<'_>, variables: &[Variable]) -> Result<(), Fault> {
     let Some(list) = body.get("auditAnnotations") else {
         return Ok(());
     };
@@ -128,6 +130,6 @@ fn audit_annotations(body: &Cursor<'_>, variables: &[String]) -> Result<(), Faul
     Ok(())
 }
 
-fn program(cursor: &Cursor<'_>, variables: &[String]) -> Result<Program, Fault> {
+fn program(cursor: &Cursor<'_>, variables: &[Variable]) -> Result<Program, Fault> {
     Program::compile(cursor.text()?, variables).map_err(|error| cursor.fault(error.to_string()))
 }
