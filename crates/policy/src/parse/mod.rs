@@ -3,6 +3,7 @@
 //! A field that the language does not have is refused with the name it was probably meant to be; one that the
 //! language has and Provost does not do (yet) is refused by name. A fault leaves the other documents alone.
 
+mod cel;
 mod check;
 mod conditions;
 mod context;
