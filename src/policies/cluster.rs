@@ -1,6 +1,6 @@
-//! Policies from the cluster: ClusterPolicy and Policy objects, watched.
+//! Policies from the cluster: ClusterPolicy, Policy and PolicyException objects, watched.
 //!
-//! RBAC: get, list, watch on clusterpolicies and policies of kyverno.io.
+//! RBAC: get, list, watch on clusterpolicies, policies and policyexceptions of kyverno.io.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,8 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::{WatchStreamExt as _, watcher},
 };
-use provost_policy::{Fault, Policy};
+use provost_policy::{Exception, Fault, Policy};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Contents, Policies, Source};
@@ -18,46 +19,83 @@ use super::{Contents, Policies, Source};
 /// How many policies of a kind are taken from a cluster; what is over the bound is out, by name.
 pub const MAX_POLICIES: usize = 5_000;
 
-/// A kind of policy in the cluster.
+/// A kind of policy in the cluster, or of what belongs to policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyKind {
     /// Concerns the whole cluster.
     ClusterPolicy,
     /// Concerns its own namespace.
     Policy,
+    /// Excuses from rules of policies.
+    PolicyException,
 }
 
-/// The objects of a kind as they are, understood or not, by namespace and name.
-type Objects = BTreeMap<(String, String), Result<Policy, Vec<Fault>>>;
+/// A kind in the version in which the cluster serves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServedKind {
+    /// The kind.
+    pub kind: PolicyKind,
+    /// One of its [`PolicyKind::versions`].
+    pub version: &'static str,
+}
+
+/// What was understood of each object of a kind, by namespace and name.
+type Objects = BTreeMap<(String, String), Contents>;
 
 // === impl PolicyKind ===
 
 impl PolicyKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::ClusterPolicy, Self::Policy];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ClusterPolicy, Self::Policy, Self::PolicyException];
 
-    /// `ClusterPolicy` or `Policy`.
+    /// As objects name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClusterPolicy => "ClusterPolicy",
             Self::Policy => "Policy",
+            Self::PolicyException => "PolicyException",
         }
     }
 
-    /// As kube's client wants it.
-    pub fn api_resource(self) -> ApiResource {
+    /// The versions that are understood, the preferred one first.
+    pub fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::ClusterPolicy | Self::Policy => &["v1"],
+            Self::PolicyException => &["v2", "v2beta1"],
+        }
+    }
+
+    /// As kube's client wants it, in a version that the cluster serves.
+    pub fn api_resource(self, version: &str) -> ApiResource {
         let plural = match self {
             Self::ClusterPolicy => "clusterpolicies",
             Self::Policy => "policies",
+            Self::PolicyException => "policyexceptions",
         };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kyverno.io", "v1", self.name()), plural)
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kyverno.io", version, self.name()), plural)
+    }
+
+    fn read(self, object: &Value) -> Contents {
+        let mut contents = Contents::default();
+        match self {
+            Self::ClusterPolicy | Self::Policy => match Policy::from_object(object) {
+                Ok(policy) => contents.policies.push(policy),
+                Err(faults) => contents.faults = faults,
+            },
+            Self::PolicyException => match Exception::from_object(object) {
+                Ok(exception) => contents.exceptions.push(exception),
+                Err(fault) => contents.faults.push(fault),
+            },
+        }
+        contents
     }
 }
 
 /// Keeps `policies` at what the cluster holds of a kind, until `stop`. Errors of the watch are tried again with
 /// backoff; the policies that were read stay in force meanwhile.
-pub async fn watch(client: Client, kind: PolicyKind, policies: Arc<Policies>, stop: CancellationToken) {
-    let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource());
+pub async fn watch(client: Client, served: ServedKind, policies: Arc<Policies>, stop: CancellationToken) {
+    let ServedKind { kind, version } = served;
+    let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource(version));
     let events = watcher(api, watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut objects = Objects::new();
@@ -113,25 +151,27 @@ fn insert(objects: &mut Objects, kind: PolicyKind, object: &DynamicObject) {
         },
         place: None,
     };
-    let policy = if objects.len() >= MAX_POLICIES && !objects.contains_key(&key) {
-        Err(vec![fault(format!(
-            "the cluster holds more than {MAX_POLICIES} policies of this kind"
-        ))])
+    let read = if objects.len() >= MAX_POLICIES && !objects.contains_key(&key) {
+        Err(format!(
+            "the cluster holds more than {MAX_POLICIES} objects of this kind"
+        ))
     } else {
-        serde_json::to_value(object)
-            .map_err(|error| vec![fault(format!("the object cannot be read: {error}"))])
-            .and_then(|object| Policy::from_object(&object))
+        serde_json::to_value(object).map_err(|error| format!("the object cannot be read: {error}"))
     };
-    objects.insert(key, policy);
+    let contents = match read {
+        Ok(object) => kind.read(&object),
+        Err(why) => Contents {
+            faults: vec![fault(why)],
+            ..Contents::default()
+        },
+    };
+    objects.insert(key, contents);
 }
 
 fn contents(objects: &Objects) -> Contents {
     let mut contents = Contents::default();
-    for policy in objects.values() {
-        match policy {
-            Ok(policy) => contents.policies.push(policy.clone()),
-            Err(faults) => contents.faults.extend(faults.iter().cloned()),
-        }
+    for object in objects.values() {
+        contents.extend(object.clone());
     }
     contents
 }

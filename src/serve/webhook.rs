@@ -196,8 +196,9 @@ async fn read_policies(
     };
     let sources = folder
         .into_iter()
-        .chain(kinds.iter().copied().map(Source::Cluster));
-    let policies = Arc::new(Policies::new(ledger.clone(), sources));
+        .chain(kinds.iter().map(|served| Source::Cluster(served.kind)));
+    let exception_namespaces = config.exception_namespaces.iter().cloned().collect();
+    let policies = Arc::new(Policies::new(ledger.clone(), sources, exception_namespaces));
     if let Some(folder) = &config.policies {
         policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);
     }

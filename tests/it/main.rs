@@ -8,6 +8,7 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod policies;
 mod real_input;
 mod render;
 mod report;
