@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod check;
 mod documentation;
 mod ledger;
 mod policies;
