@@ -15,6 +15,7 @@
 pub mod check;
 pub mod cluster;
 pub mod crds;
+pub mod fetch;
 pub mod folder;
 pub mod judge;
 
@@ -33,7 +34,8 @@ use tokio::sync::watch;
 use crate::ledger::Ledger;
 
 pub use cluster::{PolicyKind, ServedKind};
-pub use judge::{Fetcher, judge};
+pub use fetch::Fetcher;
+pub use judge::judge;
 
 /// The policies in force at one moment, and those that are out.
 #[derive(Debug, Default)]

@@ -86,7 +86,10 @@ pub(super) async fn start(
     };
     let webhook = Arc::new(Webhook {
         policies: Arc::clone(&policies),
-        fetcher: client.clone().map(Fetcher::cluster).unwrap_or_default(),
+        fetcher: match &client {
+            Some(client) => Fetcher::cluster(client.clone(), shutdown.abort.clone()),
+            None => Fetcher::default(),
+        },
         ledger: ledger.clone(),
         metrics: WebhookMetrics::register(metrics, Arc::clone(&policies), ledger.clone()),
         exempt_namespaces: exempt_namespaces.clone(),
