@@ -1,8 +1,10 @@
 //! Policies and exceptions before a real cluster: what brings them into force, and what their rules read there.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use harness::{Cluster, Output, User, wait_for, wait_until};
+
+use serde_json::{Value, json};
 
 use crate::support::webhook::{BAD_POD, SOON, Webhook, denied_soon, seed};
 
@@ -146,7 +148,7 @@ fn reading_policies() -> String {
 async fn rules_see_what_the_cluster_holds_now_and_what_they_cannot_read_is_an_error() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
     let namespace = cluster.namespace("shop").await?;
-    let add = |folder: &std::path::Path| Ok(fs::write(folder.join("reading.yaml"), reading_policies())?);
+    let add = |folder: &Path| Ok(fs::write(folder.join("reading.yaml"), reading_policies())?);
     let webhook = Webhook::guarding(&cluster, &[], add).await?;
     let admin = async |args: &[&str]| {
         let args = [&["-n", &namespace], args].concat();
@@ -211,6 +213,80 @@ async fn rules_see_what_the_cluster_holds_now_and_what_they_cannot_read_is_an_er
     let_in("permitted-1").await?;
 
     refused("global-1", "GlobalContextEntry deployments is not supported").await?;
+    assert_eq!(webhook.provost.stop().await?, 0);
+    Ok(())
+}
+
+/// What `kubectl` prints of a ClusterPolicy's Ready condition and version.
+async fn condition(cluster: &Cluster, name: &str) -> anyhow::Result<Value> {
+    let args = ["get", "clusterpolicy", name, "-o", "json"];
+    let policy: Value = serde_json::from_str(&cluster.kubectl(User::Admin, &args, "").await?.success()?)?;
+    let ready = policy["status"]["conditions"][0].clone();
+    anyhow::ensure!(ready["type"] == "Ready", "{policy:#}");
+    anyhow::ensure!(
+        ready["observedGeneration"] == policy["metadata"]["generation"],
+        "{policy:#}"
+    );
+    Ok(json!({
+        "status": ready["status"],
+        "message": ready["message"],
+        "version": policy["metadata"]["resourceVersion"],
+    }))
+}
+
+async fn becomes(cluster: &Cluster, name: &str, status: &str) -> anyhow::Result<Value> {
+    wait_for(&format!("{name} is {status}"), SOON, async || {
+        let condition = condition(cluster, name).await?;
+        anyhow::ensure!(condition["status"] == status, "{condition}");
+        Ok(condition)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ready_condition_says_whether_a_policy_is_in_force_and_why_not() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let webhook = Webhook::guarding(&cluster, &[], seed).await?;
+    let never = "      validate: {message: never, deny: {}}";
+    let (good, bad) = (
+        policy("mine", "", never),
+        policy("mine", "", "      validate: {mesage: never, deny: {}}"),
+    );
+
+    apply(&cluster, &good).await?;
+    let ready = becomes(&cluster, "mine", "True").await?;
+    assert_eq!(ready["message"], "in force");
+
+    apply(&cluster, &policy("another", "", never)).await?;
+    becomes(&cluster, "another", "True").await?;
+    let still = condition(&cluster, "mine").await?;
+    assert_eq!(still, ready, "nothing is written where nothing changed");
+
+    apply(&cluster, &bad).await?;
+    let refused = becomes(&cluster, "mine", "False").await?;
+    let why = "spec.rules[0].validate.mesage: unknown field \"mesage\" in validate; did you mean \"message\"? \
+        (rule \"mine\" of ClusterPolicy mine)";
+    assert_eq!(refused["message"], why);
+    let args = ["get", "clusterpolicies"];
+    let shown = cluster.kubectl(User::Admin, &args, "").await?.success()?;
+    let columns: Vec<_> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(columns[0].get(4), Some(&"READY"), "{shown}");
+    assert_eq!(columns[2][..4], ["mine", "false", "Enforce", "False"], "{shown}");
+
+    apply(&cluster, &good).await?;
+    becomes(&cluster, "mine", "True").await?;
+
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/require-labels.yaml");
+    apply(&cluster, &fs::read_to_string(ours)?).await?;
+    let twice = becomes(&cluster, "require-labels", "False").await?;
+    let message = twice["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("ClusterPolicy require-labels is there twice; the first is "),
+        "{message}"
+    );
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
 }

@@ -22,6 +22,7 @@ pub(crate) use rule::rule;
 
 use std::sync::Arc;
 
+use provost_manifest::path::FieldPath;
 use provost_manifest::yaml::{self, YamlError};
 
 use crate::fault::{Fault, Place};
@@ -77,6 +78,7 @@ fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fault {
     Fault {
         message: error.message.clone(),
         subject: String::new(),
+        field: FieldPath::root(),
         place: Some(Place::new(file, error.line, error.column, 1, source)),
     }
 }
