@@ -18,6 +18,7 @@ pub mod crds;
 pub mod fetch;
 pub mod folder;
 pub mod judge;
+pub mod reload;
 pub mod status;
 
 use std::{

@@ -204,6 +204,8 @@ async fn read_policies(
     let policies = Arc::new(Policies::new(ledger.clone(), sources, exception_namespaces));
     if let Some(folder) = &config.policies {
         policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);
+        let reload = policies::reload::keep(folder.clone(), Arc::clone(&policies));
+        tokio::spawn(shutdown.drain.clone().run_until_cancelled_owned(reload));
     }
     if let Some(client) = client {
         let mut changes = policies.subscribe();

@@ -1,7 +1,8 @@
 //! Policies and exceptions before a real cluster: what brings them into force, and what their rules read there.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
+use anyhow::Context as _;
 use harness::{Cluster, Output, User, wait_for, wait_until};
 
 use serde_json::{Value, json};
@@ -287,6 +288,77 @@ async fn the_ready_condition_says_whether_a_policy_is_in_force_and_why_not() -> 
         message.starts_with("ClusterPolicy require-labels is there twice; the first is "),
         "{message}"
     );
+    assert_eq!(webhook.provost.stop().await?, 0);
+    Ok(())
+}
+
+async fn ready_says(webhook: &Webhook, text: &str) -> anyhow::Result<()> {
+    let client = webhook.client().await?;
+    wait_for(&format!("/readyz says {text:?}"), SOON, async || {
+        let ready = client.get("/readyz").await?.text();
+        anyhow::ensure!(ready.contains(text), "{ready}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_s_policies_follow_its_files_and_stay_when_it_cannot_be_read() -> anyhow::Result<()> {
+    let mut webhook = Webhook::start(&["--standalone"], seed).await?;
+    let folder = webhook.folder.path().join("policies");
+    let never = "      validate: {message: never, deny: {}}";
+    ready_says(&webhook, "3 policies in force").await?;
+
+    fs::create_dir(folder.join("more"))?;
+    fs::write(folder.join("more/mine.yaml"), policy("mine", "", never))?;
+    ready_says(&webhook, "4 policies in force").await?;
+
+    fs::write(
+        folder.join("more/mine.yaml"),
+        policy("mine", "", "      validate: {mesage: never}"),
+    )?;
+    ready_says(&webhook, "mine.yaml:16:18: unknown field \"mesage\"").await?;
+
+    fs::write(folder.join(".mine.yaml"), policy("mine", "", never))?;
+    fs::rename(folder.join(".mine.yaml"), folder.join("more/mine.yaml"))?;
+    ready_says(&webhook, "4 policies in force").await?;
+
+    fs::remove_file(folder.join("more/mine.yaml"))?;
+    ready_says(&webhook, "3 policies in force").await?;
+
+    fs::rename(&folder, webhook.folder.path().join("elsewhere"))?;
+    fs::write(
+        webhook.folder.path().join("elsewhere/mine.yaml"),
+        policy("mine", "", never),
+    )?;
+    webhook
+        .provost
+        .wait_for_line("those read before stay in force", SOON)
+        .await?;
+    ready_says(&webhook, "3 policies in force").await?;
+    assert_eq!(webhook.provost.stop().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mounted_config_map_is_read_again_when_it_is_swapped() -> anyhow::Result<()> {
+    let never = "      validate: {message: never, deny: {}}";
+    // As the kubelet lays it out: each file a link through `..data`, which a rename turns to the new version.
+    let version = |folder: &Path, name: &str, text: &str| -> anyhow::Result<()> {
+        fs::create_dir(folder.join(name))?;
+        fs::write(folder.join(name).join("mine.yaml"), text)?;
+        symlink(name, folder.join("..data_tmp"))?;
+        Ok(fs::rename(folder.join("..data_tmp"), folder.join("..data"))?)
+    };
+    let add = |folder: &Path| {
+        version(folder, "..v1", &policy("mine", "", never))?;
+        symlink("..data/mine.yaml", folder.join("mine.yaml")).context("linking the file")
+    };
+    let webhook = Webhook::start(&["--standalone"], add).await?;
+    ready_says(&webhook, "1 policy in force").await?;
+    let two = format!("{}{}", policy("mine", "", never), policy("second", "", never));
+    version(&webhook.folder.path().join("policies"), "..v2", &two)?;
+    ready_says(&webhook, "2 policies in force").await?;
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
 }
