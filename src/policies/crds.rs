@@ -13,7 +13,7 @@ use kube::{
 use provost_manifest::yaml;
 use tokio::time::timeout;
 
-use super::PolicyKind;
+use super::{PolicyKind, ServedKind};
 
 /// How long a new kind may take to be served.
 pub const ESTABLISHED: Duration = Duration::from_secs(30);
@@ -56,22 +56,23 @@ pub enum Error {
 }
 
 /// The kinds of policies that the cluster serves, after ours were installed where `install` says so.
-pub async fn served(client: &Client, install: bool) -> Result<Vec<PolicyKind>, Error> {
+pub async fn served(client: &Client, install: bool) -> Result<Vec<ServedKind>, Error> {
     let mut served = Vec::new();
     for kind in PolicyKind::ALL {
-        if serve(client, kind, install).await? {
-            served.push(kind);
-        } else {
-            tracing::warn!(
+        match serve(client, kind, install).await? {
+            Some(version) => served.push(ServedKind { kind, version }),
+            None => tracing::warn!(
                 kind = kind.name(),
-                "The cluster does not know this kind of policy: install it with --install-crds."
-            );
+                versions = ?kind.versions(),
+                "The cluster does not serve this kind of policy: where it is absent, install it with --install-crds."
+            ),
         }
     }
     Ok(served)
 }
 
-async fn serve(client: &Client, kind: PolicyKind, install: bool) -> Result<bool, Error> {
+/// The version in which the cluster serves the kind; none where it does not in any that is understood.
+async fn serve(client: &Client, kind: PolicyKind, install: bool) -> Result<Option<&'static str>, Error> {
     let ours = manifest(kind)?;
     let name = ours.metadata.name.clone().unwrap_or_default();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -82,7 +83,7 @@ async fn serve(client: &Client, kind: PolicyKind, install: bool) -> Result<bool,
     })?;
     if present.is_none() {
         if !install {
-            return Ok(false);
+            return Ok(None);
         }
         match definitions.create(&PostParams::default(), &ours).await {
             Ok(_) => tracing::info!(name, "A CustomResourceDefinition was installed."),
@@ -100,15 +101,24 @@ async fn serve(client: &Client, kind: PolicyKind, install: bool) -> Result<bool,
     )
     .await
     {
-        Ok(Ok(_)) => Ok(true),
+        Ok(Ok(definition)) => Ok(definition.and_then(|definition| served_version(kind, &definition))),
         Ok(Err(_)) | Err(_) => Err(Error::Establish { name }),
     }
+}
+
+fn served_version(kind: PolicyKind, definition: &CustomResourceDefinition) -> Option<&'static str> {
+    let served = |version: &&&str| {
+        let mut versions = definition.spec.versions.iter();
+        versions.any(|candidate| candidate.served && candidate.name == **version)
+    };
+    kind.versions().iter().find(served).copied()
 }
 
 fn manifest(kind: PolicyKind) -> Result<CustomResourceDefinition, Error> {
     let text = match kind {
         PolicyKind::ClusterPolicy => include_str!("../../deploy/crds/kyverno-clusterpolicy.yaml"),
         PolicyKind::Policy => include_str!("../../deploy/crds/kyverno-policy.yaml"),
+        PolicyKind::PolicyException => include_str!("../../deploy/crds/kyverno-policyexception.yaml"),
     };
     let broken = |reason| Error::ReadManifest {
         kind: kind.name(),
@@ -126,11 +136,22 @@ mod tests {
     fn the_built_in_definitions_are_for_the_kinds_that_are_watched() {
         for kind in PolicyKind::ALL {
             let manifest = manifest(kind).unwrap();
-            let resource = kind.api_resource();
+            let version = served_version(kind, &manifest).unwrap();
+            let resource = kind.api_resource(version);
             assert_eq!(manifest.spec.names.kind, kind.name());
             assert_eq!(manifest.spec.names.plural, resource.plural);
             assert_eq!(manifest.spec.group, resource.group);
-            assert_eq!(manifest.spec.versions[0].name, resource.version);
+            assert_eq!(version, kind.versions()[0]);
         }
+    }
+
+    #[test]
+    fn an_older_version_is_watched_where_the_cluster_has_no_other() {
+        let kind = PolicyKind::PolicyException;
+        let mut definition = manifest(kind).unwrap();
+        definition.spec.versions[0].served = false;
+        assert_eq!(served_version(kind, &definition), Some("v2beta1"));
+        definition.spec.versions[1].served = false;
+        assert_eq!(served_version(kind, &definition), None);
     }
 }

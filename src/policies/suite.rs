@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use provost_manifest::path::FieldPath;
 use provost_policy::{
     Fault,
     suite::{File, FileName, Suite, Verdict},
@@ -89,6 +90,7 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
     let text = read_regular(file).map_err(|reason| Fault {
         message: format!("the suite cannot be read: {reason}"),
         subject: name.clone(),
+        field: FieldPath::root(),
         place: None,
     })?;
     let suite = Suite::parse(&text, &name)?;
@@ -97,6 +99,7 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
         let fault = |reason: String| Fault {
             message: format!("{} cannot be read: {reason}", named.path),
             subject: String::new(),
+            field: FieldPath::root(),
             place: named.place.clone(),
         };
         read_named(folder, named, &mut files).map_err(fault)?;

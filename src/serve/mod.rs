@@ -55,6 +55,8 @@ pub struct Config {
     pub failure_policy: FailurePolicy,
     /// Namespaces that are not judged, besides the usual.
     pub exempt_namespaces: Vec<String>,
+    /// Namespaces whose PolicyExceptions count.
+    pub exception_namespaces: Vec<String>,
     /// Whether CRDs are installed where they are absent.
     pub install_crds: bool,
 }

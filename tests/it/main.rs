@@ -6,9 +6,11 @@
 )]
 
 mod architecture;
+mod check;
 mod documentation;
 mod help;
 mod ledger;
+mod policies;
 mod policy;
 mod real_input;
 mod render;

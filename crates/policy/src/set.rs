@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use provost_manifest::digest::Digest;
+use provost_manifest::path::FieldPath;
 use serde_json::Value;
 
 use crate::exception::Exception;
@@ -163,6 +164,7 @@ fn twice(second: &Policy, first: &Policy) -> Fault {
     Fault {
         message,
         subject: format!("{} {}", second.kind, second.key),
+        field: FieldPath::root(),
         place: second.place.clone(),
     }
 }

@@ -23,6 +23,7 @@ pub(crate) use rule::rule;
 
 use std::sync::Arc;
 
+use provost_manifest::path::FieldPath;
 use provost_manifest::yaml::{self, YamlError};
 
 use crate::fault::{Fault, Place};
@@ -79,6 +80,7 @@ pub(crate) fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fa
     Fault {
         message: error.message.clone(),
         subject: String::new(),
+        field: FieldPath::root(),
         place: Some(Place::new(file, error.line, error.column, 1, source)),
     }
 }

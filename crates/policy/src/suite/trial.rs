@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use provost_manifest::list::flatten;
+use provost_manifest::path::FieldPath;
 use provost_manifest::yaml;
 use serde_json::Value;
 
@@ -155,6 +156,7 @@ fn without_place(message: String, file: &str) -> Fault {
     Fault {
         message,
         subject: file.to_owned(),
+        field: FieldPath::root(),
         place: None,
     }
 }
@@ -196,6 +198,7 @@ impl Trial<'_> {
                 self.verdict.unjudged.push(Fault {
                     message,
                     subject: String::new(),
+                    field: FieldPath::root(),
                     place: entry.place.clone(),
                 });
                 return false;
@@ -294,6 +297,7 @@ impl Trial<'_> {
             .extend(distinct.into_iter().map(|message| Fault {
                 message,
                 subject: String::new(),
+                field: FieldPath::root(),
                 place: entry.place.clone(),
             }));
     }
