@@ -10,7 +10,7 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::{WatchStreamExt as _, watcher},
 };
-use provost_manifest::{digest::Digest, path::FieldPath};
+use provost_manifest::digest::Digest;
 use provost_policy::{Exception, Fault, Policy};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -204,7 +204,7 @@ fn too_many(kind: PolicyKind, (namespace, name): &(String, String)) -> Contents 
     let fault = Fault {
         message: format!("the cluster holds more than {MAX_POLICIES} objects of this kind"),
         subject: format!("{} {namespace}{slash}{name}", kind.name()),
-        field: FieldPath::root(),
+        field: Box::default(),
         place: None,
     };
     Contents {

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use provost_manifest::path::FieldPath;
 use provost_policy::{Fault, Policy};
 
 use super::{Contents, Error};
@@ -27,7 +26,7 @@ pub fn read(path: &Path) -> Result<Contents, Error> {
             Err(error) => contents.faults.push(Fault {
                 message: format!("the file cannot be read: {error}"),
                 subject: name,
-                field: FieldPath::root(),
+                field: Box::default(),
                 place: None,
             }),
         }

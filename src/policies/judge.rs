@@ -37,8 +37,9 @@ pub async fn judge(
                         input.unwrap_or_else(|_| Err("it was not fetched in time".to_owned())),
                     )
                 };
-                let mut fetched = stream::iter(keys.into_iter().map(fetch)).buffer_unordered(FETCHES_AT_ONCE);
-                while let Some((key, input)) = fetched.next().await {
+                let mut arriving =
+                    stream::iter(keys.into_iter().map(fetch)).buffer_unordered(FETCHES_AT_ONCE);
+                while let Some((key, input)) = arriving.next().await {
                     inputs.insert(key, input);
                 }
             }

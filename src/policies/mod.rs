@@ -279,7 +279,7 @@ impl Policies {
         }
         let loaded = snapshot.loaded();
         let refused = snapshot.refused.len();
-        let exceptions: Vec<String> = snapshot.exceptions.iter().map(|key| key.to_string()).collect();
+        let exceptions: Vec<String> = snapshot.exceptions.iter().map(ToString::to_string).collect();
         tracing::info!(
             loaded = loaded.len(),
             refused,

@@ -77,7 +77,10 @@ fn watch(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher
         watcher.watch(path, RecursiveMode::Recursive)?;
     } else {
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        watcher.watch(folder.unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)?;
+        watcher.watch(
+            folder.unwrap_or_else(|| Path::new(".")),
+            RecursiveMode::NonRecursive,
+        )?;
     }
     Ok(watcher)
 }

@@ -16,7 +16,7 @@ use kube::{
     api::{Patch, PatchParams},
     core::DynamicObject,
 };
-use provost_policy::Fault;
+use provost_policy::{Fault, Policy};
 use serde_json::json;
 use tokio::{
     sync::watch,
@@ -97,7 +97,7 @@ pub async fn keep(
             }
         }
         tokio::select! {
-            changed = observed.changed() => if changed.is_err() { return },
+            still = observed.changed() => if still.is_err() { return },
             // The sender lives as long as `policies`.
             _ = changes.changed() => {}
             () = sleep(AGAIN), if !whole => {}
@@ -176,7 +176,7 @@ impl Observed {
                 .find(|condition| condition.type_ == READY),
             faults: contents.faults.clone(),
             subject: policy.map(|policy| format!("{} {}", policy.kind(), policy.key())),
-            admission: policy.is_some_and(|policy| policy.admission()),
+            admission: policy.is_some_and(Policy::admission),
         }
     }
 
@@ -227,15 +227,13 @@ impl Observed {
 
 #[cfg(test)]
 mod tests {
-    use provost_manifest::path::FieldPath;
-
     use super::*;
 
     fn fault(message: &str, subject: &str) -> Fault {
         Fault {
             message: message.to_owned(),
             subject: subject.to_owned(),
-            field: FieldPath::root(),
+            field: Box::default(),
             place: None,
         }
     }

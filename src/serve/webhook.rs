@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error, WebhookAnnouncement, admin};
 use crate::{
+    cluster::Cluster,
     config::Address,
     ledger::Ledger,
     policies::{self, Fetcher, Policies, Source},
@@ -196,7 +197,10 @@ async fn read_policies(
 ) -> Result<Arc<Policies>, Error> {
     let folder = config.policies.clone().map(Source::Folder);
     let kinds = match client {
-        Some(client) => policies::crds::served(client, config.install_crds).await?,
+        Some(client) => {
+            let cluster = Cluster::connect(client.clone()).await?;
+            policies::crds::served(&cluster, config.install_crds).await?
+        }
         None => Vec::new(),
     };
     let sources = folder

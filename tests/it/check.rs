@@ -127,6 +127,15 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
+/// The text with a mark before each line.
+fn marked(mark: &str, text: &str) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        lines.extend([mark, line, "\n"]);
+    }
+    lines
+}
+
 /// Runs `provost check` in the folder: what it prints, standard error marked, and its exit code.
 fn check(folder: &TempDir, args: &[&str], stdin: &str) -> String {
     let mut child = provost_command(folder.path())
@@ -149,7 +158,7 @@ fn check(folder: &TempDir, args: &[&str], stdin: &str) -> String {
         String::from_utf8(stdout).unwrap(),
         String::from_utf8(stderr).unwrap(),
     );
-    let complaints: String = stderr.lines().map(|line| format!("stderr: {line}\n")).collect();
+    let complaints = marked("stderr: ", &stderr);
     format!("{complaints}{stdout}exit code {}", status.code().unwrap())
 }
 
@@ -260,7 +269,7 @@ fn a_stream_is_read_from_the_standard_input() {
 
 #[test]
 fn an_object_of_a_list_is_judged_at_its_own_place() {
-    let items: String = POD.lines().map(|line| format!("    {line}\n")).collect();
+    let items = marked("    ", POD);
     let list = format!("apiVersion: v1\nkind: List\nitems:\n  -\n{items}");
     let folder = folder(&[("list.yaml", &list)]);
     assert_snapshot!(check(&folder, &["list.yaml"], ""), @r#"

@@ -13,8 +13,9 @@ pub struct Fault {
     pub message: String,
     /// What it is wrong with, such as `rule "check-labels" of ClusterPolicy require-labels`; may be empty.
     pub subject: String,
-    /// The field of the document, `spec.rules[0].validate.patern`; the root where it concerns the whole.
-    pub field: FieldPath,
+    /// The field of the document, `spec.rules[0].validate.patern`; the root where it concerns the whole. Boxed, since a
+    /// fault travels in many results.
+    pub field: Box<FieldPath>,
     /// Where it stands; `None` for a policy that came from the cluster.
     pub place: Option<Place>,
 }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use provost_manifest::digest::Digest;
-use provost_manifest::path::FieldPath;
 use serde_json::Value;
 
 use crate::exception::Exception;
@@ -164,7 +163,7 @@ fn twice(second: &Policy, first: &Policy) -> Fault {
     Fault {
         message,
         subject: format!("{} {}", second.kind, second.key),
-        field: FieldPath::root(),
+        field: Box::default(),
         place: second.place.clone(),
     }
 }

@@ -56,8 +56,8 @@ struct Cluster {
     /// Ends the watches.
     stop: CancellationToken,
     namespaces: OnceLock<Arc<Watched<Labels>>>,
-    role_bindings: OnceLock<Arc<Watched<Binding>>>,
-    cluster_role_bindings: OnceLock<Arc<Watched<Binding>>>,
+    bindings_in_namespaces: OnceLock<Arc<Watched<Binding>>>,
+    bindings_everywhere: OnceLock<Arc<Watched<Binding>>>,
     config_maps: ConfigMaps,
 }
 
@@ -72,8 +72,8 @@ impl Fetcher {
             client,
             stop,
             namespaces: OnceLock::new(),
-            role_bindings: OnceLock::new(),
-            cluster_role_bindings: OnceLock::new(),
+            bindings_in_namespaces: OnceLock::new(),
+            bindings_everywhere: OnceLock::new(),
             config_maps: ConfigMaps::default(),
         };
         Self {
@@ -127,7 +127,7 @@ impl Cluster {
     }
 
     async fn roles(&self, user: &UserInfo) -> Input {
-        let (of_namespaces, of_cluster) = (self.role_bindings(), self.cluster_role_bindings());
+        let (of_namespaces, of_cluster) = (self.bindings_in_namespaces(), self.bindings_everywhere());
         let (first, second) = futures::join!(of_namespaces.current(), of_cluster.current());
         first.and(second)?;
         Ok(of_namespaces.read(|some| {
@@ -147,8 +147,8 @@ impl Cluster {
         })
     }
 
-    fn role_bindings(&self) -> &Arc<Watched<Binding>> {
-        self.role_bindings.get_or_init(|| {
+    fn bindings_in_namespaces(&self) -> &Arc<Watched<Binding>> {
+        self.bindings_in_namespaces.get_or_init(|| {
             let api: Api<RoleBinding> = Api::all(self.client.clone());
             Watched::start(
                 "rolebindings",
@@ -159,8 +159,8 @@ impl Cluster {
         })
     }
 
-    fn cluster_role_bindings(&self) -> &Arc<Watched<Binding>> {
-        self.cluster_role_bindings.get_or_init(|| {
+    fn bindings_everywhere(&self) -> &Arc<Watched<Binding>> {
+        self.bindings_everywhere.get_or_init(|| {
             let api: Api<ClusterRoleBinding> = Api::all(self.client.clone());
             Watched::start(
                 "clusterrolebindings",

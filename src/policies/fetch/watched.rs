@@ -149,7 +149,7 @@ impl<V: Send + Sync + 'static> Watched<V> {
         );
         self.change(|objects| *objects = Objects::new());
         self.state.send_replace(State::TooMany);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -23,7 +23,6 @@ pub(crate) use rule::rule;
 
 use std::sync::Arc;
 
-use provost_manifest::path::FieldPath;
 use provost_manifest::yaml::{self, YamlError};
 
 use crate::fault::{Fault, Place};
@@ -80,7 +79,7 @@ pub(crate) fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fa
     Fault {
         message: error.message.clone(),
         subject: String::new(),
-        field: FieldPath::root(),
+        field: Box::default(),
         place: Some(Place::new(file, error.line, error.column, 1, source)),
     }
 }
