@@ -9,7 +9,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use provost_manifest::path::FieldPath;
 use provost_policy::{
     Fault,
     suite::{File, FileName, Suite, Verdict},
@@ -90,7 +89,7 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
     let text = read_regular(file).map_err(|reason| Fault {
         message: format!("the suite cannot be read: {reason}"),
         subject: name.clone(),
-        field: FieldPath::root(),
+        field: Box::default(),
         place: None,
     })?;
     let suite = Suite::parse(&text, &name)?;
@@ -99,7 +98,7 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
         let fault = |reason: String| Fault {
             message: format!("{} cannot be read: {reason}", named.path),
             subject: String::new(),
-            field: FieldPath::root(),
+            field: Box::default(),
             place: named.place.clone(),
         };
         read_named(folder, named, &mut files).map_err(fault)?;

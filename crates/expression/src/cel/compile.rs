@@ -1,29 +1,22 @@
-//! From text to nodes: the grammar is the `cel` crate's, names, macros and functions are resolved here, so that what
-//! is not known is found when the policy is read.
+//! From the syntax tree to nodes: names, macros and functions are resolved, so that what is not known is found when
+//! the policy is read.
 
 use std::sync::Arc;
-use std::thread;
 
+use cel::IdedExpr;
 use cel::common::ast::{
     CallExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators,
 };
-use cel::{Env, IdedExpr, ParseErrors};
 
-use super::Variable;
 use super::error::CompileError;
 use super::library;
 use super::node::{Element, Entry, Flat, Index, Macro, MacroKind, Node, Operator, Root, Select};
 use super::value::Value;
+use super::{Variable, syntax};
 use crate::datum::Text;
 
-/// The longest text that is compiled, in bytes.
-pub const MAX_LENGTH: usize = 8 * 1024;
 /// How deep an expression may nest, with the variables that it uses: each is evaluated where it is first used.
 pub const MAX_HEIGHT: usize = 64;
-/// How deep brackets may nest, for the parser, which recurses over what stands between them.
-const MAX_PARSER_DEPTH: u16 = 200;
-/// The stack that parsing gets: the parser recurses deeply, and its frames are large. Only what is used is paid.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Types, by the names under which expressions compare them.
 const TYPES: [&str; 10] = [
@@ -57,68 +50,22 @@ pub(super) struct Compiled {
 
 /// Compiles a text that may use these variables.
 pub(super) fn compile(text: &str, variables: &[Variable]) -> Result<Compiled, CompileError> {
-    if text.len() > MAX_LENGTH {
-        return Err(CompileError::whole(format!(
-            "the expression is longer than {MAX_LENGTH} bytes"
-        )));
-    }
-    // Parsing, and dropping what was parsed, recurse as deep as the text nests.
-    thread::scope(|scope| {
-        let compile = || {
-            let (expression, source) = Env::default()
-                .with_optional_support(true)
-                .parser()
-                .enable_ident_escape_syntax(true)
-                .max_recursion_depth(MAX_PARSER_DEPTH)
-                .parse_with_source_info(text)
-                .map_err(|errors| syntax_error(&errors, text))?;
-            let mut compiler = Compiler {
-                source: &source,
-                declared: variables,
-                locals: Vec::new(),
-                roots: Vec::new(),
-                height: 0,
-                deepest: 0,
-            };
-            let node = compiler.node(&expression)?;
-            Ok(Compiled {
-                node,
-                roots: compiler.roots,
-                height: compiler.deepest,
-            })
+    syntax::parse(text, |expression, source| {
+        let mut compiler = Compiler {
+            source,
+            declared: variables,
+            locals: Vec::new(),
+            roots: Vec::new(),
+            height: 0,
+            deepest: 0,
         };
-        thread::Builder::new()
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, compile)
-            .map_err(|_| CompileError::whole("there is no thread to compile the expression on"))?
-            .join()
-            .map_err(|_| CompileError::whole("the expression cannot be parsed"))?
+        let node = compiler.node(expression)?;
+        Ok(Compiled {
+            node,
+            roots: compiler.roots,
+            height: compiler.deepest,
+        })
     })
-}
-
-fn syntax_error(errors: &ParseErrors, text: &str) -> CompileError {
-    let Some(first) = errors.errors.first() else {
-        return CompileError::whole("the expression cannot be parsed");
-    };
-    let (line, column) = (
-        usize::try_from(first.pos.0).unwrap_or(0),
-        usize::try_from(first.pos.1).unwrap_or(0),
-    );
-    let before: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
-    let within = text[before..]
-        .chars()
-        .take(column.saturating_sub(1))
-        .map(char::len_utf8)
-        .sum::<usize>();
-    let message = first.msg.strip_prefix("Syntax error: ").unwrap_or(&first.msg);
-    CompileError {
-        offset: (line > 0).then_some(before + within),
-        message: message.lines().next().unwrap_or_default().to_owned(),
-    }
 }
 
 struct Compiler<'c> {

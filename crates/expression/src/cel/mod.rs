@@ -18,13 +18,15 @@ mod evaluator;
 mod library;
 mod node;
 mod scope;
+mod syntax;
 mod value;
 
 pub use blame::Blame;
-pub use compile::{MAX_HEIGHT, MAX_LENGTH};
+pub use compile::MAX_HEIGHT;
 pub use error::{CompileError, Error};
 pub use library::{Format, Network, Url};
 pub use scope::Scope;
+pub use syntax::MAX_LENGTH;
 pub use value::{Key, Value};
 
 use crate::budget::Budget;

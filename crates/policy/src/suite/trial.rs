@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use provost_manifest::list::flatten;
-use provost_manifest::path::FieldPath;
 use provost_manifest::yaml;
 use serde_json::Value;
 
@@ -156,7 +155,7 @@ fn without_place(message: String, file: &str) -> Fault {
     Fault {
         message,
         subject: file.to_owned(),
-        field: FieldPath::root(),
+        field: Box::default(),
         place: None,
     }
 }
@@ -198,7 +197,7 @@ impl Trial<'_> {
                 self.verdict.unjudged.push(Fault {
                     message,
                     subject: String::new(),
-                    field: FieldPath::root(),
+                    field: Box::default(),
                     place: entry.place.clone(),
                 });
                 return false;
@@ -297,7 +296,7 @@ impl Trial<'_> {
             .extend(distinct.into_iter().map(|message| Fault {
                 message,
                 subject: String::new(),
-                field: FieldPath::root(),
+                field: Box::default(),
                 place: entry.place.clone(),
             }));
     }
