@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Folder (or file) of policies
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
+    /// Namespace whose PolicyExceptions, of those that the policies' folder holds, count; may be given often
+    #[arg(long = "exception-namespace", value_name = "NAME")]
+    exception_namespaces: Vec<String>,
     /// Form of the output
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Form,
@@ -62,11 +65,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args {
         paths,
         policies,
+        exception_namespaces,
         output,
     } = args;
-    let snapshot = Snapshot::of(&folder::read(&policies)?);
+    let namespaces = exception_namespaces.into_iter().collect();
+    let snapshot = Snapshot::of(&folder::read(&policies)?, &namespaces);
     for fault in &snapshot.refused {
         anstream::eprintln!("{}", policies::diagnostic(fault, &snapshot));
+    }
+    for exception in &snapshot.uncounted {
+        anstream::eprintln!("warning: {exception}.");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// Another namespace that is not judged; may be given often
     #[arg(long = "exempt-namespace", value_name = "NAME")]
     exempt_namespaces: Vec<Namespace>,
+    /// Namespace whose PolicyExceptions count; may be given often [default: none count]
+    #[arg(long = "exception-namespace", value_name = "NAME")]
+    exception_namespaces: Vec<Namespace>,
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
@@ -76,6 +79,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         url,
         failure_policy,
         exempt_namespaces,
+        exception_namespaces,
         no_crds,
         output,
     } = args;
@@ -91,6 +95,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         url,
         failure_policy,
         exempt_namespaces,
+        exception_namespaces,
         crds: !no_crds,
     };
     let manifests = manifests(&settings)?;

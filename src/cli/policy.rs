@@ -6,7 +6,7 @@ use comfy_table::{Table, presets::NOTHING};
 use provost_manifest::escape::line;
 use provost_policy::{FailureAction, Policy, explain};
 
-use crate::policies::{self, Snapshot, folder};
+use crate::policies::{self, ExceptionNamespaces, Snapshot, folder};
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -122,7 +122,7 @@ fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
 
 /// Reads the policies and tells of those that are out.
 fn read(path: &std::path::Path) -> anyhow::Result<Snapshot> {
-    let snapshot = Snapshot::of(&folder::read(path)?);
+    let snapshot = Snapshot::of(&folder::read(path)?, &ExceptionNamespaces::default());
     for fault in &snapshot.refused {
         anstream::eprintln!("{}", policies::diagnostic(fault, &snapshot));
     }

@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Folder of policies, in addition to the cluster's ClusterPolicies [standalone: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// Namespace whose PolicyExceptions count; may be given often [default: none count]
+    #[arg(long = "exception-namespace", value_name = "NAME")]
+    exception_namespaces: Vec<String>,
     /// Address of the admission listener; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -161,6 +164,9 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     for fault in &policies.refused {
         anstream::println!("{}", policies::diagnostic(fault, policies));
     }
+    for exception in &policies.uncounted {
+        anstream::println!("warning: {exception}.");
+    }
     let (loaded, out) = (policies.loaded(), policies.refused.len());
     anstream::println!("  webhook                {url}");
     anstream::println!("  listens on             {listener}");
@@ -169,6 +175,13 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     }
     anstream::println!("  metrics                {metrics}");
     anstream::println!("  policies in force      {}: {}", loaded.len(), loaded.join(", "));
+    if !policies.exceptions.is_empty() {
+        let exceptions = policies.exceptions.join(", ");
+        anstream::println!(
+            "  exceptions             {}: {exceptions}",
+            policies.exceptions.len()
+        );
+    }
     if out > 0 {
         anstream::println!("  policies out           {out}: see above");
     }
@@ -212,6 +225,7 @@ impl Args {
         let Self {
             standalone,
             policies,
+            exception_namespaces,
             listen,
             certs,
             ledger,
@@ -273,6 +287,7 @@ impl Args {
             certificates: certs,
             failure_policy,
             exempt_namespaces,
+            exception_namespaces,
         };
         Ok((config, ledger.unwrap_or_default()))
     }

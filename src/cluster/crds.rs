@@ -23,28 +23,40 @@ pub const MANIFESTS: [&str; 2] = [
 /// served.
 pub async fn install_crds(cluster: &Cluster) -> Result<(), Error> {
     for manifest in MANIFESTS {
-        let manifest = yaml::parse_one(manifest).map_err(|error| Error::Build {
-            what: "install a CRD".to_owned(),
-            reason: error.to_string(),
-        })?;
-        let Some(target) = crd_target(cluster, &manifest.value) else {
-            continue;
-        };
-        if cluster.get(&target).await?.is_none() {
-            cluster.apply(&target, &manifest.value).await?;
-        }
-        wait_established(cluster, &target).await?;
+        ensure_crd(cluster, manifest, true).await?;
     }
     cluster.rediscover().await?;
     Ok(())
 }
 
-/// Waits until the apiserver serves the CRD's kind.
-pub async fn wait_established(cluster: &Cluster, crd: &Target) -> Result<(), Error> {
+/// The CRD of the manifest's name as it is live, once its kind is served. Where there is none, that of the manifest is
+/// installed if `install` says so.
+pub async fn ensure_crd(cluster: &Cluster, manifest: &str, install: bool) -> Result<Option<Value>, Error> {
+    let broken = |reason: String| Error::Build {
+        what: "install a CRD".to_owned(),
+        reason,
+    };
+    let manifest = yaml::parse_one(manifest).map_err(|error| broken(error.to_string()))?;
+    let target = crd_target(cluster, &manifest.value)
+        .ok_or_else(|| broken("the cluster serves no CustomResourceDefinitions".to_owned()))?;
+    if cluster.get(&target).await?.is_none() {
+        if !install {
+            return Ok(None);
+        }
+        // Where somebody was quicker, theirs stays.
+        if cluster.create(&target, &manifest.value).await? {
+            tracing::info!(name = target.name, "A CustomResourceDefinition was installed.");
+        }
+    }
+    wait_established(cluster, &target).await.map(Some)
+}
+
+/// Waits until the apiserver serves the CRD's kind, and returns the CRD.
+pub async fn wait_established(cluster: &Cluster, crd: &Target) -> Result<Value, Error> {
     let deadline = tokio::time::Instant::now() + ESTABLISHED_DEADLINE;
     loop {
-        if cluster.get(crd).await?.is_some_and(|crd| is_established(&crd)) {
-            return Ok(());
+        if let Some(live) = cluster.get(crd).await?.filter(is_established) {
+            return Ok(live);
         }
         if tokio::time::Instant::now() > deadline {
             return Err(Error::NotReady {

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use serde_json::Value;
 
-pub use crds::{install_crds, is_established, wait_established};
+pub use crds::{ensure_crd, install_crds, is_established, wait_established};
 pub use error::Error;
 pub use fold::Folded;
 pub use kinds::{Kind, Kinds, Target};
@@ -99,6 +99,20 @@ impl Cluster {
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         self.patch(target, "apply", &parameters, &Patch::Apply(object))
             .await
+    }
+
+    /// Makes the object; `false` where there is one of its name.
+    pub async fn create(&self, target: &Target, object: &Value) -> Result<bool, Error> {
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let request = Request::new(target.collection()).create(&parameters, object.to_string().into_bytes());
+        match self.send(target, "create", request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A JSON patch, whose own `test` operations say what it relies on.

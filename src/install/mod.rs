@@ -54,6 +54,8 @@ pub struct Settings {
     pub failure_policy: FailurePolicy,
     /// Namespaces that are not judged, besides the usual.
     pub exempt_namespaces: Vec<Namespace>,
+    /// Namespaces whose PolicyExceptions count.
+    pub exception_namespaces: Vec<Namespace>,
     /// Whether CRDs are among the manifests.
     pub crds: bool,
 }
@@ -98,7 +100,7 @@ pub struct WebhookUrlError;
 
 /// All manifests, in the order in which they are to be applied.
 pub fn manifests(settings: &Settings) -> Result<Vec<Manifest>, Error> {
-    let policies = definitions(PolicyKind::ALL.map(crds::text))?;
+    let policies = definitions(PolicyKind::ALL.map(crds::manifest))?;
     let mut manifests = vec![namespace(settings)];
     if settings.crds {
         let webhook = settings.roles.contains(&Role::Webhook);
@@ -210,6 +212,7 @@ impl Settings {
             url: None,
             failure_policy: FailurePolicy::default(),
             exempt_namespaces: Vec::new(),
+            exception_namespaces: Vec::new(),
             crds: true,
         }
     }
@@ -380,6 +383,7 @@ mod tests {
             url: Some("https://hooks.example.com:8443".parse().unwrap()),
             failure_policy: FailurePolicy::Ignore,
             exempt_namespaces: vec!["sandbox".parse().unwrap()],
+            exception_namespaces: vec!["security".parse().unwrap()],
             ..settings()
         };
         let text = to_json(&manifests(&settings).unwrap());
@@ -387,6 +391,7 @@ mod tests {
             "--webhook-url=https://hooks.example.com:8443",
             "--failure-policy=ignore",
             "--exempt-namespace=sandbox",
+            "--exception-namespace=security",
         ] {
             assert!(text.contains(argument), "{argument} is missing in {text}");
         }

@@ -11,6 +11,8 @@ const AUTHORIZATION: &str = "rbac.authorization.k8s.io";
 const AGENT: &str = "\
 The agent applies what Git declares as itself, whatever it is, so it may do everything: whoever can write to a
 repository that an Application names, or make an Application, has the power of a cluster administrator. Guard both.";
+const API_CALLS: &str = "\
+What the API calls of your policies read is not here: bind a role that reads it to the ServiceAccount as well.";
 const OWN_SECRET: &str = "\
 A Secret cannot be made by name alone: RBAC does not know the name of what is being created. It can only be read and
 changed by its name.";
@@ -35,7 +37,14 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
         .collect();
     let cluster_rules = json!([
         {"apiGroups": ["kyverno.io"], "resources": plurals, "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": ["get"]},
+        {"apiGroups": ["kyverno.io"], "resources": ["clusterpolicies/status", "policies/status"], "verbs": ["patch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        {
+            "apiGroups": [AUTHORIZATION],
+            "resources": ["clusterrolebindings", "rolebindings"],
+            "verbs": ["list", "watch"],
+        },
         {
             "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["validatingwebhookconfigurations"],
@@ -46,7 +55,7 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
             "apiGroups": ["apiextensions.k8s.io"],
             "resources": ["customresourcedefinitions"],
             "resourceNames": names,
-            "verbs": ["get", "list", "watch"],
+            "verbs": ["get"],
         },
     ]);
     let own_rules = json!([
@@ -54,12 +63,15 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     ]);
     vec![
-        Manifest::from(json!({
-            "apiVersion": API,
-            "kind": "ClusterRole",
-            "metadata": {"name": name(role), "labels": labels(Some(role))},
-            "rules": cluster_rules,
-        })),
+        Manifest {
+            comment: API_CALLS,
+            object: json!({
+                "apiVersion": API,
+                "kind": "ClusterRole",
+                "metadata": {"name": name(role), "labels": labels(Some(role))},
+                "rules": cluster_rules,
+            }),
+        },
         cluster_binding(settings, role, &name(role), ""),
         Manifest {
             comment: OWN_SECRET,

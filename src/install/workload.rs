@@ -103,6 +103,8 @@ fn webhook_arguments(settings: &Settings) -> Vec<String> {
     arguments.extend(settings.url.iter().map(|url| format!("--webhook-url={url}")));
     let exempt = settings.exempt_namespaces.iter();
     arguments.extend(exempt.map(|namespace| format!("--exempt-namespace={namespace}")));
+    let exceptions = settings.exception_namespaces.iter();
+    arguments.extend(exceptions.map(|namespace| format!("--exception-namespace={namespace}")));
     arguments
 }
 

@@ -1,6 +1,6 @@
-//! Policies from the cluster: ClusterPolicy and Policy objects, watched.
+//! Policies from the cluster: ClusterPolicy, Policy and PolicyException objects, watched.
 //!
-//! RBAC: get, list, watch on clusterpolicies and policies of kyverno.io.
+//! RBAC: get, list, watch on clusterpolicies, policies and policyexceptions of kyverno.io; more in [`status`].
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,68 +10,136 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::{WatchStreamExt as _, watcher},
 };
-use provost_policy::{Fault, Policy};
+use provost_manifest::digest::Digest;
+use provost_policy::{Exception, Fault, Policy};
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Contents, Policies, Source};
+use super::{
+    Contents, Policies, Source,
+    status::{self, Observed},
+};
+use crate::cluster::Folded;
 
 /// How many policies of a kind are taken from a cluster; what is over the bound is out, by name.
 pub const MAX_POLICIES: usize = 5_000;
 
-/// A kind of policy in the cluster.
+/// A kind of policy in the cluster, or of what belongs to policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyKind {
     /// Concerns the whole cluster.
     ClusterPolicy,
     /// Concerns its own namespace.
     Policy,
+    /// Excuses from rules of policies.
+    PolicyException,
 }
 
-/// The objects of a kind as they are, understood or not, by namespace and name.
-type Objects = BTreeMap<(String, String), Result<Policy, Vec<Fault>>>;
+/// A kind in the version in which the cluster serves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServedKind {
+    /// The kind.
+    pub kind: PolicyKind,
+    /// One of its [`PolicyKind::versions`].
+    pub version: &'static str,
+}
+
+/// The objects of a kind, by namespace and name.
+type Objects = BTreeMap<(String, String), Object>;
+
+/// One object.
+#[derive(Clone, Debug)]
+struct Object {
+    /// Of all but its status: what it says has changed only where this has.
+    digest: Digest,
+    contents: Contents,
+    observed: Observed,
+}
 
 // === impl PolicyKind ===
 
 impl PolicyKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::ClusterPolicy, Self::Policy];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ClusterPolicy, Self::Policy, Self::PolicyException];
 
-    /// `ClusterPolicy` or `Policy`.
+    /// As objects name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClusterPolicy => "ClusterPolicy",
             Self::Policy => "Policy",
+            Self::PolicyException => "PolicyException",
         }
     }
 
-    /// As kube's client wants it.
-    pub fn api_resource(self) -> ApiResource {
+    /// The versions that are understood, the preferred one first.
+    pub fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::ClusterPolicy | Self::Policy => &["v1"],
+            Self::PolicyException => &["v2", "v2beta1"],
+        }
+    }
+
+    /// As kube's client wants it, in a version that the cluster serves.
+    pub fn api_resource(self, version: &str) -> ApiResource {
         let plural = match self {
             Self::ClusterPolicy => "clusterpolicies",
             Self::Policy => "policies",
+            Self::PolicyException => "policyexceptions",
         };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kyverno.io", "v1", self.name()), plural)
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kyverno.io", version, self.name()), plural)
+    }
+
+    /// Whether a Ready condition is kept on its objects.
+    pub fn has_condition(self) -> bool {
+        matches!(self, Self::ClusterPolicy | Self::Policy)
+    }
+
+    pub(super) fn read(self, object: &Value) -> Contents {
+        let mut contents = Contents::default();
+        match self {
+            Self::ClusterPolicy | Self::Policy => match Policy::from_object(object) {
+                Ok(policy) => contents.policies.push(policy),
+                Err(faults) => contents.faults = faults,
+            },
+            Self::PolicyException => match Exception::from_object(object) {
+                Ok(exception) => contents.exceptions.push(exception),
+                Err(fault) => contents.faults.push(fault),
+            },
+        }
+        contents
     }
 }
 
-/// Keeps `policies` at what the cluster holds of a kind, until `stop`. Errors of the watch are tried again with
-/// backoff; the policies that were read stay in force meanwhile.
-pub async fn watch(client: Client, kind: PolicyKind, policies: Arc<Policies>, stop: CancellationToken) {
-    let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource());
+/// Keeps `policies` at what the cluster holds of a kind, and the Ready conditions at what became of it, until `stop`.
+/// Errors of the watch are tried again with backoff; the policies that were read stay in force meanwhile.
+pub async fn watch(client: Client, served: ServedKind, policies: Arc<Policies>, stop: CancellationToken) {
+    let observed = watch::Sender::new(Vec::new());
+    if served.kind.has_condition() {
+        let (client, policies) = (client.clone(), Arc::clone(&policies));
+        let keep = status::keep(client, served, policies, observed.subscribe());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keep));
+    }
+    stop.run_until_cancelled(follow(client, served, &policies, &observed))
+        .await;
+}
+
+async fn follow(
+    client: Client,
+    served: ServedKind,
+    policies: &Policies,
+    observed: &watch::Sender<Vec<Observed>>,
+) {
+    let ServedKind { kind, version } = served;
+    let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource(version));
     let events = watcher(api, watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut objects = Objects::new();
     // A list that is under way: it replaces the objects once it is whole, so that none is out in between.
     let mut listed = Objects::new();
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            event = events.next() => event,
-        };
-        match event {
-            None => return,
-            Some(Err(error)) => {
+    while let Some(event) = events.next().await {
+        let changed = match event {
+            Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(
                     kind = kind.name(),
@@ -80,21 +148,25 @@ pub async fn watch(client: Client, kind: PolicyKind, policies: Arc<Policies>, st
                 );
                 continue;
             }
-            Some(Ok(watcher::Event::Init)) => {
+            Ok(watcher::Event::Init) => {
                 listed.clear();
                 continue;
             }
-            Some(Ok(watcher::Event::InitApply(object))) => {
+            Ok(watcher::Event::InitApply(object)) => {
                 insert(&mut listed, kind, &object);
                 continue;
             }
-            Some(Ok(watcher::Event::InitDone)) => objects = std::mem::take(&mut listed),
-            Some(Ok(watcher::Event::Apply(object))) => insert(&mut objects, kind, &object),
-            Some(Ok(watcher::Event::Delete(object))) => {
-                objects.remove(&key(&object));
+            Ok(watcher::Event::InitDone) => {
+                objects = std::mem::take(&mut listed);
+                true
             }
+            Ok(watcher::Event::Apply(object)) => insert(&mut objects, kind, &object),
+            Ok(watcher::Event::Delete(object)) => objects.remove(&key(&object)).is_some(),
+        };
+        if changed {
+            policies.replace(Source::Cluster(kind), contents(&objects));
         }
-        policies.replace(Source::Cluster(kind), contents(&objects));
+        observed.send_replace(objects.values().map(|object| object.observed.clone()).collect());
     }
 }
 
@@ -103,35 +175,48 @@ fn key(object: &DynamicObject) -> (String, String) {
     (text(&object.metadata.namespace), text(&object.metadata.name))
 }
 
-fn insert(objects: &mut Objects, kind: PolicyKind, object: &DynamicObject) {
+/// Takes an object in; false where it says what it said before.
+fn insert(objects: &mut Objects, kind: PolicyKind, object: &DynamicObject) -> bool {
     let key = key(object);
-    let fault = |message: String| Fault {
-        message,
-        subject: match key.0.as_str() {
-            "" => format!("{} {}", kind.name(), key.1),
-            namespace => format!("{} {namespace}/{}", kind.name(), key.1),
-        },
+    let over = objects.len() >= MAX_POLICIES && !objects.contains_key(&key);
+    // What the apiserver gave as JSON is JSON again.
+    let value = serde_json::to_value(object).unwrap_or_default();
+    let digest = Folded::of(&value).digest;
+    let known = objects.get(&key).filter(|known| known.digest == digest);
+    let changed = known.is_none();
+    let contents = match known {
+        Some(known) => known.contents.clone(),
+        None if over => too_many(kind, &key),
+        None => kind.read(&value),
+    };
+    let observed = Observed::new(object, &contents);
+    let object = Object {
+        digest,
+        contents,
+        observed,
+    };
+    objects.insert(key, object);
+    changed
+}
+
+fn too_many(kind: PolicyKind, (namespace, name): &(String, String)) -> Contents {
+    let slash = if namespace.is_empty() { "" } else { "/" };
+    let fault = Fault {
+        message: format!("the cluster holds more than {MAX_POLICIES} objects of this kind"),
+        subject: format!("{} {namespace}{slash}{name}", kind.name()),
+        field: Box::default(),
         place: None,
     };
-    let policy = if objects.len() >= MAX_POLICIES && !objects.contains_key(&key) {
-        Err(vec![fault(format!(
-            "the cluster holds more than {MAX_POLICIES} policies of this kind"
-        ))])
-    } else {
-        serde_json::to_value(object)
-            .map_err(|error| vec![fault(format!("the object cannot be read: {error}"))])
-            .and_then(|object| Policy::from_object(&object))
-    };
-    objects.insert(key, policy);
+    Contents {
+        faults: vec![fault],
+        ..Contents::default()
+    }
 }
 
 fn contents(objects: &Objects) -> Contents {
     let mut contents = Contents::default();
-    for policy in objects.values() {
-        match policy {
-            Ok(policy) => contents.policies.push(policy.clone()),
-            Err(faults) => contents.faults.extend(faults.iter().cloned()),
-        }
+    for object in objects.values() {
+        contents.extend(object.contents.clone());
     }
     contents
 }

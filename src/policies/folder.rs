@@ -1,4 +1,4 @@
-//! Policies from files: every `*.yaml` and `*.yml` below a folder.
+//! Policies and exceptions from files: every `*.yaml` and `*.yml` below a folder.
 
 use std::{
     fs, io,
@@ -22,14 +22,11 @@ pub fn read(path: &Path) -> Result<Contents, Error> {
     for file in files(path)? {
         let name = file.display().to_string();
         match read_bounded(&file) {
-            Ok(text) => {
-                let parsed = Policy::parse(&text, &name);
-                contents.policies.extend(parsed.policies);
-                contents.faults.extend(parsed.faults);
-            }
+            Ok(text) => contents.extend(Policy::parse(&text, &name).into()),
             Err(error) => contents.faults.push(Fault {
                 message: format!("the file cannot be read: {error}"),
                 subject: name,
+                field: Box::default(),
                 place: None,
             }),
         }

@@ -1,4 +1,4 @@
-//! The policies in force: read from folders and from the cluster, compiled into one immutable snapshot.
+//! The policies and exceptions in force: read from folders and from the cluster, compiled into one immutable snapshot.
 //!
 //! ```text
 //! folder ──read──┐
@@ -8,40 +8,55 @@
 //!
 //! # Guarantees
 //! - A policy that cannot be understood is out, with the reason and its place; every other one stays in force.
+//! - An exception counts only where a setting names its namespace, wherever it was read; one that does not is named.
 //! - Readers take no lock: a judgement sees one snapshot from its beginning to its end.
 //! - A change of the policies in force is one ledger record and one log line.
 
 pub mod check;
 pub mod cluster;
 pub mod crds;
+pub mod fetch;
 pub mod folder;
 pub mod judge;
+pub mod reload;
+pub mod status;
 pub mod suite;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use provost_evidence::event::{self, Event};
-use provost_policy::{Fault, Policy, PolicySet};
+use provost_manifest::escape;
+use provost_policy::{Exception, Fault, Parsed, Policy, PolicySet};
 use tokio::sync::watch;
 
 use crate::ledger::Ledger;
 
-pub use cluster::PolicyKind;
-pub use judge::{Fetcher, judge};
+pub use cluster::{PolicyKind, ServedKind};
+pub use fetch::Fetcher;
+pub use judge::judge;
 
 /// The policies in force at one moment, and those that are out.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The compiled set.
     pub set: PolicySet,
-    /// Why other policies are out.
+    /// The exceptions that count, `namespace/name`, sorted.
+    pub exceptions: Vec<Arc<str>>,
+    /// Why other policies and exceptions are out.
     pub refused: Vec<Fault>,
+    /// The exceptions that do not count because no setting names their namespace, one sentence each.
+    pub uncounted: Vec<String>,
 }
+
+/// The namespaces whose exceptions count; none unless they are named. Whoever may write an exception may waive a
+/// policy, so this is for an administrator to grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExceptionNamespaces(BTreeSet<String>);
 
 /// Where policies come from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,10 +68,12 @@ pub enum Source {
 }
 
 /// What one source holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// The policies that were understood.
     pub policies: Vec<Policy>,
+    /// The exceptions that were understood.
+    pub exceptions: Vec<Exception>,
     /// Why others were not.
     pub faults: Vec<Fault>,
 }
@@ -67,6 +84,7 @@ pub struct Policies {
     current: ArcSwap<Snapshot>,
     /// What each source held when it was last read; `None` before that.
     sources: Mutex<BTreeMap<Source, Option<Contents>>>,
+    exception_namespaces: ExceptionNamespaces,
     changes: watch::Sender<()>,
     ledger: Ledger,
 }
@@ -106,25 +124,87 @@ pub enum Error {
     },
 }
 
+// === impl ExceptionNamespaces ===
+
+impl ExceptionNamespaces {
+    fn admit(&self, exception: &Exception) -> bool {
+        self.0.contains(exception.namespace())
+    }
+}
+
+impl FromIterator<String> for ExceptionNamespaces {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+// === impl Contents ===
+
+impl Contents {
+    fn extend(&mut self, other: Self) {
+        self.policies.extend(other.policies);
+        self.exceptions.extend(other.exceptions);
+        self.faults.extend(other.faults);
+    }
+}
+
+impl From<Parsed> for Contents {
+    fn from(parsed: Parsed) -> Self {
+        Self {
+            policies: parsed.policies,
+            exceptions: parsed.exceptions,
+            faults: parsed.faults,
+        }
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
     /// Compiles what all sources hold, of policies those that are `wanted`.
-    fn compile<'a>(sources: impl Iterator<Item = &'a Contents>, wanted: impl Fn(&Policy) -> bool) -> Self {
+    fn compile<'a>(
+        sources: impl Iterator<Item = &'a Contents>,
+        wanted: impl Fn(&Policy) -> bool,
+        namespaces: &ExceptionNamespaces,
+    ) -> Self {
         let mut policies = Vec::new();
         let mut refused = Vec::new();
+        let (mut counted, mut uncounted) = (Vec::new(), Vec::new());
         for contents in sources {
             policies.extend(contents.policies.iter().filter(|policy| wanted(policy)).cloned());
             refused.extend(contents.faults.iter().cloned());
+            for exception in &contents.exceptions {
+                if namespaces.admit(exception) {
+                    counted.push(exception.clone());
+                } else {
+                    uncounted.push(without_effect(exception));
+                }
+            }
         }
-        let (set, faults) = PolicySet::compile(policies);
+        let mut exceptions: Vec<_> = counted
+            .iter()
+            .map(|exception| Arc::clone(exception.key()))
+            .collect();
+        exceptions.sort();
+        let (set, faults) = PolicySet::compile_with(policies, counted);
         refused.extend(faults);
-        Self { set, refused }
+        Self {
+            set,
+            exceptions,
+            refused,
+            uncounted,
+        }
     }
 
     /// A snapshot of one source alone, for commands that judge files.
-    pub fn of(contents: &Contents) -> Self {
-        Self::compile(std::iter::once(contents), |_| true)
+    pub fn of(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
+        Self::compile(std::iter::once(contents), |_| true, namespaces)
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.set.digest() == other.set.digest()
+            && self.refused == other.refused
+            && self.uncounted == other.uncounted
     }
 
     /// The names of the policies in force.
@@ -138,8 +218,13 @@ impl Snapshot {
 
 impl Policies {
     /// None yet, from `sources`; changes are recorded in `ledger`.
-    pub fn new(ledger: Ledger, sources: impl IntoIterator<Item = Source>) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        sources: impl IntoIterator<Item = Source>,
+        exception_namespaces: ExceptionNamespaces,
+    ) -> Self {
         Self {
+            exception_namespaces,
             current: ArcSwap::default(),
             sources: Mutex::new(sources.into_iter().map(|source| (source, None)).collect()),
             changes: watch::Sender::new(()),
@@ -167,10 +252,14 @@ impl Policies {
         // Held until the snapshot is stored, so that of two sources that change at once none is forgotten.
         let mut sources = self.sources();
         sources.insert(source, Some(contents));
-        let snapshot = Arc::new(Snapshot::compile(sources.values().flatten(), Policy::admission));
+        let snapshot = Arc::new(Snapshot::compile(
+            sources.values().flatten(),
+            Policy::admission,
+            &self.exception_namespaces,
+        ));
         let before = self.current.swap(Arc::clone(&snapshot));
         drop(sources);
-        if before.set.digest() != snapshot.set.digest() || before.refused != snapshot.refused {
+        if !before.says_the_same(&snapshot) {
             self.announce(&snapshot);
         }
         self.changes.send_replace(());
@@ -185,15 +274,36 @@ impl Policies {
         for fault in &snapshot.refused {
             tracing::warn!("A policy is out: {fault}.");
         }
+        for exception in &snapshot.uncounted {
+            tracing::warn!("{exception}.");
+        }
         let loaded = snapshot.loaded();
         let refused = snapshot.refused.len();
-        tracing::info!(loaded = loaded.len(), refused, policies = ?loaded, "The policies in force changed.");
+        let exceptions: Vec<String> = snapshot.exceptions.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            loaded = loaded.len(),
+            refused,
+            policies = ?loaded,
+            ?exceptions,
+            "The policies in force changed."
+        );
         self.ledger.append(Event::Policies(event::Policies {
             policy_set: snapshot.set.digest().to_owned(),
             loaded,
+            exceptions,
             refused: snapshot.refused.iter().map(Fault::to_string).collect(),
         }));
     }
+}
+
+/// Why an exception excuses nothing, and what would change that.
+fn without_effect(exception: &Exception) -> String {
+    let place = exception
+        .place()
+        .map(|place| format!(" ({place})"))
+        .unwrap_or_default();
+    let (key, namespace) = (escape::line(exception.key()), escape::line(exception.namespace()));
+    format!("PolicyException {key}{place} does not count: that needs --exception-namespace {namespace}")
 }
 
 /// A fault as people read it: its place, the line of the file, and what stays in force.
@@ -204,4 +314,57 @@ pub fn diagnostic(fault: &Fault, snapshot: &Snapshot) -> String {
         others => format!("The other {others} policies stay in force."),
     };
     fault.render(&note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = "
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: p}
+spec:
+  rules:
+    - name: r
+      match: {any: [{resources: {kinds: [ConfigMap]}}]}
+      validate: {message: m, pattern: {data: {a: b}}}
+---
+apiVersion: kyverno.io/v2
+kind: PolicyException
+metadata: {name: web, namespace: shop}
+spec:
+  exceptions: [{policyName: p, ruleNames: [r]}]
+  match: {any: [{resources: {kinds: [ConfigMap]}}]}
+";
+
+    fn snapshot(namespaces: &[&str]) -> Snapshot {
+        let contents = Contents::from(Policy::parse(POLICY, "p.yaml"));
+        Snapshot::of(
+            &contents,
+            &namespaces.iter().map(|&name| name.to_owned()).collect(),
+        )
+    }
+
+    #[test]
+    fn an_exception_counts_only_from_a_namespace_that_was_named() {
+        let counted = snapshot(&["other", "shop"]);
+        assert_eq!(counted.exceptions, [Arc::from("shop/web")]);
+        assert!(counted.uncounted.is_empty());
+
+        for namespaces in [&[][..], &["other"], &["sho*"], &["*"]] {
+            let uncounted = snapshot(namespaces);
+            assert!(uncounted.exceptions.is_empty(), "{namespaces:?}");
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(uncounted.uncounted.join("\n"), @"PolicyException shop/web (p.yaml:11:1) does not count: that needs --exception-namespace shop");
+            }
+        }
+    }
+
+    #[test]
+    fn exceptions_that_count_are_part_of_the_digest_and_others_are_not() {
+        assert_ne!(snapshot(&["shop"]).set.digest(), snapshot(&[]).set.digest());
+        assert_eq!(snapshot(&["other"]).set.digest(), snapshot(&[]).set.digest());
+        assert!(!snapshot(&["shop"]).says_the_same(&snapshot(&[])));
+    }
 }

@@ -89,6 +89,7 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
     let text = read_regular(file).map_err(|reason| Fault {
         message: format!("the suite cannot be read: {reason}"),
         subject: name.clone(),
+        field: Box::default(),
         place: None,
     })?;
     let suite = Suite::parse(&text, &name)?;
@@ -97,6 +98,7 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
         let fault = |reason: String| Fault {
             message: format!("{} cannot be read: {reason}", named.path),
             subject: String::new(),
+            field: Box::default(),
             place: named.place.clone(),
         };
         read_named(folder, named, &mut files).map_err(fault)?;

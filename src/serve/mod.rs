@@ -21,6 +21,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use provost_evidence::event;
 
 use crate::{
+    cluster,
     config::{Address, FailurePolicy, Role},
     ledger::Ledger,
     policies,
@@ -55,6 +56,8 @@ pub struct Config {
     pub failure_policy: FailurePolicy,
     /// Namespaces that are not judged, besides the usual.
     pub exempt_namespaces: Vec<String>,
+    /// Namespaces whose PolicyExceptions count.
+    pub exception_namespaces: Vec<String>,
     /// Whether CRDs are installed where they are absent.
     pub install_crds: bool,
 }
@@ -70,7 +73,7 @@ pub enum Error {
     Policies(#[from] policies::Error),
     /// The kinds of policies are not known to the cluster.
     #[error(transparent)]
-    Crds(#[from] policies::crds::Error),
+    Crds(#[from] cluster::Error),
     /// The cluster's policies did not come.
     #[error("the cluster's policies could not be read within {} s: see the log for why", webhook::FIRST_LIST.as_secs())]
     FirstList,

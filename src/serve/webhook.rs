@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error, WebhookAnnouncement, admin};
 use crate::{
+    cluster::Cluster,
     config::{Address, WEBHOOK_SECRET},
     ledger::Ledger,
     policies::{self, Fetcher, Policies, Source},
@@ -85,7 +86,10 @@ pub(super) async fn start(
     };
     let webhook = Arc::new(Webhook {
         policies: Arc::clone(&policies),
-        fetcher: client.clone().map(Fetcher::cluster).unwrap_or_default(),
+        fetcher: match &client {
+            Some(client) => Fetcher::cluster(client.clone(), shutdown.abort.clone()),
+            None => Fetcher::default(),
+        },
         ledger: ledger.clone(),
         metrics: WebhookMetrics::register(metrics, Arc::clone(&policies), ledger.clone()),
         exempt_namespaces: exempt_namespaces.clone(),
@@ -191,15 +195,21 @@ async fn read_policies(
 ) -> Result<Arc<Policies>, Error> {
     let folder = config.policies.clone().map(Source::Folder);
     let kinds = match client {
-        Some(client) => policies::crds::served(client, config.install_crds).await?,
+        Some(client) => {
+            let cluster = Cluster::connect(client.clone()).await?;
+            policies::crds::served(&cluster, config.install_crds).await?
+        }
         None => Vec::new(),
     };
     let sources = folder
         .into_iter()
-        .chain(kinds.iter().copied().map(Source::Cluster));
-    let policies = Arc::new(Policies::new(ledger.clone(), sources));
+        .chain(kinds.iter().map(|served| Source::Cluster(served.kind)));
+    let exception_namespaces = config.exception_namespaces.iter().cloned().collect();
+    let policies = Arc::new(Policies::new(ledger.clone(), sources, exception_namespaces));
     if let Some(folder) = &config.policies {
         policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);
+        let reload = policies::reload::keep(folder.clone(), Arc::clone(&policies));
+        tokio::spawn(shutdown.drain.clone().run_until_cancelled_owned(reload));
     }
     if let Some(client) = client {
         let mut changes = policies.subscribe();

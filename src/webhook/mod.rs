@@ -183,7 +183,8 @@ async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Resp
     }
 }
 
-/// Ready once policies were read, and until the process is asked to stop. The body says which policies are out.
+/// Ready once policies were read, and until the process is asked to stop. The body says which policies are out and
+/// which exceptions do not count.
 async fn readyz(State(webhook): State<Arc<Webhook>>) -> Response {
     if webhook.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
@@ -205,6 +206,9 @@ fn readiness(snapshot: &Snapshot) -> String {
     text.push('\n');
     for fault in &snapshot.refused {
         let _ = writeln!(text, "out: {fault}");
+    }
+    for exception in &snapshot.uncounted {
+        let _ = writeln!(text, "without effect: {exception}");
     }
     text
 }
@@ -259,14 +263,18 @@ mod tests {
 
     use super::*;
     use crate::{
-        policies::{Contents, PolicyKind, Source},
+        policies::{Contents, ExceptionNamespaces, PolicyKind, Source},
         telemetry::Metrics,
     };
 
     const SOURCE: Source = Source::Cluster(PolicyKind::ClusterPolicy);
 
     fn webhook(token: Option<&str>) -> Arc<Webhook> {
-        let policies = Arc::new(Policies::new(Ledger::none(), [SOURCE]));
+        let policies = Arc::new(Policies::new(
+            Ledger::none(),
+            [SOURCE],
+            ExceptionNamespaces::default(),
+        ));
         Arc::new(Webhook {
             metrics: WebhookMetrics::register(&Metrics::default(), Arc::clone(&policies), Ledger::none()),
             policies,

@@ -62,10 +62,13 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
     }
     insta::assert_snapshot!(granted.join("\n"), @r#"
     ClusterRole "provost-webhook"
-      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies","policies"],"verbs":["get","list","watch"]}
-      {"apiGroups":[""],"resources":["configmaps","namespaces"],"verbs":["get"]}
+      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies","policies","policyexceptions"],"verbs":["get","list","watch"]}
+      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies/status","policies/status"],"verbs":["patch"]}
+      {"apiGroups":[""],"resources":["namespaces"],"verbs":["get","list","watch"]}
+      {"apiGroups":[""],"resources":["configmaps"],"verbs":["get"]}
+      {"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterrolebindings","rolebindings"],"verbs":["list","watch"]}
       {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
-      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io"],"verbs":["get","list","watch"]}
+      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io"],"verbs":["get"]}
     Role "provost-webhook"
       {"apiGroups":[""],"resources":["secrets"],"resourceNames":["provost-webhook"],"verbs":["get","update"]}
       {"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}
@@ -282,6 +285,13 @@ async fn the_webhook_runs(installed: &Installed) -> anyhow::Result<()> {
         .kubectl(&["apply", "--server-side", "-f", "-"], &renamed)
         .await?;
     webhook.wait_for_line("another-label", SOON).await?;
+    let ready = [
+        "wait",
+        "--for=condition=Ready",
+        "clusterpolicy/another-label",
+        "--timeout=30s",
+    ];
+    installed.kubectl(&ready, "").await?;
     let log = webhook.log();
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
     assert_eq!(webhook.stop().await?, 0);
@@ -292,6 +302,7 @@ async fn the_webhook_runs(installed: &Installed) -> anyhow::Result<()> {
         "patch validatingwebhookconfigurations",
         "watch clusterpolicies",
         "watch policies",
+        "patch clusterpolicies",
     ] {
         assert!(asked.contains(wanted), "{wanted} is not among {asked:?}");
     }
@@ -405,6 +416,7 @@ async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result
     would remove  Namespace provost
     kept  CustomResourceDefinition clusterpolicies.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition policies.kyverno.io: with it would go every object of its kind; --crds removes it
+    kept  CustomResourceDefinition policyexceptions.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition applications.argoproj.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition inventories.provost.dev: with it would go every object of its kind; --crds removes it
 

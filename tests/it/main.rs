@@ -6,9 +6,12 @@
 )]
 
 mod architecture;
+mod check;
 mod documentation;
+mod help;
 mod install;
 mod ledger;
+mod policies;
 mod policy;
 mod real_input;
 mod render;

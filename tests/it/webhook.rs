@@ -1,10 +1,10 @@
 //! The webhook: alone, behind a plain HTTPS client, and behind a real apiserver.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use futures::{SinkExt as _, StreamExt as _};
-use harness::{Cluster, Folder, Provost, User, wait_for, wait_until};
+use harness::{User, wait_for, wait_until};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     Method, StatusCode,
@@ -13,103 +13,10 @@ use hyper::{
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::https::{self, Http2};
-
-/// For whatever takes a moment: a start, a watch, an apiserver that hears of a configuration.
-const SOON: Duration = Duration::from_secs(20);
-
-/// A webhook and what is needed to speak to it.
-struct Webhook {
-    provost: Provost,
-    address: SocketAddr,
-    authority: String,
-    /// Holds the policies and the certificates.
-    folder: Folder,
-}
-
-impl Webhook {
-    /// Starts `provost serve` with the policies of the repository, and those that `add` writes beside them.
-    async fn start(args: &[&str], add: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Self> {
-        let folder = Folder::new()?;
-        let (policies, certs) = (folder.path().join("policies"), folder.path().join("certs"));
-        fs::create_dir(&policies)?;
-        add(&policies)?;
-        let (policies, certs) = (policies.display().to_string(), certs.display().to_string());
-        let mut all = vec![
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--policies",
-            &policies,
-            "--certs",
-            &certs,
-        ];
-        all.extend(args);
-        let mut provost = Provost::start(&all, &[])?;
-        let line = provost.wait_for_line("  webhook  ", SOON).await?;
-        provost.wait_for_line("Ready.", SOON).await?;
-        let url: hyper::Uri = line.rsplit(' ').next().unwrap_or_default().parse()?;
-        let address = url
-            .authority()
-            .context("the URL has an address")?
-            .as_str()
-            .parse()?;
-        let authority = fs::read_to_string(Path::new(&certs).join("ca.crt"))?;
-        Ok(Self {
-            provost,
-            address,
-            authority,
-            folder,
-        })
-    }
-
-    async fn standalone() -> anyhow::Result<Self> {
-        Self::start(&["--standalone"], seed).await
-    }
-
-    /// Before `cluster`, with the policies that `add` writes.
-    async fn guarding(
-        cluster: &Cluster,
-        add: impl FnOnce(&Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
-        let kubeconfig = cluster.kubeconfig(User::Admin).display().to_string();
-        let args = [
-            "--kubeconfig",
-            &kubeconfig,
-            "--role",
-            "webhook",
-            "--metrics-listen",
-            "127.0.0.1:0",
-        ];
-        Self::start(&args, add).await
-    }
-
-    /// Waits for the end of a process that was told to stop, and returns its exit code.
-    async fn ended(&mut self) -> anyhow::Result<i32> {
-        wait_for("provost ends", SOON, async || {
-            let code = self.provost.ended()?;
-            code.context("it still runs")
-        })
-        .await
-    }
-
-    async fn client(&self) -> anyhow::Result<Http2> {
-        Http2::connect(self.address, &self.authority).await
-    }
-}
-
-/// The policies of the repository.
-fn seed(folder: &Path) -> anyhow::Result<()> {
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    for policy in fs::read_dir(ours)? {
-        let policy = policy?.path();
-        fs::copy(
-            &policy,
-            folder.join(policy.file_name().context("a file has a name")?),
-        )?;
-    }
-    Ok(())
-}
+use crate::support::{
+    https,
+    webhook::{BAD_POD, SOON, Webhook, denied_soon, seed},
+};
 
 const BROKEN: &str = "\
 apiVersion: kyverno.io/v1
@@ -126,19 +33,6 @@ spec:
       validate:
         patern:
           spec: {}
-";
-
-const BAD_POD: &str = "\
-apiVersion: v1
-kind: Pod
-metadata:
-  name: web
-spec:
-  containers:
-    - name: web
-      image: docker.io/library/nginx:1.29
-    - name: sidecar
-      image: registry.example.com/sidecar:1
 ";
 
 const GOOD_POD: &str = "\
@@ -393,7 +287,7 @@ async fn kubectl_users_are_told_everything_that_is_to_be_changed() -> anyhow::Re
         seed(folder)?;
         Ok(fs::write(folder.join("audited.yaml"), AUDITED)?)
     };
-    let webhook = Webhook::guarding(&cluster, add).await?;
+    let webhook = Webhook::guarding(&cluster, &[], add).await?;
     let namespace = cluster.namespace("shop").await?;
     let apply = async |namespace: &str, manifest: &str| {
         let args = ["-n", namespace, "apply", "-f", "-"];
@@ -463,7 +357,7 @@ async fn kubectl_users_are_told_everything_that_is_to_be_changed() -> anyhow::Re
 async fn policies_of_the_cluster_come_into_force_and_go_and_a_stop_withdraws_the_webhook()
 -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
-    let mut webhook = Webhook::guarding(&cluster, |_| Ok(())).await?;
+    let mut webhook = Webhook::guarding(&cluster, &[], |_| Ok(())).await?;
     let namespace = cluster.namespace("shop").await?;
     let dry_run = ["-n", &namespace, "apply", "--dry-run=server", "-f", "-"];
     cluster
@@ -523,16 +417,6 @@ async fn policies_of_the_cluster_come_into_force_and_go_and_a_stop_withdraws_the
         .await?
         .success()?;
     Ok(())
-}
-
-/// Waits until the apiserver has heard of the webhook.
-async fn denied_soon(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
-    let args = ["-n", namespace, "apply", "--dry-run=server", "-f", "-"];
-    wait_until("a bad Pod is denied", SOON, async || {
-        let output = cluster.kubectl(User::Developer, &args, BAD_POD).await;
-        output.is_ok_and(|output| output.code != 0 && output.stderr.contains("denied the request"))
-    })
-    .await
 }
 
 /// What a configuration asks for, a line each.

@@ -71,6 +71,9 @@ pub struct Policies {
     pub policy_set: String,
     /// Names of the policies in it.
     pub loaded: Vec<String>,
+    /// The exceptions that count, `namespace/name`; records of before there were any have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<String>,
     /// Why others are not in it, one sentence each.
     pub refused: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! JMESPath in Kyverno's dialect, evaluated in place and under fuel.
+//! Expressions, evaluated in place and under fuel: JMESPath in Kyverno's dialect here, CEL in [`cel`].
 //!
 //! ```text
 //! text ──parse──▶ Expression ─┐
@@ -19,6 +19,7 @@
 
 mod ast;
 pub mod budget;
+pub mod cel;
 pub mod datum;
 pub mod error;
 mod evaluator;

@@ -159,12 +159,17 @@ fn rewrite(rule: &Value, kind: &str) -> Option<Value> {
         *message = message.replace("$(pattern/", &format!("$(pattern/{path}/"));
     }
     let path = path.replace('/', ".");
+    let [object, old] = if validate.contains_key("cel") {
+        ["object", "oldObject"]
+    } else {
+        ["request.object", "request.oldObject"]
+    };
     let mut text = serde_json::to_string(&rule).ok()?;
     for (part, object) in [
-        ("spec", "request.object"),
-        ("spec", "request.oldObject"),
-        ("metadata", "request.object"),
-        ("metadata", "request.oldObject"),
+        ("spec", object),
+        ("spec", old),
+        ("metadata", object),
+        ("metadata", old),
     ] {
         text = text.replace(&format!("{object}.{part}"), &format!("{object}.{path}.{part}"));
     }

@@ -90,6 +90,10 @@ impl Check {
             }
             (Self::Foreach(entries), _) => foreach(entries, subject, frame, budget),
             (Self::PodSecurity(pods), Some(value)) => Ok(pods.judge(value, subject.excused)),
+            (Self::Cel(cel), _) => {
+                let view = frame.view();
+                cel.judge(view.shared().request, view.shared().inputs, budget)
+            }
         }
     }
 
@@ -121,6 +125,11 @@ impl Check {
                 for held in conditions.decide(&view, budget)?.held {
                     denied::collect(&held, &view, subject.object, budget, violations);
                 }
+            }
+            (Self::Cel(cel), _) => {
+                let view = frame.view();
+                let shared = view.shared();
+                cel.collect(shared.request, shared.inputs, subject.object, budget, violations)?;
             }
             (Self::Foreach(entries), _) => {
                 for entry in entries {

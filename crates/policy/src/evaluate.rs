@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use provost_expression::{Budget, Environment};
 use serde_json::Value;
 
+use crate::cel;
 use crate::check::Judgement;
 use crate::matching::{Halt, Target};
 use crate::policy::Policy;
 use crate::request::{Inputs, Operation, Request};
 use crate::result::{FailureAction, Outcome, RuleResult, Status};
-use crate::rule::Rule;
+use crate::rule::{Check, Rule};
 use crate::run::Run;
 use crate::set::{Candidate, PolicySet};
 
@@ -98,7 +99,7 @@ impl Evaluation<'_> {
         };
         let judged = concerns(rule, &target).and_then(|concerned| {
             let judges = self.request.object.is_some() || rule.check.judges_deletions();
-            if concerned && judges {
+            if concerned && judges && self.is_looked_at(policy)? {
                 self.judge(policy, candidate, &target)
             } else {
                 Ok(None)
@@ -112,6 +113,12 @@ impl Evaluation<'_> {
                 Ok(Some(result(policy, rule, action, Status::Error, message)))
             }
         }
+    }
+
+    /// Whether the conditions of the policy on requests hold.
+    fn is_looked_at(&self, policy: &Policy) -> Result<bool, Halt> {
+        let conditions = &policy.match_conditions;
+        cel::all_hold(conditions, self.request, self.inputs, &mut Budget::default())
     }
 
     fn judge(
@@ -159,7 +166,10 @@ impl Evaluation<'_> {
         let (Some(old), Some(_)) = (self.request.old_object, self.request.object) else {
             return Ok(false);
         };
-        if !run.rule.allows_existing || action != Some(FailureAction::Enforce) {
+        if !run.rule.allows_existing
+            || matches!(run.rule.check, Check::Cel(_))
+            || action != Some(FailureAction::Enforce)
+        {
             return Ok(false);
         }
         let request = Request {

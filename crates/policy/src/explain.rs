@@ -121,6 +121,14 @@ impl Lines {
                 }
             }
             Check::Deny(conditions) => self.conditions("fails where", conditions),
+            Check::Cel(cel) => {
+                for condition in &cel.conditions {
+                    self.add("only where", condition.text());
+                }
+                for assertion in &cel.assertions {
+                    self.add("demands", assertion.program.text());
+                }
+            }
             Check::Foreach(entries) => entries.iter().for_each(|entry| self.foreach(entry)),
             Check::PodSecurity(standards) => {
                 let version = match standards.version {

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use provost_manifest::escape;
+use provost_manifest::path::FieldPath;
 
 /// One reason why a policy (or a file of policies) is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,9 @@ pub struct Fault {
     pub message: String,
     /// What it is wrong with, such as `rule "check-labels" of ClusterPolicy require-labels`; may be empty.
     pub subject: String,
+    /// The field of the document, `spec.rules[0].validate.patern`; the root where it concerns the whole. Boxed, since a
+    /// fault travels in many results.
+    pub field: Box<FieldPath>,
     /// Where it stands; `None` for a policy that came from the cluster.
     pub place: Option<Place>,
 }
@@ -89,6 +93,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
+        } else if !self.field.segments().is_empty() {
+            write!(f, "{}: ", escape::line(&self.field.to_string()))?;
         }
         f.write_str(&escape::line(&self.message))?;
         if !self.subject.is_empty() {

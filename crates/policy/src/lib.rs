@@ -27,6 +27,7 @@ pub mod text;
 
 mod action;
 mod autogen;
+mod cel;
 mod check;
 mod conditions;
 mod context;

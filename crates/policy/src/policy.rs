@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use provost_expression::cel::Program;
 use serde_json::Value;
 
 use crate::action::Actions;
@@ -30,6 +31,8 @@ pub struct Policy {
     pub(crate) admission: bool,
     pub(crate) background: bool,
     pub(crate) fails_closed: bool,
+    /// The policy looks only at requests of which all of these are true.
+    pub(crate) match_conditions: Arc<[Program]>,
     pub(crate) timeout_seconds: Option<u8>,
     /// Whether a failure counts as one (annotation `policies.kyverno.io/scored`).
     pub(crate) scored: bool,
@@ -94,6 +97,11 @@ impl Policy {
     /// How long the apiserver is to wait for its verdict, 1 to 30 seconds; `None` where the policy does not say.
     pub fn timeout_seconds(&self) -> Option<u8> {
         self.timeout_seconds
+    }
+
+    /// The conditions in CEL on requests, as they are written (`matchConditions`): for the webhook's own.
+    pub fn match_conditions(&self) -> impl Iterator<Item = &str> {
+        self.match_conditions.iter().map(Program::text)
     }
 
     /// Where it was read; `None` for a policy from the cluster.

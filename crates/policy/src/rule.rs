@@ -5,6 +5,7 @@ use std::sync::Arc;
 use provost_expression::Expression;
 
 use crate::action::Actions;
+use crate::cel::Cel;
 use crate::conditions::Conditions;
 use crate::context::Entry;
 use crate::matching::Match;
@@ -43,6 +44,8 @@ pub(crate) enum Check {
     Foreach(Vec<Foreach>),
     /// Pods are as the Pod Security Standards want them.
     PodSecurity(PodSecurity),
+    /// Expressions in CEL are true.
+    Cel(Cel),
 }
 
 /// A pattern, compiled now or, where it holds variables, for each object.
@@ -71,7 +74,8 @@ impl Rule {
             Check::Pattern(pattern) => is_fixed(pattern),
             Check::AnyPattern(patterns) => patterns.iter().all(is_fixed),
             Check::Deny(_) | Check::Foreach(_) => false,
-            Check::PodSecurity(_) => true,
+            // CEL has a scope of its own.
+            Check::PodSecurity(_) | Check::Cel(_) => true,
         };
         check && self.preconditions.is_none() && !self.message.has_variables()
     }
@@ -90,7 +94,7 @@ impl Check {
     pub(crate) fn judges_deletions(&self) -> bool {
         match self {
             Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_) => false,
-            Self::Deny(_) | Self::Foreach(_) => true,
+            Self::Deny(_) | Self::Foreach(_) | Self::Cel(_) => true,
         }
     }
 }

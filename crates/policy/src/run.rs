@@ -136,7 +136,10 @@ impl Run<'_> {
         }
         violations::finish(&mut violations, object, request.kind);
         let mut words = Vec::new();
-        words.extend(Some(self.message(request)).filter(|message| !message.is_empty()));
+        // Each expression in CEL has words of its own, or repeats the rule's.
+        if !matches!(self.rule.check, Check::Cel(_)) {
+            words.extend(Some(self.message(request)).filter(|message| !message.is_empty()));
+        }
         words.extend(notes);
         Ok((words.join("; "), violations))
     }

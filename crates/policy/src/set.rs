@@ -163,6 +163,7 @@ fn twice(second: &Policy, first: &Policy) -> Fault {
     Fault {
         message,
         subject: format!("{} {}", second.kind, second.key),
+        field: Box::default(),
         place: second.place.clone(),
     }
 }

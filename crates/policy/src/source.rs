@@ -206,6 +206,7 @@ impl<'d> Cursor<'d> {
         Fault {
             message,
             subject: String::new(),
+            field: Box::new(self.path.clone()),
             place: position
                 .or_else(|| Some(self.positions()?.nearest(&self.path)))
                 .and_then(|position| self.source.place(position)),

@@ -4,3 +4,4 @@ pub(crate) mod agent;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod webhook;

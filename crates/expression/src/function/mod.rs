@@ -9,7 +9,7 @@ mod layout;
 mod md5;
 mod network;
 mod random;
-mod regular;
+pub(crate) mod regular;
 mod standard;
 mod text;
 mod time;

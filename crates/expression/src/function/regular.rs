@@ -54,9 +54,7 @@ enum Replacement {
 /// What is searched: a scalar as text.
 fn searched<'a>(call: &mut Call<'_, 'a>, index: usize) -> Result<Text<'a>, EvalError> {
     let text = call.scalar_text(index)?;
-    call.evaluator
-        .budget
-        .spend((text.len() / BYTES_PER_STEP) as u64)?;
+    call.evaluator.budget.spend(search_steps(&text))?;
     Ok(text)
 }
 
@@ -71,14 +69,24 @@ fn compiled<'a>(call: &mut Call<'_, 'a>) -> Result<Cow<'a, Regex>, EvalError> {
             .map(Cow::Borrowed)
             .map_err(|reason| call.failure(reason));
     }
-    let steps = (pattern.len() * STEPS_PER_BYTE) as u64;
-    call.evaluator.budget.spend(steps)?;
+    call.evaluator.budget.spend(compile_steps(&pattern))?;
     compile(&pattern)
         .map(Cow::Owned)
         .map_err(|reason| call.failure(reason))
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
+/// What searching a text costs.
+pub(crate) fn search_steps(text: &str) -> u64 {
+    (text.len() / BYTES_PER_STEP) as u64
+}
+
+/// What compiling an expression costs.
+pub(crate) fn compile_steps(pattern: &str) -> u64 {
+    (pattern.len() * STEPS_PER_BYTE) as u64
+}
+
+/// Compiles an expression in Go's syntax; else says what is wrong with it.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > MAX_LENGTH {
         return Err(format!(
             "the regular expression is longer than {MAX_LENGTH} bytes"

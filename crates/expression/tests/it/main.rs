@@ -6,6 +6,7 @@
     reason = "a test that unwraps wrongly fails, as it should; clippy's setting for tests does not reach their helpers"
 )]
 
+mod cel;
 mod engine;
 mod functions;
 mod oracle;

@@ -11,6 +11,7 @@ mod images;
 mod request;
 
 pub(crate) use entry::{Entry, MAX_ENTRIES, Source};
+pub(crate) use request::datum as request_datum;
 
 use std::cell::{OnceCell, RefCell};
 

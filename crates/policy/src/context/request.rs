@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::request::{Operation, Request};
 
 /// The AdmissionRequest as it came, or, where there is none, as much of one as is known; with the user's roles.
-pub(super) fn datum<'a>(request: &'a Request<'a>, roles: Option<&'a Value>) -> Datum<'a> {
+pub(crate) fn datum<'a>(request: &'a Request<'a>, roles: Option<&'a Value>) -> Datum<'a> {
     let mut fields: BTreeMap<Text<'a>, Datum<'a>> = BTreeMap::new();
     match request.review.and_then(Value::as_object) {
         Some(review) => {

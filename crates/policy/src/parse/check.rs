@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::pod_security::pod_security;
 use super::template::{Names, check as check_variables};
-use super::{conditions, context, sense};
+use super::{cel, conditions, context, sense};
 use crate::conditions::Conditions;
 use crate::fault::Fault;
 use crate::pattern::{Anchor, Numbers, Pattern};
@@ -77,6 +77,10 @@ fn of(owner: &Cursor<'_>, ways: &[&str], names: &Names<'_>, depth: usize) -> Res
             Ok(Check::Foreach(entries.collect::<Result<_, _>>()?))
         }
         "podSecurity" => Ok(Check::PodSecurity(pod_security(&body)?)),
+        "cel" => {
+            let message = owner.get("message").map_or(Ok(""), |message| message.text())?;
+            Ok(Check::Cel(cel::cel(&body, message)?))
+        }
         other => Err(body.key_fault(format!("{other} is not supported yet"))),
     }
 }

@@ -3,6 +3,7 @@
 //! A field that the language does not have is refused with the name it was probably meant to be; one that the
 //! language has and Provost does not do (yet) is refused by name. A fault leaves the other documents alone.
 
+mod cel;
 mod check;
 mod conditions;
 mod context;
@@ -78,6 +79,7 @@ pub(crate) fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fa
     Fault {
         message: error.message.clone(),
         subject: String::new(),
+        field: Box::default(),
         place: Some(Place::new(file, error.line, error.column, 1, source)),
     }
 }

@@ -143,8 +143,10 @@ fn settings(root: &Cursor<'_>, head: &Head<'_>) -> Result<Policy, Fault> {
     let webhook = spec.get("webhookConfiguration");
     if let Some(webhook) = &webhook {
         webhook.only(&["failurePolicy", "timeoutSeconds", "matchConditions"])?;
-        webhook.refuse(&[("matchConditions", "conditions in CEL come later")])?;
     }
+    let match_conditions = webhook
+        .as_ref()
+        .and_then(|webhook| webhook.get("matchConditions"));
     let timeout = one_of(&spec, "webhookTimeoutSeconds", webhook.as_ref(), "timeoutSeconds")?;
     let timeout_seconds = match timeout {
         None => None,
@@ -197,6 +199,9 @@ fn settings(root: &Cursor<'_>, head: &Head<'_>) -> Result<Policy, Fault> {
         admission,
         background,
         fails_closed,
+        match_conditions: match_conditions
+            .map_or(Ok(Vec::new()), |list| super::cel::conditions(&list))?
+            .into(),
         timeout_seconds,
         scored: annotation(SCORED) != Some("false"),
         first_rule_only,

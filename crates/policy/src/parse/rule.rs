@@ -10,7 +10,7 @@ use super::template::{Names, text};
 use super::{conditions, context, sense};
 use crate::action::Actions;
 use crate::fault::Fault;
-use crate::rule::Rule;
+use crate::rule::{Check, Rule};
 use crate::source::Cursor;
 use crate::template::TextTemplate;
 
@@ -57,10 +57,7 @@ const VALIDATE: [&str; 12] = [
 pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
     rule.only(&RULE)?;
     rule.refuse(&OTHER_ACTIONS)?;
-    rule.refuse(&[
-        ("celPreconditions", "CEL comes later"),
-        ("reportProperties", "report properties come later"),
-    ])?;
+    rule.refuse(&[("reportProperties", "report properties come later")])?;
     let name = rule.require("name")?.text()?;
     let matches = super::matches(&rule.require("match")?, true)?;
     let exclude = rule
@@ -83,7 +80,8 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
         .transpose()?;
     let validate = rule.require("validate")?;
     validate.only(&VALIDATE)?;
-    let check = check(&validate, &names)?;
+    let mut check = check(&validate, &names)?;
+    in_cel(rule, &mut check)?;
     let message = match validate.get("message") {
         Some(message) => text(&message, &names)?,
         None => TextTemplate::default(),
@@ -100,6 +98,24 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
         wants_roles: speaks_of_roles(rule.value()),
         context: entries,
     })
+}
+
+/// What goes with `validate.cel` only, and what does not go with it.
+fn in_cel(rule: &Cursor<'_>, check: &mut Check) -> Result<(), Fault> {
+    let conditions = rule.get("celPreconditions");
+    let Check::Cel(cel) = check else {
+        return match conditions {
+            Some(conditions) => Err(conditions.key_fault("celPreconditions go with validate.cel only")),
+            None => Ok(()),
+        };
+    };
+    if let Some(context) = rule.get("context") {
+        return Err(context.key_fault("CEL sees no context; use variables of validate.cel"));
+    }
+    if let Some(conditions) = conditions {
+        cel.conditions = super::cel::conditions(&conditions)?;
+    }
+    Ok(())
 }
 
 /// Whether some text of a rule speaks of the user's roles.

@@ -102,7 +102,10 @@ spec:
     "    excludes: {}\n    validate: {pattern: {a: b}}",
     "unknown field \"excludes\" in rules; did you mean \"exclude\"?"
 )]
-#[case::cel("    validate: {cel: {expressions: []}}", "cel is not supported yet")]
+#[case::cel(
+    "    validate: {cel: {expressions: []}}",
+    "expressions is empty: the rule would demand nothing"
+)]
 #[case::registry(
     "    context: [{name: i, imageRegistry: {reference: nginx}}]\n    validate: {deny: {}}",
     "imageRegistry is not supported: images are not looked up in registries"

@@ -155,6 +155,7 @@ fn without_place(message: String, file: &str) -> Fault {
     Fault {
         message,
         subject: file.to_owned(),
+        field: Box::default(),
         place: None,
     }
 }
@@ -196,6 +197,7 @@ impl Trial<'_> {
                 self.verdict.unjudged.push(Fault {
                     message,
                     subject: String::new(),
+                    field: Box::default(),
                     place: entry.place.clone(),
                 });
                 return false;
@@ -294,6 +296,7 @@ impl Trial<'_> {
             .extend(distinct.into_iter().map(|message| Fault {
                 message,
                 subject: String::new(),
+                field: Box::default(),
                 place: entry.place.clone(),
             }));
     }

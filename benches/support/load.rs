@@ -9,14 +9,18 @@ use std::{
 use anyhow::ensure;
 use hyper::{StatusCode, body::Bytes};
 
-use crate::https::Http2;
+use super::always_yes::AlwaysYes;
+use super::https::Http2;
+
+/// Connections, as many apiservers as a large control plane has, and requests that wait at once on each.
+const CONNECTIONS: usize = 4;
+const STREAMS: usize = 16;
 
 /// Open connections to one server.
 pub(crate) struct Load {
     /// The server's process.
     pid: u32,
     connections: Vec<Http2>,
-    streams: usize,
 }
 
 /// What was measured in one turn.
@@ -47,22 +51,16 @@ fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 // === impl Load ===
 
 impl Load {
-    pub(crate) async fn connect(
-        pid: u32,
-        address: SocketAddr,
-        authority: &str,
-        connections: usize,
-        streams: usize,
-    ) -> anyhow::Result<Self> {
-        let mut open = Vec::new();
-        for _ in 0..connections {
-            open.push(Http2::connect(address, authority).await?);
+    pub(crate) async fn connect(pid: u32, address: SocketAddr, authority: &str) -> anyhow::Result<Self> {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(Http2::connect(address, authority).await?);
         }
-        Ok(Self {
-            pid,
-            connections: open,
-            streams,
-        })
+        Ok(Self { pid, connections })
+    }
+
+    pub(crate) async fn of_always_yes(server: &AlwaysYes) -> anyhow::Result<Self> {
+        Self::connect(server.pid(), server.address, &server.authority).await
     }
 
     /// Sends `reviews` in turn for as long as `turn`.
@@ -70,7 +68,7 @@ impl Load {
         let (started, cpu) = (Instant::now(), cpu_seconds(self.pid)?);
         let mut senders = Vec::new();
         for (index, connection) in self.connections.iter().enumerate() {
-            for stream in 0..self.streams {
+            for stream in 0..STREAMS {
                 let connection = connection.clone();
                 let reviews: Vec<Bytes> = reviews.iter().cloned().map(Bytes::from).collect();
                 // Each begins with another review, so that all are mixed at any moment.

@@ -1,0 +1,173 @@
+//! Fetches what rules ask for: from what is watched where many requests need it, with a request where few do.
+//!
+//! | asked for | answered from | a miss |
+//! |---|---|---|
+//! | labels of a namespace | a watch, names and labels only | one GET: the namespace may be newer than the watch |
+//! | roles of the user | a watch of the bindings | no role |
+//! | ConfigMap | a GET, kept for [`config_map::FRESH`] | an error |
+//! | API call | a GET | an error |
+//!
+//! A watch begins with the first rule that asks, so that a cluster whose policies ask for nothing is not watched.
+//!
+//! # Guarantees
+//! - What could not be read is an error, never "none".
+//! - Nothing but the apiserver is asked, and only with GET.
+//!
+//! RBAC: get, list, watch on namespaces; list, watch on rolebindings and clusterrolebindings; get on the ConfigMaps, and
+//! on whatever else the policies' API calls read.
+
+mod api_call;
+mod bindings;
+mod config_map;
+mod watched;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    rbac::v1::{ClusterRoleBinding, RoleBinding},
+};
+use kube::{
+    Api, Client,
+    core::PartialObjectMeta,
+    runtime::watcher::{Config, watcher},
+};
+use provost_policy::{Input, Key, UserInfo};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use bindings::Binding;
+use config_map::ConfigMaps;
+use watched::Watched;
+
+/// Fetches what rules ask for; from nowhere where there is no cluster.
+#[derive(Clone, Default)]
+pub struct Fetcher {
+    cluster: Option<Arc<Cluster>>,
+}
+
+/// A cluster to ask.
+struct Cluster {
+    client: Client,
+    /// Ends the watches.
+    stop: CancellationToken,
+    namespaces: OnceLock<Arc<Watched<Labels>>>,
+    bindings_in_namespaces: OnceLock<Arc<Watched<Binding>>>,
+    bindings_everywhere: OnceLock<Arc<Watched<Binding>>>,
+    config_maps: ConfigMaps,
+}
+
+type Labels = BTreeMap<String, String>;
+
+// === impl Fetcher ===
+
+impl Fetcher {
+    /// Fetches from the cluster that `client` speaks to, until `stop`.
+    pub fn cluster(client: Client, stop: CancellationToken) -> Self {
+        let cluster = Cluster {
+            client,
+            stop,
+            namespaces: OnceLock::new(),
+            bindings_in_namespaces: OnceLock::new(),
+            bindings_everywhere: OnceLock::new(),
+            config_maps: ConfigMaps::default(),
+        };
+        Self {
+            cluster: Some(Arc::new(cluster)),
+        }
+    }
+
+    /// The value for a key, for a request of `user`; in an error, why there is none.
+    pub(super) async fn fetch(&self, key: &Key, user: Option<&UserInfo>) -> Input {
+        let Some(cluster) = &self.cluster else {
+            return Err("there is no cluster to ask".to_owned());
+        };
+        match key {
+            Key::NamespaceLabels(name) => cluster.namespace_labels(name).await,
+            Key::ConfigMap { namespace, name } => {
+                cluster.config_maps.get(&cluster.client, namespace, name).await
+            }
+            Key::ApiCall { path } => api_call::get(&cluster.client, path).await,
+            Key::Roles => match user {
+                Some(user) => cluster.roles(user).await,
+                None => Err("the roles of nobody cannot be told".to_owned()),
+            },
+            Key::GlobalContext(name) => Err(format!(
+                "GlobalContextEntry {name} is not supported: use a configMap or an apiCall instead"
+            )),
+            Key::Stated { name, .. } => Err(format!("{name} is stated by policy tests only")),
+        }
+    }
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cluster = self.cluster.is_some();
+        f.debug_struct("Fetcher").field("cluster", &cluster).finish()
+    }
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    async fn namespace_labels(&self, name: &str) -> Input {
+        let namespaces = self.namespaces();
+        namespaces.current().await?;
+        if let Some(labels) = namespaces.read(|all| all.get(&(String::new(), name.to_owned())).cloned()) {
+            return Ok(json!(labels));
+        }
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let read = api.get_metadata(name).await;
+        let namespace = read.map_err(|error| format!("cannot read namespace {name}: {error}"))?;
+        Ok(json!(namespace.metadata.labels.unwrap_or_default()))
+    }
+
+    async fn roles(&self, user: &UserInfo) -> Input {
+        let (of_namespaces, of_cluster) = (self.bindings_in_namespaces(), self.bindings_everywhere());
+        let (first, second) = futures::join!(of_namespaces.current(), of_cluster.current());
+        first.and(second)?;
+        Ok(of_namespaces.read(|some| {
+            of_cluster.read(|others| bindings::roles(some.values().chain(others.values()), user))
+        }))
+    }
+
+    fn namespaces(&self) -> &Arc<Watched<Labels>> {
+        self.namespaces.get_or_init(|| {
+            let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
+            Watched::start(
+                "namespaces",
+                move || watcher(api.clone(), Config::default()).boxed(),
+                |namespace| namespace.metadata.labels.unwrap_or_default(),
+                self.stop.clone(),
+            )
+        })
+    }
+
+    fn bindings_in_namespaces(&self) -> &Arc<Watched<Binding>> {
+        self.bindings_in_namespaces.get_or_init(|| {
+            let api: Api<RoleBinding> = Api::all(self.client.clone());
+            Watched::start(
+                "rolebindings",
+                move || watcher(api.clone(), Config::default()).boxed(),
+                Binding::from,
+                self.stop.clone(),
+            )
+        })
+    }
+
+    fn bindings_everywhere(&self) -> &Arc<Watched<Binding>> {
+        self.bindings_everywhere.get_or_init(|| {
+            let api: Api<ClusterRoleBinding> = Api::all(self.client.clone());
+            Watched::start(
+                "clusterrolebindings",
+                move || watcher(api.clone(), Config::default()).boxed(),
+                Binding::from,
+                self.stop.clone(),
+            )
+        })
+    }
+}

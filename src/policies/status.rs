@@ -1,0 +1,325 @@
+//! The Ready condition of the cluster's policies: whether a policy is in force, and if not, why.
+//!
+//! Written by server-side apply of the status, only where it would say something else than what is there. A condition
+//! that another manager owns (Kyverno's, during a migration) is left alone.
+//!
+//! RBAC: patch on clusterpolicies/status and policies/status of kyverno.io.
+
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+    core::DynamicObject,
+};
+use provost_policy::{Fault, Policy};
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{Contents, Policies, ServedKind, Snapshot};
+
+/// The condition's type.
+pub const READY: &str = "Ready";
+/// How long a message may be; the faults beyond are counted.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024;
+/// How long one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// A policy as the watch saw it last.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    namespace: Option<String>,
+    name: String,
+    uid: String,
+    resource_version: String,
+    generation: Option<i64>,
+    ready: Option<Condition>,
+    /// Why it is out by itself.
+    faults: Vec<Fault>,
+    /// What it is called among the policies in force; none where it was not understood.
+    subject: Option<String>,
+    /// Whether it takes part in admission.
+    admission: bool,
+}
+
+/// What was written, and which version of the object called for it. The watch shows it a moment later.
+struct Written {
+    resource_version: String,
+    condition: Condition,
+}
+
+/// Keeps the conditions of a kind's objects for as long as they are observed.
+pub async fn keep(
+    client: Client,
+    served: ServedKind,
+    policies: Arc<Policies>,
+    mut observed: watch::Receiver<Vec<Observed>>,
+) {
+    let mut changes = policies.subscribe();
+    let mut written: HashMap<String, Written> = HashMap::new();
+    loop {
+        changes.mark_unchanged();
+        let objects = observed.borrow_and_update().clone();
+        written.retain(|uid, _| objects.iter().any(|object| object.uid == *uid));
+        let snapshot = policies.current();
+        let mut whole = true;
+        for object in &objects {
+            let wanted = object.wanted(&snapshot);
+            if object.needs(&wanted, written.get(&object.uid)) {
+                match write(&client, served, object, &wanted).await {
+                    Ok(()) => {
+                        let record = Written {
+                            resource_version: object.resource_version.clone(),
+                            condition: wanted,
+                        };
+                        written.insert(object.uid.clone(), record);
+                    }
+                    Err(error) => {
+                        whole = false;
+                        let (kind, name) = (served.kind.name(), &object.name);
+                        tracing::warn!(
+                            kind,
+                            name,
+                            error,
+                            "A Ready condition could not be written; it is tried again."
+                        );
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            still = observed.changed() => if still.is_err() { return },
+            // The sender lives as long as `policies`.
+            _ = changes.changed() => {}
+            () = sleep(AGAIN), if !whole => {}
+        }
+    }
+}
+
+/// Writes a condition. Nothing is wrong where the object is gone or has a new version by now (the watch shows it), or
+/// where the condition is another manager's.
+async fn write(
+    client: &Client,
+    served: ServedKind,
+    object: &Observed,
+    condition: &Condition,
+) -> Result<(), String> {
+    let resource = served.kind.api_resource(served.version);
+    let api: Api<DynamicObject> = match &object.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let patch = Patch::Apply(json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"uid": object.uid},
+        "status": {"conditions": [condition]},
+    }));
+    let parameters = PatchParams::apply("provost");
+    match timeout(WRITE_TIMEOUT, api.patch_status(&object.name, &parameters, &patch)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
+    }
+}
+
+fn says_the_same(one: &Condition, other: &Condition) -> bool {
+    one.status == other.status
+        && one.reason == other.reason
+        && one.message == other.message
+        && one.observed_generation == other.observed_generation
+}
+
+fn message(faults: &[&Fault]) -> String {
+    let mut text = String::new();
+    for (index, fault) in faults.iter().enumerate() {
+        let fault = fault.to_string();
+        if index > 0 && text.len() + fault.len() > MAX_MESSAGE_BYTES {
+            let _ = write!(text, "\n… and {} more", faults.len() - index);
+            break;
+        }
+        let separator = if index == 0 { "" } else { "\n" };
+        let _ = write!(text, "{separator}{fault}");
+    }
+    text
+}
+
+// === impl Observed ===
+
+impl Observed {
+    /// From an object and what was understood of it.
+    pub fn new(object: &DynamicObject, contents: &Contents) -> Self {
+        let metadata = &object.metadata;
+        let policy = contents.policies.first();
+        let conditions = object.data.pointer("/status/conditions").cloned();
+        let conditions = conditions.map(serde_json::from_value::<Vec<Condition>>);
+        Self {
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+            generation: metadata.generation,
+            ready: conditions
+                .and_then(Result::ok)
+                .into_iter()
+                .flatten()
+                .find(|condition| condition.type_ == READY),
+            faults: contents.faults.clone(),
+            subject: policy.map(|policy| format!("{} {}", policy.kind(), policy.key())),
+            admission: policy.is_some_and(Policy::admission),
+        }
+    }
+
+    /// The condition that tells what became of it in `snapshot`.
+    fn wanted(&self, snapshot: &Snapshot) -> Condition {
+        let own = self.faults.iter();
+        // Compiling a set finds more: a second policy of one name. That of a file has a place.
+        let found = snapshot
+            .refused
+            .iter()
+            .filter(|fault| fault.place.is_none() && Some(&fault.subject) == self.subject.as_ref());
+        let faults: Vec<&Fault> = own.chain(found).collect();
+        let (status, reason, message) = match (faults.is_empty(), self.admission) {
+            (false, _) => ("False", "Refused", message(&faults)),
+            (true, true) => ("True", "InForce", "in force".to_owned()),
+            (true, false) => (
+                "True",
+                "NotForAdmission",
+                "spec.admission is false: no request is judged by it".to_owned(),
+            ),
+        };
+        let before = self.ready.as_ref().filter(|before| before.status == status);
+        Condition {
+            type_: READY.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            observed_generation: self.generation,
+            last_transition_time: before.map_or_else(
+                || Time(Timestamp::now()),
+                |before| before.last_transition_time.clone(),
+            ),
+        }
+    }
+
+    /// Whether `wanted` is to be written: neither does it stand there, nor was it written for this very version.
+    fn needs(&self, wanted: &Condition, written: Option<&Written>) -> bool {
+        let stands = self
+            .ready
+            .as_ref()
+            .is_some_and(|ready| says_the_same(ready, wanted));
+        let done = written.is_some_and(|written| {
+            written.resource_version == self.resource_version && says_the_same(&written.condition, wanted)
+        });
+        !stands && !done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(message: &str, subject: &str) -> Fault {
+        Fault {
+            message: message.to_owned(),
+            subject: subject.to_owned(),
+            field: Box::default(),
+            place: None,
+        }
+    }
+
+    fn observed() -> Observed {
+        Observed {
+            name: "p".to_owned(),
+            uid: "1".to_owned(),
+            resource_version: "7".to_owned(),
+            generation: Some(1),
+            subject: Some("ClusterPolicy p".to_owned()),
+            admission: true,
+            ..Observed::default()
+        }
+    }
+
+    #[test]
+    fn a_policy_is_ready_where_it_is_in_force() {
+        let condition = observed().wanted(&Snapshot::default());
+        assert_eq!(
+            (condition.status.as_str(), condition.message.as_str()),
+            ("True", "in force")
+        );
+    }
+
+    #[test]
+    fn a_policy_that_the_set_leaves_out_is_not_ready() {
+        let snapshot = Snapshot {
+            refused: vec![
+                fault("is there twice", "ClusterPolicy p"),
+                fault("is there twice", "ClusterPolicy other"),
+            ],
+            ..Snapshot::default()
+        };
+        let condition = observed().wanted(&snapshot);
+        assert_eq!(condition.status, "False");
+        assert_eq!(condition.message, "is there twice (ClusterPolicy p)");
+    }
+
+    #[test]
+    fn a_condition_is_written_once_and_again_only_where_it_would_say_something_else() {
+        let mut object = observed();
+        let wanted = object.wanted(&Snapshot::default());
+        assert!(object.needs(&wanted, None));
+        let written = Written {
+            resource_version: "7".to_owned(),
+            condition: wanted.clone(),
+        };
+        assert!(!object.needs(&wanted, Some(&written)));
+
+        object.resource_version = "8".to_owned();
+        assert!(object.needs(&wanted, Some(&written)), "somebody took it away");
+        object.ready = Some(wanted.clone());
+        assert!(!object.needs(&wanted, Some(&written)));
+        assert!(!object.needs(&wanted, None));
+
+        object.faults = vec![fault("unknown field", "ClusterPolicy p")];
+        let refused = object.wanted(&Snapshot::default());
+        assert!(object.needs(&refused, Some(&written)));
+    }
+
+    #[test]
+    fn the_time_of_transition_stays_while_the_status_does() {
+        let mut object = observed();
+        let first = Condition {
+            last_transition_time: Time("2026-01-02T03:04:05Z".parse().unwrap()),
+            ..object.wanted(&Snapshot::default())
+        };
+        object.ready = Some(first.clone());
+        object.generation = Some(2);
+        assert_eq!(
+            object.wanted(&Snapshot::default()).last_transition_time,
+            first.last_transition_time
+        );
+        object.faults = vec![fault("unknown field", "")];
+        assert_ne!(
+            object.wanted(&Snapshot::default()).last_transition_time,
+            first.last_transition_time
+        );
+    }
+
+    #[test]
+    fn a_message_is_bounded() {
+        let faults = vec![fault(&"x".repeat(1000), ""); 10];
+        let text = message(&faults.iter().collect::<Vec<_>>());
+        assert!(text.len() < MAX_MESSAGE_BYTES + 100);
+        assert!(text.ends_with("… and 6 more"), "{text}");
+    }
+}
