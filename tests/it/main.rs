@@ -8,6 +8,7 @@
 mod architecture;
 mod documentation;
 mod ledger;
+mod policies_shipped;
 mod policy;
 mod real_input;
 mod render;
