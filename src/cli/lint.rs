@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use provost_manifest::diagnostic::{Diagnostic, Level};
+use provost_manifest::diagnostic::{Diagnostic, Level, Place};
 use provost_policy::lint::{self, Finding};
 use serde_json::json;
 
@@ -91,7 +91,7 @@ fn as_json(finding: &Finding) -> serde_json::Value {
         "file": place.map(|place| &place.file),
         "line": place.map(|place| place.position.line),
         "column": place.map(|place| place.position.column),
-        "source": place.map(|place| place.source()),
+        "source": place.map(Place::source),
         "advice": diagnostic.notes,
     })
 }

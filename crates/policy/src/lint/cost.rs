@@ -44,9 +44,12 @@ fn context_entry(entry: &Cursor<'_>, around: &[String], findings: &mut Findings<
     collect(&variable, &mut texts);
     let expressions: Vec<&str> = texts
         .iter()
-        .flat_map(|text| match text.contains("{{") {
-            true => variables::variables(text).collect(),
-            false => vec![*text],
+        .flat_map(|text| {
+            if text.contains("{{") {
+                variables::variables(text).collect()
+            } else {
+                vec![*text]
+            }
         })
         .collect();
     let depends = expressions.iter().any(|text| text.contains("element"));

@@ -184,8 +184,6 @@ impl Names<'_> {
         };
         // A dotted name of an entry is found by its first part.
         let is_entry = |entry: &&str| entry.split('.').next() == Some(root);
-        ROOTS.contains(&root)
-            || self.entries.iter().any(|entry| is_entry(&entry))
-            || (self.in_foreach && is_element())
+        ROOTS.contains(&root) || self.entries.iter().any(is_entry) || (self.in_foreach && is_element())
     }
 }
