@@ -57,10 +57,7 @@ const VALIDATE: [&str; 12] = [
 pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
     rule.only(&RULE)?;
     rule.refuse(&OTHER_ACTIONS)?;
-    rule.refuse(&[
-        ("celPreconditions", "CEL comes later"),
-        ("reportProperties", "report properties come later"),
-    ])?;
+    rule.refuse(&[("celPreconditions", "CEL comes later")])?;
     let name = rule.require("name")?.text()?;
     let matches = super::matches(&rule.require("match")?, true)?;
     let exclude = rule
@@ -97,9 +94,18 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
         allows_existing: validate.bool_of("allowExistingViolations", true)?,
         message,
         check,
+        properties: properties(rule, &names)?,
         wants_roles: speaks_of_roles(rule.value()),
         context: entries,
     })
+}
+
+fn properties(rule: &Cursor<'_>, names: &Names<'_>) -> Result<Vec<(String, TextTemplate)>, Fault> {
+    let Some(map) = rule.get("reportProperties") else {
+        return Ok(Vec::new());
+    };
+    let one = |(key, value): (&str, Cursor<'_>)| Ok((key.to_owned(), text(&value, names)?));
+    map.children()?.into_iter().map(one).collect()
 }
 
 /// Whether some text of a rule speaks of the user's roles.
