@@ -2,6 +2,7 @@
 //! function of its room.
 
 mod check;
+mod lint;
 mod policy;
 mod report;
 mod serve;

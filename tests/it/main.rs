@@ -11,6 +11,7 @@ mod documentation;
 mod help;
 mod ledger;
 mod policies;
+mod policies_shipped;
 mod policy;
 mod real_input;
 mod render;
