@@ -29,7 +29,7 @@ impl Turns {
         ours: &Load,
         theirs: &Load,
     ) -> anyhow::Result<()> {
-        for us in [round % 2 == 0, round % 2 != 0] {
+        for us in [round.is_multiple_of(2), !round.is_multiple_of(2)] {
             let (load, measured) = if us {
                 (ours, &mut self.ours)
             } else {

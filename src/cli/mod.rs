@@ -3,6 +3,7 @@
 
 mod check;
 mod install;
+mod lint;
 mod policy;
 mod report;
 mod serve;

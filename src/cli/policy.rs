@@ -6,6 +6,7 @@ use comfy_table::{Table, presets::NOTHING};
 use provost_manifest::escape::line;
 use provost_policy::{FailureAction, Policy, explain};
 
+use super::lint;
 use crate::policies::{self, ExceptionNamespaces, Snapshot, folder};
 
 const LIST_EXAMPLES: &str = "\
@@ -22,7 +23,7 @@ Examples:
 
 Exit code: 0 every policy named is told, 2 some is not there or cannot be read.";
 
-/// Read policies: list them, tell what they demand
+/// Read policies: list them, tell what they demand, find what is wrong with them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -33,6 +34,7 @@ pub(super) struct Args {
 enum Command {
     List(ListArgs),
     Explain(ExplainArgs),
+    Lint(lint::Args),
 }
 
 /// List the policies of a folder
@@ -61,6 +63,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match command {
         Command::List(args) => list(args),
         Command::Explain(args) => explain(args),
+        Command::Lint(args) => lint::run(args),
     }
 }
 

@@ -58,5 +58,6 @@ fn gave_up() -> RuleResult {
         fails_closed: true,
         message: format!("the policies still asked for more inputs after {MAX_ROUNDS} rounds"),
         violations: Vec::new(),
+        properties: Vec::new(),
     }
 }

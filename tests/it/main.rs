@@ -12,6 +12,7 @@ mod help;
 mod install;
 mod ledger;
 mod policies;
+mod policies_shipped;
 mod policy;
 mod real_input;
 mod render;

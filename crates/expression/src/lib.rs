@@ -28,6 +28,7 @@ pub mod image;
 mod lexer;
 mod parser;
 pub mod print;
+mod references;
 pub mod scope;
 pub mod variables;
 
@@ -66,6 +67,12 @@ impl Expression {
     /// warning before.
     pub fn unknown_functions(&self) -> Vec<&str> {
         self.root.unknown_functions()
+    }
+
+    /// What it takes from its root: for each reference the plain fields that it begins with, `request`, `object` for
+    /// `request.object[0].name`.
+    pub fn references(&self) -> Vec<Vec<&str>> {
+        references::references(&self.root)
     }
 
     /// Evaluates the expression over `root`. The result borrows from the expression (its literals) and the root.

@@ -182,6 +182,11 @@ struct Excerpt {
 // === impl Place ===
 
 impl Place {
+    /// The line of the file.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     fn excerpt(&self) -> Excerpt {
         let source: Vec<char> = self.source.chars().collect();
         let start = self.position.column.saturating_sub(1).min(source.len());

@@ -129,8 +129,6 @@ impl Evaluation<'_> {
     ) -> Result<Option<RuleResult>, Halt> {
         let rule = &*candidate.rule;
         let action = action(policy, rule, target)?;
-        let result =
-            |status, message: &str| Ok(Some(result(policy, rule, action, status, message.to_owned())));
         let run = Run {
             request: self.request,
             inputs: self.inputs,
@@ -140,7 +138,15 @@ impl Evaluation<'_> {
             exceptions: &candidate.exceptions,
         };
         let mut budget = Budget::default();
-        match run.decide(self.request, &mut budget)? {
+        let judgement = run.decide(self.request, &mut budget)?;
+        let properties = run.properties(&judgement)?;
+        let result = |status, message: &str| {
+            Ok(Some(RuleResult {
+                properties: properties.clone(),
+                ..result(policy, rule, action, status, message.to_owned())
+            }))
+        };
+        match judgement {
             Judgement::None => Ok(None),
             Judgement::Pass => result(Status::Pass, ""),
             Judgement::Skip(why) => result(Status::Skip, &why),
@@ -154,6 +160,7 @@ impl Evaluation<'_> {
                 let (message, violations) = run.explain(target.object, notes)?;
                 Ok(Some(RuleResult {
                     violations,
+                    properties,
                     ..self::result(policy, rule, action, status, message)
                 }))
             }
@@ -242,5 +249,6 @@ fn result(
         fails_closed: policy.fails_closed,
         message,
         violations: Vec::new(),
+        properties: Vec::new(),
     }
 }

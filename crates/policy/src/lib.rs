@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod exception;
 pub mod explain;
 pub mod fault;
+pub mod lint;
 pub mod policy;
 pub mod request;
 pub mod result;

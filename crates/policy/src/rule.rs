@@ -27,6 +27,8 @@ pub(crate) struct Rule {
     /// The author's words; may be empty.
     pub(crate) message: TextTemplate,
     pub(crate) check: Check,
+    /// What its results carry into reports (`reportProperties`).
+    pub(crate) properties: Vec<(String, TextTemplate)>,
     /// Whether it speaks of the user's roles.
     pub(crate) wants_roles: bool,
 }
@@ -77,7 +79,12 @@ impl Rule {
             // CEL has a scope of its own.
             Check::PodSecurity(_) | Check::Cel(_) => true,
         };
-        check && self.preconditions.is_none() && !self.message.has_variables()
+        let mut texts = self
+            .properties
+            .iter()
+            .map(|(_, text)| text)
+            .chain([&self.message]);
+        check && self.preconditions.is_none() && !texts.any(TextTemplate::has_variables)
     }
 
     /// The name of the rule that this one was generated from; its own where it was written.

@@ -17,6 +17,9 @@ use crate::result::Violation;
 use crate::rule::{Check, Rule};
 use crate::violations;
 
+/// Why a rule is skipped whose preconditions are not met.
+const UNMET: &str = "the preconditions are not met";
+
 /// What exceptions excuse of one rule.
 #[derive(Default)]
 struct Excuse {
@@ -54,7 +57,7 @@ impl Run<'_> {
         if let Some(preconditions) = &self.rule.preconditions
             && !preconditions.decide(&frame.view(), budget)?.holds
         {
-            return Ok(Judgement::Skip("the preconditions are not met".into()));
+            return Ok(Judgement::Skip(UNMET.into()));
         }
         let Some(object) = request.object.or(request.old_object) else {
             return Ok(Judgement::None);
@@ -155,6 +158,33 @@ impl Run<'_> {
         }
         let completed = message.text(&frame.view(), &mut Budget::default());
         completed.map_or_else(|_| written(), |text| text.trim().to_owned())
+    }
+
+    /// The properties that the result carries into reports. They change no verdict: one that cannot be completed stays
+    /// as it is written. A rule whose preconditions are not met has none.
+    pub(crate) fn properties(&self, judgement: &Judgement) -> Result<Vec<(String, String)>, Halt> {
+        let unmet = matches!(judgement, Judgement::Skip(why) if why == UNMET);
+        if self.rule.properties.is_empty() || unmet {
+            return Ok(Vec::new());
+        }
+        let shared = self.shared(self.request);
+        let frame = Frame::of_rule(&shared, &self.rule.context);
+        let is_secret = violations::is_secret_kind(self.request.kind);
+        let mut completed = Vec::new();
+        for (key, text) in &self.rule.properties {
+            let written = || text.raw().to_owned();
+            let value = if is_secret {
+                written()
+            } else {
+                match text.text(&frame.view(), &mut Budget::default()) {
+                    Ok(value) => value,
+                    Err(needs @ Halt::Needs(_)) => return Err(needs),
+                    Err(Halt::Error(_)) => written(),
+                }
+            };
+            completed.push((key.clone(), value));
+        }
+        Ok(completed)
     }
 
     fn shared<'s>(&'s self, request: &'s Request<'s>) -> Shared<'s> {

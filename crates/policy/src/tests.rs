@@ -373,3 +373,34 @@ proptest! {
         }
     }
 }
+
+#[rstest]
+#[case(json!({}), Pass, &["of a", "{{ request.object.spec.none }}"])]
+#[case(json!({"pattern": {"spec": {"x": "1"}}}), Fail, &["of a", "{{ request.object.spec.none }}"])]
+#[case(json!({"unmet": true}), Skip, &[])]
+fn results_carry_the_properties_that_their_rule_wants(
+    #[case] change: Value,
+    #[case] status: Status,
+    #[case] expected: &[&str],
+) {
+    let mut rule = json!({
+        "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+        "validate": {"pattern": {"metadata": {"name": "a"}}},
+        "reportProperties": {"owner": "of {{ request.object.metadata.name }}",
+                             "undefined": "{{ request.object.spec.none }}"},
+    });
+    if change.get("pattern").is_some() {
+        rule["validate"] = change.clone();
+    }
+    if change.get("unmet").is_some() {
+        rule["preconditions"] = json!({"all": [{"key": "a", "operator": "Equals", "value": "b"}]});
+    }
+    let set = policy(json!({}), json!({}), rule);
+    let results = creating(&pod("nginx"), |request| done(&set, request, &Inputs::default()));
+    let values: Vec<&str> = results[0]
+        .properties
+        .iter()
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!((results[0].status, values.as_slice()), (status, expected));
+}

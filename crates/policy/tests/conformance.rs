@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use provost_manifest::diagnostic::Level;
+use provost_policy::lint::lint;
 use provost_policy::suite::{File, Suite, Verdict};
 
 /// Of a hundred results of rules that Provost does, how many must be as expected.
@@ -54,6 +56,41 @@ fn community_suites_have_the_results_that_they_expect() {
     );
 }
 
+#[test]
+fn lint_is_silent_on_the_policies_of_the_community() {
+    let Some(folder) = data() else {
+        eprintln!("SKIPPED: no conformance data; set PROVOST_SHARED to the folder that holds conformance/");
+        return;
+    };
+    let (mut policies, mut notes) = (0, 0);
+    let mut findings = Vec::new();
+    for file in files(&folder).iter().filter(|file| is_policy(file)) {
+        policies += 1;
+        for finding in lint(&fs::read_to_string(file).unwrap(), &file.display().to_string()) {
+            if finding.diagnostic.level > Level::Note {
+                findings.push(format!("[{}] {}", finding.lint.name(), finding.diagnostic));
+            } else {
+                notes += 1;
+            }
+        }
+    }
+    eprintln!(
+        "{policies} files of policies: {} findings, {notes} notes",
+        findings.len()
+    );
+    assert!(policies > 0, "no policy was found below {}", folder.display());
+    assert!(findings.is_empty(), "{}", findings.join("\n\n"));
+}
+
+/// Whether a file holds a policy of the kinds that are linted.
+fn is_policy(file: &Path) -> bool {
+    let text = fs::read_to_string(file).unwrap();
+    file.extension().is_some_and(|end| end == "yaml")
+        && text
+            .lines()
+            .any(|line| ["kind: ClusterPolicy", "kind: Policy"].contains(&line.trim_end()))
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the folder of test data is named by the environment"
@@ -68,6 +105,13 @@ fn data() -> Option<PathBuf> {
 }
 
 fn suites(folder: &Path) -> Vec<PathBuf> {
+    let mut files = files(folder);
+    files.retain(|file| file.ends_with("kyverno-test.yaml"));
+    files
+}
+
+/// Every file below a folder, sorted.
+fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -75,7 +119,7 @@ fn suites(folder: &Path) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.ends_with("kyverno-test.yaml") {
+            } else {
                 found.push(path);
             }
         }

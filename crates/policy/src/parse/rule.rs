@@ -57,7 +57,6 @@ const VALIDATE: [&str; 12] = [
 pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
     rule.only(&RULE)?;
     rule.refuse(&OTHER_ACTIONS)?;
-    rule.refuse(&[("reportProperties", "report properties come later")])?;
     let name = rule.require("name")?.text()?;
     let matches = super::matches(&rule.require("match")?, true)?;
     let exclude = rule
@@ -95,6 +94,7 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
         allows_existing: validate.bool_of("allowExistingViolations", true)?,
         message,
         check,
+        properties: properties(rule, &names)?,
         wants_roles: speaks_of_roles(rule.value()),
         context: entries,
     })
@@ -116,6 +116,14 @@ fn in_cel(rule: &Cursor<'_>, check: &mut Check) -> Result<(), Fault> {
         cel.conditions = super::cel::conditions(&conditions)?;
     }
     Ok(())
+}
+
+fn properties(rule: &Cursor<'_>, names: &Names<'_>) -> Result<Vec<(String, TextTemplate)>, Fault> {
+    let Some(map) = rule.get("reportProperties") else {
+        return Ok(Vec::new());
+    };
+    let one = |(key, value): (&str, Cursor<'_>)| Ok((key.to_owned(), text(&value, names)?));
+    map.children()?.into_iter().map(one).collect()
 }
 
 /// Whether some text of a rule speaks of the user's roles.

@@ -100,5 +100,10 @@ impl Pattern {
     }
 }
 
+/// Whether a scalar of a pattern is satisfied by a field that is not there.
+pub(crate) fn passes_where_missing(scalar: &Value) -> bool {
+    Scalar::compile(scalar, Numbers::AsWritten).is_ok_and(|scalar| scalar.matches(None))
+}
+
 #[cfg(test)]
 mod tests;
