@@ -7,6 +7,7 @@ use std::{
     process::{Output, Stdio},
 };
 
+use harness::folder::copy_files;
 use harness::provost::provost_command;
 use insta::assert_snapshot;
 use tempfile::TempDir;
@@ -112,13 +113,7 @@ spec:
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies");
-    fs::create_dir(&policies).unwrap();
-    for policy in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap() {
-        let policy = policy.unwrap().path();
-        if policy.is_file() {
-            fs::copy(&policy, policies.join(policy.file_name().unwrap())).unwrap();
-        }
-    }
+    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), &policies).unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! A temporary folder that is removed even when we are killed.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -64,4 +65,17 @@ impl Drop for Folder {
         self.hold = None;
         let _ = self.janitor.wait();
     }
+}
+
+/// Copies the files of a folder, not its folders, into another, which is made where it is missing.
+pub fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let copy = to.join(entry.file_name());
+            fs::copy(entry.path(), &copy).with_context(|| format!("making {}", copy.display()))?;
+        }
+    }
+    Ok(())
 }

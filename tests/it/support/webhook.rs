@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use harness::folder::copy_files;
 use harness::{Cluster, Folder, Provost, User, wait_for, wait_until};
 
 use super::https::Http2;
@@ -97,15 +98,7 @@ impl Webhook {
 
 /// The policies of the repository.
 pub(crate) fn seed(folder: &Path) -> anyhow::Result<()> {
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    for policy in fs::read_dir(ours)? {
-        let policy = policy?.path();
-        fs::copy(
-            &policy,
-            folder.join(policy.file_name().context("a file has a name")?),
-        )?;
-    }
-    Ok(())
+    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), folder)
 }
 
 /// What the policy of registries refuses.

@@ -1,9 +1,10 @@
 //! What the story plays on: reports/demo with the policies, two manifests and a configuration repository.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
+use harness::folder::copy_files;
 use harness::git::{ALEX, DANA, Repository};
 use harness::settings;
 
@@ -23,7 +24,7 @@ impl Stage {
             fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        copy_folder(&settings::workspace().join("policies"), &folder.join("policies"))?;
+        copy_files(&settings::workspace().join("policies"), &folder.join("policies"))?;
         let mut repository = Repository::init(&folder.join("infrastructure"))?;
         repository.write("README.md", "# What runs in the cluster\n")?;
         repository.commit(ALEX, "Begin the configuration repository")?;
@@ -75,13 +76,4 @@ fn pull_request(
         branch,
         &format!("Merge pull request #{number} from dana/{branch}\n\n{title}"),
     )
-}
-
-fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name())).context("copying a policy")?;
-    }
-    Ok(())
 }
