@@ -12,6 +12,8 @@ use harness::provost::provost_command;
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
+use crate::support::webhook::AUDITED;
+
 const POD: &str = "\
 apiVersion: v1
 kind: Pod
@@ -45,27 +47,6 @@ spec:
           image: registry.example.com/web:1
           resources:
             limits: {memory: 128Mi, cpu: 100m}
-";
-
-const AUDITED: &str = "\
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata:
-  name: require-owner
-spec:
-  validationFailureAction: Audit
-  rules:
-    - name: check-owner
-      match:
-        any:
-          - resources:
-              kinds: [ConfigMap]
-      validate:
-        message: Say who owns it
-        pattern:
-          metadata:
-            annotations:
-              owner: \"?*\"
 ";
 
 const CONFIG_MAP: &str = "\

@@ -5,24 +5,13 @@ use harness::wait_for;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::support::agent::{Agent, CONFIG, DEPLOYMENT, LIMIT, ROLE};
+use crate::support::agent::{Agent, CONFIG, LIMIT, ROLE};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_somebody_edits_by_hand_is_put_back() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut agent = Agent::start(cluster, "healed").await?;
-    let commit = agent.commit(&[
-        ("app/deployment.yaml", DEPLOYMENT),
-        ("app/role.yaml", ROLE),
-        ("app/config.yaml", CONFIG),
-    ])?;
-    agent.application("my-app", "app", json!({})).await?;
-    agent.wait_synced("my-app", &commit).await?;
-    agent
-        .wait_status("my-app", "healthy", |status| {
-            status["health"]["status"] == "Healthy"
-        })
-        .await?;
+    let commit = agent.sync_my_app().await?;
 
     let deployment = |object: &Value, pointer: &str| object.pointer(pointer).cloned().unwrap_or(Value::Null);
     agent
@@ -109,18 +98,7 @@ async fn whatever_somebody_edits_by_hand_is_put_back() -> anyhow::Result<()> {
 async fn an_agent_that_starts_again_writes_nothing_where_all_is_well() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut agent = Agent::start(cluster, "restarted").await?;
-    let commit = agent.commit(&[
-        ("app/config.yaml", CONFIG),
-        ("app/role.yaml", ROLE),
-        ("app/deployment.yaml", DEPLOYMENT),
-    ])?;
-    agent.application("my-app", "app", json!({})).await?;
-    agent.wait_synced("my-app", &commit).await?;
-    agent
-        .wait_status("my-app", "healthy", |status| {
-            status["health"]["status"] == "Healthy"
-        })
-        .await?;
+    agent.sync_my_app().await?;
     agent.quiet_requests().await?;
     let versions = async |agent: &Agent<'_>| -> anyhow::Result<Vec<Value>> {
         let mut versions = Vec::new();

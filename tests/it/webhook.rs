@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     https,
-    webhook::{BAD_POD, SOON, Webhook, denied_soon, seed},
+    webhook::{AUDITED, BAD_POD, SOON, Webhook, denied_soon, seed},
 };
 
 const BROKEN: &str = "\
@@ -89,27 +89,6 @@ spec:
           image: registry.example.com/web:1
           resources:
             limits: {memory: 128Mi, cpu: 100m}
-";
-
-const AUDITED: &str = "\
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata:
-  name: require-owner
-spec:
-  validationFailureAction: Audit
-  rules:
-    - name: check-owner
-      match:
-        any:
-          - resources:
-              kinds: [ConfigMap]
-      validate:
-        message: Say who owns it
-        pattern:
-          metadata:
-            annotations:
-              owner: \"?*\"
 ";
 
 const CONFIG_MAP: &str = "\

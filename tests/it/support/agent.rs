@@ -214,6 +214,23 @@ impl<'c> Agent<'c> {
         .await
     }
 
+    /// Commits the Deployment, the Role and the ConfigMap as the Application my-app, and waits until all of it is
+    /// there and healthy; the commit.
+    pub(crate) async fn sync_my_app(&mut self) -> anyhow::Result<String> {
+        let commit = self.commit(&[
+            ("app/deployment.yaml", DEPLOYMENT),
+            ("app/role.yaml", ROLE),
+            ("app/config.yaml", CONFIG),
+        ])?;
+        self.application("my-app", "app", json!({})).await?;
+        self.wait_synced("my-app", &commit).await?;
+        self.wait_status("my-app", "healthy", |status| {
+            status["health"]["status"] == "Healthy"
+        })
+        .await?;
+        Ok(commit)
+    }
+
     /// Waits until the object is so, as long as putting drift back may take.
     pub(crate) async fn wait_healed(
         &self,

@@ -101,6 +101,28 @@ pub(crate) fn seed(folder: &Path) -> anyhow::Result<()> {
     copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), folder)
 }
 
+/// A policy that only warns, of ConfigMaps without an owner.
+pub(crate) const AUDITED: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata:
+  name: require-owner
+spec:
+  validationFailureAction: Audit
+  rules:
+    - name: check-owner
+      match:
+        any:
+          - resources:
+              kinds: [ConfigMap]
+      validate:
+        message: Say who owns it
+        pattern:
+          metadata:
+            annotations:
+              owner: \"?*\"
+";
+
 /// What the policy of registries refuses.
 pub(crate) const BAD_POD: &str = "\
 apiVersion: v1
