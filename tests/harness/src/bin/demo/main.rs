@@ -189,12 +189,14 @@ async fn healed_edit(narrator: &mut Narrator, dana: &Person, alex: &Person) -> a
         "2",
     )
     .await?;
+    narrator.say("\nA moment later it is as Git says again, and the ledger has which field was changed, and by which field manager.")?;
     narrator.run(alex, "kubectl -n store get deployment cart", Expected::Success)?;
     Ok(())
 }
 
 fn evidence(narrator: &mut Narrator, alex: &Person) -> anyhow::Result<()> {
     narrator.step("The evidence: the commit, the author and the file behind every live object")?;
+    narrator.say("Pods and ReplicaSets are traced to the Deployment that made them. No file declares the namespace: the Application asked for it.")?;
     narrator.run(
         alex,
         "provost report --repo infrastructure --kubeconfig \"$KUBECONFIG\" --out tables/cluster",
