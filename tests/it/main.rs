@@ -12,6 +12,8 @@ mod help;
 mod install;
 mod ledger;
 mod policies;
+mod policies_admission;
+mod policies_security;
 mod policies_shipped;
 mod policy;
 mod real_input;
