@@ -45,7 +45,8 @@ async fn apply(cluster: &Cluster, manifest: &str) -> anyhow::Result<Output> {
 /// Waits until the apiserver asks about policies.
 async fn refused_soon(cluster: &Cluster) -> anyhow::Result<Output> {
     wait_for("a wrong policy is refused", SOON, async || {
-        let output = kubectl(cluster, &["apply", "--dry-run=server", "-f", "-"], &wrong()).await?;
+        let probe = wrong().replace("name: mine", "name: probe");
+        let output = kubectl(cluster, &["apply", "--dry-run=server", "-f", "-"], &probe).await?;
         anyhow::ensure!(output.code != 0, "{output:?}");
         Ok(output)
     })

@@ -47,8 +47,7 @@ spec:
 /// A rule that denies unless what it fetched is `yes`.
 fn denies_unless_fetched(resources: &str, source: &str) -> String {
     format!(
-        "\
-      match: {{any: [{{resources: {{kinds: [ConfigMap]{resources}}}}}]}}
+        "      match: {{any: [{{resources: {{kinds: [ConfigMap]{resources}}}}}]}}
       context:
         - name: fetched
 {source}
