@@ -43,7 +43,7 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
         .map(|kind| format!("{}/status", kind.plural()))
         .to_vec();
     let cluster_rules = json!([
-        {"apiGroups": ["kyverno.io"], "resources": plurals, "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["kyverno.io"], "resources": plurals, "verbs": ["list", "watch"]},
         {"apiGroups": ["kyverno.io"], "resources": statuses, "verbs": ["patch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},

@@ -13,6 +13,7 @@ mod install;
 mod ledger;
 mod policies;
 mod policies_admission;
+mod policies_global;
 mod policies_security;
 mod policies_shipped;
 mod policy;

@@ -137,6 +137,20 @@ fn reading_policies() -> String {
         deny: {conditions: {any: [{key: '{{permits}}', operator: Equals, value: 0}]}}",
         ),
         policy(
+            "reviewed",
+            "",
+            "      context: [{name: allowed, apiCall: {
+        urlPath: /apis/authorization.k8s.io/v1/subjectaccessreviews, method: POST, jmesPath: status.allowed, data: [
+          {key: kind, value: SubjectAccessReview},
+          {key: apiVersion, value: authorization.k8s.io/v1},
+          {key: spec, value: {
+            user: '{{request.userInfo.username}}',
+            resourceAttributes: {namespace: '{{request.namespace}}', verb: delete, resource: secrets}}}]}}]
+      validate:
+        message: only who may delete secrets
+        deny: {conditions: {any: [{key: '{{allowed}}', operator: Equals, value: false}]}}",
+        ),
+        policy(
             "global",
             "",
             "      context: [{name: known, globalReference: {name: deployments.count}}]
@@ -213,6 +227,18 @@ async fn rules_see_what_the_cluster_holds_now_and_what_they_cannot_read_is_an_er
     refused("permitted-1", "no permit").await?;
     admin(&["create", "configmap", "permit"]).await?;
     let_in("permitted-1").await?;
+
+    refused("reviewed-1", "only who may delete secrets").await?;
+    admin(&["create", "role", "secrets", "--verb=delete", "--resource=secrets"]).await?;
+    admin(&[
+        "create",
+        "rolebinding",
+        "secrets",
+        "--role=secrets",
+        "--user=dana",
+    ])
+    .await?;
+    let_in("reviewed-1").await?;
 
     refused("global-1", "there is no GlobalContextEntry deployments").await?;
     let entry = |resource: &str| {

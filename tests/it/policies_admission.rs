@@ -186,6 +186,32 @@ spec:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_the_apiserver_cannot_be_told_of_is_not_ready_until_it_is() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let webhook = Webhook::guarding(&cluster, &[], seed).await?;
+    refused_soon(&cluster).await?;
+    apply(&cluster, RIGHT).await?.success()?;
+    reason(&cluster, "mine", "InForce").await?;
+
+    // A Provost in the cluster takes the configuration over: no workstation writes it then.
+    let annotate = ["annotate", "validatingwebhookconfiguration", "provost"];
+    let taken = [&annotate[..], &["provost.dev/service=provost/provost"]].concat();
+    kubectl(&cluster, &taken, "").await?.success()?;
+    apply(&cluster, &RIGHT.replace("Say its colour", "Say its colour again"))
+        .await?
+        .success()?;
+    let why = reason(&cluster, "mine", "WebhookNotConfigured").await?;
+    assert!(why.contains("points to Service provost/provost"), "{why}");
+
+    let given_back = [&annotate[..], &["provost.dev/service-"]].concat();
+    kubectl(&cluster, &given_back, "").await?.success()?;
+    apply(&cluster, RIGHT).await?.success()?;
+    reason(&cluster, "mine", "InForce").await?;
+    assert_eq!(webhook.provost.stop().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kinds_that_are_defined_later_are_watched_and_judged_without_a_restart() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
     let webhook = Webhook::guarding(&cluster, &[], |folder| {

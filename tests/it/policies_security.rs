@@ -4,22 +4,17 @@
 //! CVE-2024-48921 (exceptions count only from the namespaces that a setting names) is held by
 //! `policies::an_exception_lets_an_object_in_only_from_the_namespace_that_was_named`.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use harness::{Cluster, User, wait_for};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::webhook::{SOON, Webhook};
+use crate::support::{
+    plain_http::{Server, ok},
+    webhook::{SOON, Webhook},
+};
 
 /// An enforced policy on ConfigMaps, with the given head and whatever its rule has besides.
 fn policy(kind: &str, namespace: &str, name: &str, rest: &str) -> String {
@@ -150,73 +145,6 @@ async fn a_variable_in_a_path_is_one_encoded_segment() -> anyhow::Result<()> {
     }
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
-}
-
-/// A server on this machine that answers each request in the same way, and remembers them.
-struct Server {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn answering(answer: String) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let server = Self {
-            address: listener.local_addr()?,
-            requests: Arc::default(),
-        };
-        let requests = Arc::clone(&server.requests);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if let Ok(request) = exchange(&stream, &answer) {
-                    requests
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(request);
-                }
-            }
-        });
-        Ok(server)
-    }
-
-    /// The requests so far, their heads in lower case and without the host.
-    fn requests(&self) -> Vec<String> {
-        self.requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-fn exchange(mut stream: &TcpStream, answer: &str) -> std::io::Result<String> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut reader = BufReader::new(stream);
-    let mut request = String::new();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length: ") {
-            length = value.parse().unwrap_or(0);
-        }
-        if !line.starts_with("host: ") {
-            request.push_str(&line);
-            request.push('\n');
-        }
-    }
-    let mut body = vec![0; length];
-    std::io::Read::read_exact(&mut reader, &mut body)?;
-    request.push_str(&String::from_utf8_lossy(&body));
-    stream.write_all(answer.as_bytes())?;
-    Ok(request)
-}
-
-fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 fn calling(server: &Server, rest: &str) -> String {

@@ -496,4 +496,52 @@ mod tests {
             "{why}"
         );
     }
+
+    /// A server on this machine for `localhost`, and who vouches for it.
+    async fn tls_server() -> (SocketAddr, String) {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let service = hyper::service::service_fn(async |_| {
+                    Ok::<_, std::convert::Infallible>(hyper::Response::new(Full::new(Bytes::from("[1]"))))
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            }
+        });
+        (address, signed.cert.pem())
+    }
+
+    #[tokio::test]
+    async fn a_server_shows_a_certificate_of_the_authority_that_the_policy_names() {
+        let (address, authority) = tls_server().await;
+        let host = format!("localhost:{}", address.port());
+        let calls = ServiceCalls::to([host.parse().unwrap()]).with_loopback_for_development();
+        let call = |authority: &str| ServiceCall {
+            url: format!("https://{host}/"),
+            headers: Vec::new(),
+            authority: authority.to_owned(),
+            body: None,
+        };
+        assert_eq!(calls.call(&call(&authority)).await, Ok(serde_json::json!([1])));
+        let why = calls.call(&call("")).await.unwrap_err();
+        assert!(why.contains("certificate"), "{why}");
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let why = calls.call(&call(&other.cert.pem())).await.unwrap_err();
+        assert!(why.contains("certificate"), "{why}");
+    }
 }

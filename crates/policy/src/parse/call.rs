@@ -140,3 +140,97 @@ fn header(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<(String, TextTemplat
     }
     Ok((lower, text(&cursor.require("value")?, names)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::fault::Reason;
+    use crate::source::Source;
+
+    fn read(written: &str) -> Result<Call, Fault> {
+        let value: Value = provost_manifest::yaml::parse_one(written).unwrap().value;
+        let names = Names {
+            entries: Vec::new(),
+            element: false,
+            background: false,
+        };
+        call(&Cursor::new(&value, &Source::Object), &names)
+    }
+
+    #[rstest]
+    #[case("{urlPath: /version}")]
+    #[case("{urlPath: /version, method: GET}")]
+    #[case(
+        "{urlPath: /apis/authorization.k8s.io/v1/subjectaccessreviews, method: POST, data: [{key: a, value: 1}]}"
+    )]
+    #[case("{service: {url: 'https://scanner.example.com:8443/x', caBundle: PEM}}")]
+    #[case(
+        "{service: {url: 'http://scanner.tools/{{ request.namespace }}', headers: [{key: X-A, value: b}]}, method: POST}"
+    )]
+    fn calls_are_read(#[case] written: &str) {
+        assert!(read(written).is_ok(), "{:?}", read(written));
+    }
+
+    #[rstest]
+    #[case::nobody("{method: GET}", Reason::Mistake, "needs urlPath or service")]
+    #[case::two(
+        "{urlPath: /version, service: {url: 'https://a.b'}}",
+        Reason::Mistake,
+        "exclude each other"
+    )]
+    #[case::a_method(
+        "{urlPath: /version, method: PATCH}",
+        Reason::Mistake,
+        "method is GET or POST"
+    )]
+    #[case::data_of_a_get("{urlPath: /version, data: []}", Reason::Mistake, "data needs method: POST")]
+    #[case::a_write(
+        "{urlPath: /api/v1/namespaces/a/pods, method: POST}",
+        Reason::Unsupported,
+        "policies only read"
+    )]
+    #[case::no_scheme(
+        "{service: {url: scanner.example.com}}",
+        Reason::Mistake,
+        "begins with https://"
+    )]
+    #[case::a_file(
+        "{service: {url: 'file:///etc/passwd'}}",
+        Reason::Mistake,
+        "begins with https://"
+    )]
+    #[case::a_user(
+        "{service: {url: 'https://a@b.example.com/'}}",
+        Reason::Mistake,
+        "no user before it"
+    )]
+    #[case::no_host("{service: {url: 'https:///x'}}", Reason::Mistake, "needs a host")]
+    #[case::a_host_of_the_object(
+        "{service: {url: 'https://{{ request.namespace }}.example.com/'}}",
+        Reason::Unsupported,
+        "write the host out"
+    )]
+    #[case::a_url_of_the_object(
+        "{service: {url: '{{ request.name }}'}}",
+        Reason::Unsupported,
+        "a variable as url"
+    )]
+    #[case::the_host_header(
+        "{service: {url: 'https://a.b', headers: [{key: Host, value: c}]}}",
+        Reason::Unsupported,
+        "set for each request"
+    )]
+    #[case::no_header(
+        "{service: {url: 'https://a.b', headers: [{key: 'a b', value: c}]}}",
+        Reason::Mistake,
+        "no name of a header"
+    )]
+    fn what_may_not_be_called_is_refused(#[case] written: &str, #[case] reason: Reason, #[case] why: &str) {
+        let fault = read(written).unwrap_err();
+        assert_eq!(fault.reason, reason, "{fault}");
+        assert!(fault.message.contains(why), "{fault}");
+    }
+}

@@ -145,3 +145,80 @@ fn projections(spec: &Cursor<'_>) -> Result<Vec<(String, Expression)>, Fault> {
     }
     Ok(projections)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::request::Key;
+
+    fn read(spec: &str) -> Result<GlobalEntry, Fault> {
+        let text = format!(
+            "apiVersion: kyverno.io/v2beta1\nkind: GlobalContextEntry\nmetadata: {{name: e}}\nspec: {spec}"
+        );
+        let mut parsed = Policy::parse(&text, "e.yaml");
+        parsed
+            .globals
+            .pop()
+            .map_or_else(|| Err(parsed.faults.remove(0)), Ok)
+    }
+
+    #[rstest]
+    #[case::nothing("{projections: []}", "exactly one of kubernetesResource and apiCall")]
+    #[case::both(
+        "{kubernetesResource: {version: v1, resource: pods}, apiCall: {urlPath: /version}}",
+        "exactly one of"
+    )]
+    #[case::misspelt(
+        "{kubernetesResource: {version: v1, resorce: pods}}",
+        "did you mean \"resource\"?"
+    )]
+    #[case::a_path(
+        "{kubernetesResource: {version: v1, resource: pods/log}}",
+        "lower-case letters"
+    )]
+    #[case::upwards("{kubernetesResource: {version: '..', resource: pods}}", "lower-case letters")]
+    #[case::secrets(
+        "{kubernetesResource: {version: v1, resource: secrets}}",
+        "secrets is not supported"
+    )]
+    #[case::too_often("{apiCall: {urlPath: /version, refreshInterval: 10ms}}", "at least 1s")]
+    #[case::a_variable(
+        "{apiCall: {urlPath: '/api/v1/namespaces/{{ request.namespace }}/pods'}}",
+        "takes no variables"
+    )]
+    #[case::a_write(
+        "{apiCall: {urlPath: /api/v1/namespaces, method: POST}}",
+        "policies only read"
+    )]
+    #[case::twice(
+        "{apiCall: {urlPath: /version}, projections: [{name: a, jmesPath: b}, {name: a, jmesPath: c}]}",
+        "projection a is there twice"
+    )]
+    #[case::syntax(
+        "{apiCall: {urlPath: /version}, projections: [{name: a, jmesPath: 'b['}]}",
+        "e.yaml:4:"
+    )]
+    fn what_cannot_be_kept_is_refused(#[case] spec: &str, #[case] why: &str) {
+        let fault = read(spec).unwrap_err().to_string();
+        assert!(fault.contains(why), "{fault}");
+        assert!(fault.ends_with("(GlobalContextEntry e)"), "{fault}");
+    }
+
+    #[test]
+    fn a_call_is_asked_again_every_ten_minutes_unless_the_entry_says_otherwise() {
+        let key = Key::ApiCall {
+            path: "/version".to_owned(),
+        };
+        for (spec, seconds) in [
+            ("{apiCall: {urlPath: /version, retryLimit: 3}}", 600),
+            ("{apiCall: {urlPath: /version, refreshInterval: 1h}}", 3600),
+        ] {
+            let refresh = Duration::from_secs(seconds);
+            let key = key.clone();
+            assert_eq!(*read(spec).unwrap().source(), GlobalSource::Call { key, refresh });
+        }
+    }
+}
