@@ -5,6 +5,7 @@
 //! | understood whole | let in |
 //! | wrong: an unknown field, broken syntax, a variable that nobody sets | denied, field by field |
 //! | not done by Provost (mutate, generate, …) | let in with a warning: another engine may run beside |
+//! | wrong, but annotated `provost.dev/admit-invalid: "true"` | let in with a warning, not in force |
 //! | an exception that no setting counts, a second policy of one name | let in with a warning |
 //! | changed elsewhere than in its spec (status, labels, finalizers) | let in, with a warning where it is wrong |
 //! | being deleted | not asked about |
@@ -39,6 +40,9 @@ use crate::policies::{Contents, Policies, PolicyKind, cluster::GROUP};
 pub const NAME: &str = "policies.provost.dev";
 /// Its path, below that of reviews.
 pub const PATH: &str = "/policies";
+/// Annotation of a policy that is let in although it is wrong: it does not come into force, and another engine may know
+/// better. So no error of ours keeps a policy out of a cluster.
+const ADMIT_INVALID: &str = "provost.dev/admit-invalid";
 /// How long the apiserver waits. Reading a policy takes milliseconds.
 const TIMEOUT_SECONDS: i32 = 5;
 /// How many faults a denial tells.
@@ -85,7 +89,7 @@ pub(super) fn judge(review: &Review, policies: &Policies) -> Answer {
     let (unsupported, mistakes): (Vec<&Fault>, Vec<&Fault>) =
         contents.faults.iter().partition(|fault| fault.is_unsupported());
     let subject = object_name(&request);
-    if is_changed && !mistakes.is_empty() {
+    if is_changed && !mistakes.is_empty() && !is_wanted_anyway(object) {
         return answer(denial(&subject, &mistakes, object), Vec::new());
     }
     let out = mistakes.into_iter().chain(unsupported);
@@ -94,6 +98,13 @@ pub(super) fn judge(review: &Review, policies: &Policies) -> Answer {
         .collect();
     warnings.extend(without_effect(&subject, &contents, policies));
     answer(String::new(), warnings)
+}
+
+fn is_wanted_anyway(object: &Value) -> bool {
+    let annotations = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"));
+    annotations.and_then(|annotations| annotations.get(ADMIT_INVALID)) == Some(&Value::from("true"))
 }
 
 fn answer(denial: String, mut warnings: Vec<String>) -> Answer {
@@ -305,6 +316,9 @@ mod tests {
         let mut changed = wrong.clone();
         changed["spec"]["background"] = json!(false);
         assert_eq!(asked(&changed, Some(&wrong)).verdict, Verdict::Denied);
+        changed["metadata"]["annotations"] = json!({ADMIT_INVALID: "true"});
+        assert_eq!(asked(&changed, Some(&wrong)).verdict, Verdict::Warned);
+        assert_eq!(asked(&changed, None).verdict, Verdict::Warned);
         let right = policy(json!({"validate": {"message": "m", "deny": {}}}));
         assert_eq!(asked(&right, Some(&wrong)).verdict, Verdict::Allowed);
     }

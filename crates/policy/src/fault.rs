@@ -44,7 +44,7 @@ pub struct Place {
     /// How many characters are meant, at least 1.
     pub width: usize,
     /// The text of the line.
-    pub source: String,
+    pub source: Box<str>,
 }
 
 // === impl Fault ===
@@ -148,7 +148,7 @@ impl Place {
             line,
             column,
             width: width.clamp(1, rest.max(1)),
-            source: source.to_owned(),
+            source: source.into(),
         }
     }
 }

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Globals, Origin};
+use super::{Globals, NO_CLUSTER, Origin};
 
 /// How many entries are kept at a time.
 const MAX_ENTRIES: usize = 64;
@@ -168,23 +168,21 @@ async fn keep(entry: Arc<GlobalEntry>, origin: Origin, state: watch::Sender<Stat
             version,
             resource,
             namespace,
-        } => match &origin.client {
-            Some(client) => {
-                let api = api(client, group, version, resource, namespace);
-                loop {
-                    let why = follow(&api, &state).await;
-                    let name = entry.name();
-                    tracing::warn!(%name, why, "The objects of a GlobalContextEntry are not known; they are listed anew.");
-                    state.send_replace(State::Failed(why));
-                    sleep(AGAIN).await;
-                }
-            }
-            None => {
-                state.send_replace(State::Failed("there is no cluster to ask".to_owned()));
+        } => {
+            let Some(client) = &origin.client else {
+                state.send_replace(State::Failed(NO_CLUSTER.to_owned()));
                 // The reason stays for as long as somebody may ask.
-                std::future::pending().await
+                return std::future::pending().await;
+            };
+            let api = api(client, group, version, resource, namespace);
+            loop {
+                let why = follow(&api, &state).await;
+                let name = entry.name();
+                tracing::warn!(%name, why, "The objects of a GlobalContextEntry are not known; they are listed anew.");
+                state.send_replace(State::Failed(why));
+                sleep(AGAIN).await;
             }
-        },
+        }
         GlobalSource::Call { key, refresh } => loop {
             let answer = call(&origin, key).await;
             let wait = if answer.is_ok() {

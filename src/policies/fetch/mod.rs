@@ -147,7 +147,9 @@ impl Fetcher {
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cluster = self.cluster.is_some();
-        f.debug_struct("Fetcher").field("cluster", &cluster).finish()
+        f.debug_struct("Fetcher")
+            .field("cluster", &cluster)
+            .finish_non_exhaustive()
     }
 }
 

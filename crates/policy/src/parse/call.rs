@@ -150,14 +150,17 @@ mod tests {
     use crate::fault::Reason;
     use crate::source::Source;
 
-    fn read(written: &str) -> Result<Call, Fault> {
-        let value: Value = provost_manifest::yaml::parse_one(written).unwrap().value;
+    fn written(text: &str) -> Value {
+        provost_manifest::yaml::parse_one(text).unwrap().value
+    }
+
+    fn read(value: &Value) -> Result<Call, Fault> {
         let names = Names {
             entries: Vec::new(),
             element: false,
             background: false,
         };
-        call(&Cursor::new(&value, &Source::Object), &names)
+        call(&Cursor::new(value, &Source::Object), &names)
     }
 
     #[rstest]
@@ -170,8 +173,9 @@ mod tests {
     #[case(
         "{service: {url: 'http://scanner.tools/{{ request.namespace }}', headers: [{key: X-A, value: b}]}, method: POST}"
     )]
-    fn calls_are_read(#[case] written: &str) {
-        assert!(read(written).is_ok(), "{:?}", read(written));
+    fn calls_are_read(#[case] text: &str) {
+        let read = read(&written(text));
+        assert!(read.is_ok(), "{read:?}");
     }
 
     #[rstest]
@@ -228,8 +232,8 @@ mod tests {
         Reason::Mistake,
         "no name of a header"
     )]
-    fn what_may_not_be_called_is_refused(#[case] written: &str, #[case] reason: Reason, #[case] why: &str) {
-        let fault = read(written).unwrap_err();
+    fn what_may_not_be_called_is_refused(#[case] text: &str, #[case] reason: Reason, #[case] why: &str) {
+        let fault = read(&written(text)).unwrap_err();
         assert_eq!(fault.reason, reason, "{fault}");
         assert!(fault.message.contains(why), "{fault}");
     }
