@@ -175,10 +175,14 @@ async fn keep(entry: Arc<GlobalEntry>, origin: Origin, state: watch::Sender<Stat
                 return std::future::pending().await;
             };
             let api = api(client, group, version, resource, namespace);
+            let mut told = String::new();
             loop {
                 let why = follow(&api, &state).await;
-                let name = entry.name();
-                tracing::warn!(%name, why, "The objects of a GlobalContextEntry are not known; they are listed anew.");
+                if why != told {
+                    let name = entry.name();
+                    tracing::warn!(%name, why, "The objects of a GlobalContextEntry are not known; they are listed anew.");
+                    told.clone_from(&why);
+                }
                 state.send_replace(State::Failed(why));
                 sleep(AGAIN).await;
             }
@@ -300,4 +304,50 @@ impl Objects {
 fn key(object: &DynamicObject) -> (String, String) {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
     (text(&object.metadata.namespace), text(&object.metadata.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, text: &str) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "shop", "managedFields": [{"manager": "kubectl"}]},
+            "data": {"text": text},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn objects_are_a_list_sorted_by_name_which_follows_their_changes() {
+        let mut objects = Objects::default();
+        for (name, text) in [("b", "1"), ("a", "1"), ("b", "2")] {
+            objects.insert(object(name, text)).unwrap();
+        }
+        let list = objects.list();
+        let names: Vec<_> = (0..2)
+            .map(|index| list[index]["metadata"]["name"].clone())
+            .collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(list[1]["data"]["text"], "2");
+        assert_eq!(list[0]["metadata"].get("managedFields"), None);
+        objects.remove(&object("a", "1"));
+        assert_eq!(objects.list().as_array().unwrap().len(), 1);
+        objects.remove(&object("b", "2"));
+        assert_eq!(objects.bytes, 0);
+    }
+
+    #[test]
+    fn more_than_is_kept_is_said_so() {
+        let mut objects = Objects::default();
+        let half = "x".repeat(MAX_BYTES / 2);
+        objects.insert(object("a", &half)).unwrap();
+        objects.insert(object("a", &half)).unwrap();
+        let why = objects.insert(object("b", &half)).unwrap_err();
+        assert_eq!(why, "the objects have more than 8 MiB, and they are not kept");
+    }
 }

@@ -18,6 +18,7 @@
 //! RBAC: get, list, watch on namespaces; list, watch on rolebindings and clusterrolebindings; get on the ConfigMaps, and
 //! on whatever else the policies' API calls read; list, watch on what the global context keeps.
 
+mod address;
 mod api_call;
 mod bindings;
 mod config_map;
