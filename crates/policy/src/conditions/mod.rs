@@ -6,7 +6,7 @@ mod order;
 
 use std::borrow::Cow;
 
-use provost_expression::{Budget, Expression};
+use provost_expression::Budget;
 use serde_json::Value;
 
 use crate::context::View;
@@ -84,9 +84,10 @@ pub(crate) struct Decision<'c> {
     pub(crate) held: Vec<Held<'c>>,
 }
 
-/// A condition that was true, and what its value was.
+/// A condition that was true, and what was compared.
 pub(crate) struct Held<'c> {
     pub(crate) condition: &'c Condition,
+    pub(crate) key: Cow<'c, Value>,
     pub(crate) value: Cow<'c, Value>,
 }
 
@@ -122,14 +123,6 @@ impl Conditions {
 // === impl Condition ===
 
 impl Condition {
-    /// The expression of a key that is one variable.
-    pub(crate) fn key_expression(&self) -> Option<&Expression> {
-        match &self.key {
-            Template::Text(text) => text.only_expression(),
-            _ => None,
-        }
-    }
-
     /// Whether it would be true of this key.
     pub(crate) fn holds(&self, key: &Value, value: &Value) -> bool {
         compare::holds(self.operator, key, value)
@@ -142,6 +135,7 @@ impl Condition {
         let holds = compare::holds(self.operator, &key, &value);
         Ok(holds.then_some(Held {
             condition: self,
+            key,
             value,
         }))
     }

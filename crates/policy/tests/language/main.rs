@@ -6,6 +6,7 @@
 mod autogen;
 mod conditions;
 mod context;
+mod denials;
 mod exceptions;
 mod foreach;
 mod functions;
