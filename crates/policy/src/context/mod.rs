@@ -131,6 +131,15 @@ impl<'a> Shared<'a> {
         })
     }
 
+    /// Whether a test states that nothing is known under a name, as a command line without a cluster has it.
+    pub(crate) fn is_stated_unknown(&self, name: &str) -> bool {
+        let key = Key::Stated {
+            rule: String::new(),
+            name: name.to_owned(),
+        };
+        matches!(self.inputs.get(&key), Some(Err(_)))
+    }
+
     /// Namespace and name of the requesting service account; empty for other users.
     fn service_account(&self) -> (&str, &str) {
         self.request

@@ -277,11 +277,26 @@ fn what_is_fetched_is_seen(
 #[case::bad_path("[{name: v, variable: {jmesPath: 'a['}}]")]
 #[case::no_namespace("[{name: v, configMap: {name: a}}]")]
 #[case::registry("[{name: v, imageRegistry: {reference: nginx}}]")]
-#[case::service("[{name: v, apiCall: {method: POST, service: {url: 'https://x'}}}]")]
 #[case::post("[{name: v, apiCall: {urlPath: /api, method: POST, data: [{key: a, value: b}]}}]")]
 fn an_entry_that_cannot_be_read_is_refused(#[case] context: &str) {
     let rule = format!("{{context: {context}, validate: {{deny: {{}}}}}}");
     assert_eq!(verdict(&rule, &thing("{}")), "refused");
+}
+
+#[rstest]
+#[case::undefined("v.data.x", "error")]
+#[case::with_a_default("v.data.x || 'd'", "yes")]
+fn what_a_test_cannot_fetch_is_undefined(#[case] key: &str, #[case] expected: &str) {
+    let unknown = Key::Stated {
+        rule: String::new(),
+        name: "v".to_owned(),
+    };
+    let asked = Asked {
+        inputs: Inputs::from([(unknown, Err("no cluster".to_owned()))]),
+        ..thing("{}")
+    };
+    let context = "[{name: v, configMap: {name: cm, namespace: default}}]";
+    assert_eq!(denies_where_v(context, key, "d", &asked), expected);
 }
 
 #[rstest]
