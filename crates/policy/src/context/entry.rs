@@ -128,8 +128,10 @@ fn searched(
     if let Some(value) = value {
         return select(&value, Some(path), view, budget);
     }
+    // Unlike a variable, a path means the new object also on a deletion.
     let path = path.text(view, budget).map_err(|halt| view.error(halt))?;
-    view.search_text(&path, budget)?.into_value(budget)
+    let expression = provost_expression::parse(&path).map_err(|error| EvalError::Scope(error.to_string()))?;
+    view.search(&expression, budget)?.into_value(budget)
 }
 
 /// What an optional expression finds in a value.

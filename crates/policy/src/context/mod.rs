@@ -109,6 +109,8 @@ impl<'a> Shared<'a> {
         }
         match name {
             "request" => self.request_datum.clone().map(Some),
+            // Where nobody asks there is no account, be it an empty one.
+            "serviceAccountName" | "serviceAccountNamespace" if self.request.user.is_none() => Ok(None),
             "serviceAccountName" => Ok(Some(Datum::Text(Text::Borrowed(self.service_account().1)))),
             "serviceAccountNamespace" => Ok(Some(Datum::Text(Text::Borrowed(self.service_account().0)))),
             "images" => self

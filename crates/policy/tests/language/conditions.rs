@@ -88,6 +88,7 @@ fn not_equals_is_its_opposite(#[case] key: &str, #[case] value: &str, #[case] ex
 #[case("[a, b]", "a", ["yes", "no", "yes", "no"])]
 #[case("{a: b}", "[a]", ["no", "no", "no", "no"])]
 #[case("null", "[a]", ["no", "no", "no", "no"])]
+#[case("[null]", "['null']", ["no", "no", "yes", "yes"])]
 fn membership_quantifies_over_the_key(#[case] key: &str, #[case] value: &str, #[case] expected: [&str; 4]) {
     let found = ["AnyIn", "AllIn", "AnyNotIn", "AllNotIn"].map(|operator| holds(key, operator, value));
     assert_eq!(found, expected);

@@ -107,6 +107,14 @@ fn who_asks_is_known(#[case] expression: &str, #[case] value: &str, #[case] expe
     assert_eq!(is(expression, value, &asked), expected);
 }
 
+#[rstest]
+#[case("serviceAccountName", "error")]
+#[case("serviceAccountName || 'none'", "yes")]
+#[case("request.userInfo.username || 'none'", "yes")]
+fn where_nobody_asks_there_is_no_account(#[case] expression: &str, #[case] expected: &str) {
+    assert_eq!(is(expression, "none", &thing("{}")), expected);
+}
+
 #[test]
 fn who_is_no_service_account_has_an_empty_name() {
     let asked = Asked {
@@ -197,6 +205,21 @@ fn on_a_deletion_the_object_means_the_old_one(
 ) {
     let asked = Asked::delete("{apiVersion: v1, kind: Thing, metadata: {name: t}, spec: {num: 5}}");
     assert_eq!(is(expression, value, &asked), expected);
+}
+
+#[rstest]
+#[case::variable("{value: '{{ request.object.spec.num }}'}", "fail")]
+#[case::path("{jmesPath: request.object.spec.num, default: 0}", "pass")]
+// What the braces give is no expression.
+#[case::path_in_braces("{jmesPath: '{{ request.object.spec.num }}', default: 0}", "pass")]
+#[case::path_of_the_old_one("{jmesPath: request.oldObject.spec.num, default: 0}", "fail")]
+fn on_a_deletion_paths_of_a_context_are_not_rewritten(#[case] variable: &str, #[case] expected: &str) {
+    let rule = format!(
+        "{{context: [{{name: v, variable: {variable}}}], \
+         validate: {{deny: {{conditions: {{any: [{{key: '{{{{ v }}}}', operator: Equals, value: 5}}]}}}}}}}}"
+    );
+    let asked = Asked::delete("{apiVersion: v1, kind: Thing, metadata: {name: t}, spec: {num: 5}}");
+    assert_eq!(verdict(&rule, &asked), expected);
 }
 
 #[test]
