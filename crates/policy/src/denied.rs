@@ -126,7 +126,9 @@ fn computed(
     let Template::Text(text) = template else {
         return None;
     };
-    let expression = template.only_expression().map_or(text.raw(), Expression::text);
+    let expression = template
+        .only_expression()
+        .map_or_else(|| text.raw(), Expression::text);
     if !is_about_the_object(expression) || is_secret_kind(view.shared().request.kind) {
         return None;
     }
@@ -179,11 +181,11 @@ fn names_of(path: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = path;
     loop {
-        let length = if rest.starts_with('"') {
-            rest[1..].find('"')? + 2
-        } else {
-            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                .unwrap_or(rest.len())
+        let length = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.find('"')? + 2,
+            None => rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len()),
         };
         let name = rest[..length].trim_matches('"');
         if name.is_empty() || name.contains('\\') {
