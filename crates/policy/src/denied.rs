@@ -89,15 +89,12 @@ fn fields(
     }
     if let Some(items) = datum.as_list().filter(|_| side == Side::Key) {
         for item in items.iter() {
-            let Some(field) = place(&item, object, budget) else {
+            let Datum::Borrowed(value) = &item else {
                 continue;
             };
-            let alone = match &field.1 {
-                Found::Value(value) => Value::Array(vec![value.clone()]),
-                _ => continue,
-            };
+            let alone = Value::Array(vec![(*value).clone()]);
             if held.condition.holds(&alone, &held.value) {
-                found.push(field);
+                found.extend(place(&item, object, budget));
             }
         }
     }

@@ -159,9 +159,11 @@ fn is(value: &Value) -> String {
     let text = value.to_string();
     match value {
         Value::Number(number) => format!("is {}", provost_expression::print::number(number)),
-        Value::Array(items) if text.len() > MAX_COMPOUND_CHARS => {
-            format!("has {}", plural(items.len(), "element", "elements"))
-        }
+        Value::Array(items) if text.len() > MAX_COMPOUND_CHARS => match items.split_last() {
+            // Of a long list only the beginning is kept.
+            Some((last, kept)) if last == "…" => format!("has more than {} elements", kept.len()),
+            _ => format!("has {}", plural(items.len(), "element", "elements")),
+        },
         Value::Object(map) if text.len() > MAX_COMPOUND_CHARS => {
             let keys: Vec<&str> = map.keys().map(String::as_str).collect();
             format!(
