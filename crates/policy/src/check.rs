@@ -122,7 +122,7 @@ impl Check {
             (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => {}
             (Self::Deny(conditions), _) => {
                 let view = frame.view();
-                for held in conditions.decide(&view, budget)?.held {
+                for held in conditions.held(&view, budget) {
                     denied::collect(&held, &view, subject.object, budget, violations);
                 }
             }

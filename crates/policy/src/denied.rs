@@ -98,8 +98,8 @@ fn fields(
             }
         }
     }
-    if let Some(path) = missing(expression.text(), view, object, budget) {
-        found.push((path, Found::Missing));
+    if found.is_empty() {
+        found.extend(asked(expression.text(), view, object, budget));
     }
 }
 
@@ -158,9 +158,14 @@ fn element(view: &View<'_>, object: &Value, budget: &mut Budget) -> Option<Field
     place(&datum, object, budget).map(|(path, _)| path)
 }
 
-/// The field that `request.object.spec.hostNetwork || false` or `element.securityContext || '{}'` asks for, where it
-/// is not there.
-fn missing(expression: &str, view: &View<'_>, object: &Value, budget: &mut Budget) -> Option<FieldPath> {
+/// The field that `request.object.spec.hostNetwork || false` or `element.securityContext || '{}'` asks for, where the
+/// default stands for it: it is not there, or empty.
+fn asked(
+    expression: &str,
+    view: &View<'_>,
+    object: &Value,
+    budget: &mut Budget,
+) -> Option<(FieldPath, Found)> {
     let (path, _) = expression.split_once("||").unwrap_or((expression, ""));
     let path = path.trim();
     let (mut field, names) = match path.strip_prefix("request.object.") {
@@ -170,7 +175,11 @@ fn missing(expression: &str, view: &View<'_>, object: &Value, budget: &mut Budge
     for name in names_of(names)? {
         field.push_key(name);
     }
-    field.get(object).is_none().then_some(field)
+    let found = match field.get(object) {
+        None | Some(Value::Null) => Found::Missing,
+        Some(empty) => Found::Value(empty.clone()),
+    };
+    Some((field, found))
 }
 
 /// The names of a path without functions, projections and the like: `spec.hostNetwork`, `annotations."a/b"`.

@@ -118,6 +118,13 @@ impl Conditions {
             held,
         })
     }
+
+    /// Every condition that is true, also those that the decision did not need; what cannot be decided is left out.
+    pub(crate) fn held<'c>(&'c self, view: &View<'_>, budget: &mut Budget) -> Vec<Held<'c>> {
+        let all = self.any.iter().flatten().chain(&self.all);
+        all.filter_map(|condition| condition.decide(view, budget).ok().flatten())
+            .collect()
+    }
 }
 
 // === impl Condition ===

@@ -76,6 +76,11 @@ const RULES: &[(&str, &str, &str)] = &[
         "validate: {message: No host network, deny: {conditions: {any: [{key: '{{ request.object.spec.hostNetwork }}', operator: Equals, value: true}]}}}",
     ),
     (
+        "several fields that deny",
+        POD,
+        "validate: {message: No host namespaces, deny: {conditions: {any: [{key: '{{ request.object.spec.hostNetwork }}', operator: Equals, value: true}, {key: '{{ request.object.spec.hostPID }}', operator: Equals, value: true}, {key: \"{{ request.object.metadata.labels.team || '' }}\", operator: Equals, value: ''}]}}}",
+    ),
+    (
         "a list that denies",
         POD,
         "validate: {message: Capabilities are limited, deny: {conditions: {any: [{key: '{{ request.object.spec.containers[].securityContext.capabilities.add[] }}', operator: AnyNotIn, value: [CHOWN, KILL]}]}}}",
