@@ -16,7 +16,7 @@ use crate::violations::{is_secret_kind, place_of};
 /// What is accepted is described with at most this many characters.
 const MAX_ACCEPTED_CHARS: usize = 200;
 /// An expression is shown with at most this many characters.
-const MAX_EXPRESSION_CHARS: usize = 120;
+const MAX_EXPRESSION_CHARS: usize = 80;
 
 /// The side of a comparison that is about the object.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,8 @@ enum Side {
 }
 
 /// Adds what a condition which denies has compared: the fields of the object, each with its place; what was worked
-/// out, with the expression, at the element of a foreach that it is about. Conditions on the request itself (its
-/// operation, its user) add nothing: they say when a rule counts.
+/// out of one field, there; what was worked out of several, at the element of a foreach that it is about. Conditions
+/// on the request itself (its operation, its user) add nothing: they say when a rule counts.
 pub(crate) fn collect(
     held: &Held<'_>,
     view: &View<'_>,
@@ -42,8 +42,13 @@ pub(crate) fn collect(
         None => (key, Side::Key),
     };
     let mut found = Vec::new();
+    let mut worked_out = None;
     if let Some(expression) = template.only_expression() {
         fields(held, side, expression, view, object, budget, &mut found);
+        if found.is_empty() {
+            found.extend(only_field(expression, view, object, budget));
+            worked_out = (!found.is_empty()).then(|| shown(expression.text()));
+        }
     }
     if found.is_empty() {
         found.extend(computed(held, side, template, view, object, budget));
@@ -53,10 +58,14 @@ pub(crate) fn collect(
         Side::Value => key,
     };
     let tells = other_side.as_static().is_none() && is_secret_kind(view.shared().request.kind);
-    let accepted = Accepted(if tells {
+    let accepted = if tells {
         "another value".to_owned()
     } else {
         accepted(held, side)
+    };
+    let accepted = Accepted(match worked_out {
+        Some(expression) => format!("{expression} to be {accepted}"),
+        None => accepted,
     });
     for (path, found) in found {
         let violation = Violation {
@@ -111,6 +120,45 @@ fn place(datum: &Datum<'_>, object: &Value, budget: &mut Budget) -> Option<(Fiel
     }
 }
 
+/// The one field that an expression works with, where there is no other.
+fn only_field(
+    expression: &Expression,
+    view: &View<'_>,
+    object: &Value,
+    budget: &mut Budget,
+) -> Option<(FieldPath, Found)> {
+    let mut only: Option<FieldPath> = None;
+    for names in expression.references() {
+        let field: FieldPath = match names.as_slice() {
+            ["request", "object", names @ ..] => {
+                names.iter().fold(FieldPath::root(), |path, name| path.key(*name))
+            }
+            ["element", names @ ..] => names
+                .iter()
+                .fold(element(view, object, budget)?, |path, name| path.key(*name)),
+            _ => return None,
+        };
+        if only.as_ref().is_some_and(|known| *known != field) {
+            return None;
+        }
+        only = Some(field);
+    }
+    let field = only.filter(|field| !field.is_root())?;
+    let found = found_at(&field, object);
+    Some((field, found))
+}
+
+fn found_at(field: &FieldPath, object: &Value) -> Found {
+    match field.get(object) {
+        None | Some(Value::Null) => Found::Missing,
+        Some(value) => Found::Value(value.clone()),
+    }
+}
+
+fn shown(expression: &str) -> String {
+    shorten(&line(expression), MAX_EXPRESSION_CHARS).into_owned()
+}
+
 /// What was worked out, at the element that it is about.
 fn computed(
     held: &Held<'_>,
@@ -134,7 +182,7 @@ fn computed(
         Side::Value => &held.value,
     };
     let found = Found::Computed {
-        expression: shorten(&line(expression), MAX_EXPRESSION_CHARS).into_owned(),
+        expression: shown(expression),
         value: (**value).clone(),
     };
     Some((
@@ -175,10 +223,7 @@ fn asked(
     for name in names_of(names)? {
         field.push_key(name);
     }
-    let found = match field.get(object) {
-        None | Some(Value::Null) => Found::Missing,
-        Some(empty) => Found::Value(empty.clone()),
-    };
+    let found = found_at(&field, object);
     Some((field, found))
 }
 
