@@ -117,7 +117,7 @@ fn violations(results: &[RuleResult], place: &dyn Fn(&FieldPath) -> String) -> V
             let fields = result.violations.iter().map(|violation| {
                 let found = match &violation.found {
                     Found::Missing => Value::Null,
-                    Found::Value(value) => value.clone(),
+                    Found::Value(value) | Found::Computed { value, .. } => value.clone(),
                     Found::Hidden => json!("(a secret, not shown)"),
                 };
                 json!({

@@ -81,6 +81,14 @@ pub enum Found {
     Missing,
     /// This value.
     Value(Value),
+    /// A value that a condition worked out from the object, or from the element at the violation's path, and that
+    /// stands in none of its fields.
+    Computed {
+        /// What was worked out, as the policy writes it.
+        expression: String,
+        /// What came out.
+        value: Value,
+    },
     /// A value that must not be shown, since it may be a secret.
     Hidden,
 }

@@ -43,7 +43,7 @@ pub(super) fn judge(suite: &Suite, files: &[File], now: Timestamp) -> Verdict {
         }
     };
     let values = suite.values.as_ref().unwrap_or(&settings.values);
-    let subjects = subject::read(files);
+    let subjects = subject::read(files, values);
     verdict.invalid = subjects.invalid;
     verdict.notices.extend(subjects.left_out);
     let mut objects = Objects::default();
