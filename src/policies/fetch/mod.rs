@@ -22,8 +22,8 @@ mod config_map;
 mod watched;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use futures::StreamExt as _;
@@ -59,7 +59,12 @@ struct Cluster {
     bindings_in_namespaces: OnceLock<Arc<Watched<Binding>>>,
     bindings_everywhere: OnceLock<Arc<Watched<Binding>>>,
     config_maps: ConfigMaps,
+    /// Where namespaces are read once each and not watched: those read so far.
+    read_once: Option<Mutex<HashMap<String, Input>>>,
 }
+
+/// Why nothing is known where there is no cluster.
+pub const NO_CLUSTER: &str = "there is no cluster to ask";
 
 type Labels = BTreeMap<String, String>;
 
@@ -68,7 +73,18 @@ type Labels = BTreeMap<String, String>;
 impl Fetcher {
     /// Fetches from the cluster that `client` speaks to, until `stop`.
     pub fn cluster(client: Client, stop: CancellationToken) -> Self {
+        Self::of(client, stop, None)
+    }
+
+    /// Fetches from the cluster for one run of a command: nothing is watched, and the labels of a namespace are read
+    /// once, unless they are `known` already.
+    pub fn once(client: Client, known: HashMap<String, Input>) -> Self {
+        Self::of(client, CancellationToken::new(), Some(Mutex::new(known)))
+    }
+
+    fn of(client: Client, stop: CancellationToken, read_once: Option<Mutex<HashMap<String, Input>>>) -> Self {
         let cluster = Cluster {
+            read_once,
             client,
             stop,
             namespaces: OnceLock::new(),
@@ -84,7 +100,7 @@ impl Fetcher {
     /// The value for a key, for a request of `user`; in an error, why there is none.
     pub(super) async fn fetch(&self, key: &Key, user: Option<&UserInfo>) -> Input {
         let Some(cluster) = &self.cluster else {
-            return Err("there is no cluster to ask".to_owned());
+            return Err(NO_CLUSTER.to_owned());
         };
         match key {
             Key::NamespaceLabels(name) => cluster.namespace_labels(name).await,
@@ -115,11 +131,25 @@ impl std::fmt::Debug for Fetcher {
 
 impl Cluster {
     async fn namespace_labels(&self, name: &str) -> Input {
+        if let Some(read) = &self.read_once {
+            let known = || read.lock().unwrap_or_else(PoisonError::into_inner);
+            let input = known().get(name).cloned();
+            if let Some(input) = input {
+                return input;
+            }
+            let input = self.read_namespace(name).await;
+            known().insert(name.to_owned(), input.clone());
+            return input;
+        }
         let namespaces = self.namespaces();
         namespaces.current().await?;
         if let Some(labels) = namespaces.read(|all| all.get(&(String::new(), name.to_owned())).cloned()) {
             return Ok(json!(labels));
         }
+        self.read_namespace(name).await
+    }
+
+    async fn read_namespace(&self, name: &str) -> Input {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let read = api.get_metadata(name).await;
         let namespace = read.map_err(|error| format!("cannot read namespace {name}: {error}"))?;

@@ -147,6 +147,11 @@ fn found(violation: &Violation) -> String {
     text
 }
 
+/// A violation as a part of a sentence: `spec.replicas is 1, needs >1`.
+pub fn sentence(violation: &Violation) -> String {
+    format!("{} {}, {}", path(violation), found(violation), needs(violation))
+}
+
 fn path(violation: &Violation) -> String {
     shorten(&escape::line(&violation.path.to_string()), MAX_PATH_CHARS).into_owned()
 }
