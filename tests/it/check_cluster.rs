@@ -20,7 +20,7 @@ spec:
   validationFailureAction: Enforce
   rules:
   - name: colour
-    match: {any: [{resources: {kinds: [ConfigMap], namespaceSelector: {matchLabels: {tier: production}}}}]}
+    match: {any: [{resources: {kinds: [ConfigMap], names: ['object-*', new], namespaceSelector: {matchLabels: {tier: production}}}}]}
     context: [{name: allowed, configMap: {name: allowed, namespace: '{{request.namespace}}'}}]
     validate:
       message: no colour of ours
@@ -86,12 +86,18 @@ async fn checker(cluster: &Cluster, folder: &Folder) -> anyhow::Result<String> {
     Ok(path.display().to_string())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_is_checked_and_lends_its_policies_and_inputs() -> anyhow::Result<()> {
-    let cluster = harness::cluster_or_skip!(own);
+fn config_map(namespace: &str, name: &str, colour: &str) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {namespace}}}, data: {{colour: {colour}}}}}\n"
+    )
+}
+
+/// Two namespaces, of which one is for production; ConfigMaps, of which one has a colour that is not allowed; policies,
+/// and somebody who may read.
+async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     for name in ["clusterpolicy", "policy", "policyexception"] {
         let crd = format!("{}/deploy/crds/kyverno-{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-        apply(&cluster, &fs::read_to_string(crd)?).await?;
+        apply(cluster, &fs::read_to_string(crd)?).await?;
     }
     let wait = [
         "wait",
@@ -110,20 +116,21 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: lab}
 ";
-    apply(&cluster, namespaces).await?;
-    let config_map = |namespace: &str, name: &str, colour: &str| {
-        format!(
-            "---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {namespace}}}, data: {{colour: {colour}}}}}\n"
-        )
-    };
+    apply(cluster, namespaces).await?;
     let mut objects = config_map("shop", "allowed", "blue") + &config_map("lab", "free", "red");
     for number in 0..OBJECTS {
         let colour = if number == OBJECTS - 1 { "red" } else { "blue" };
         objects.push_str(&config_map("shop", &format!("object-{number:03}"), colour));
     }
-    apply(&cluster, &objects).await?;
-    apply(&cluster, &format!("{POLICIES}---{MAY_READ}")).await?;
+    apply(cluster, &objects).await?;
+    apply(cluster, &format!("{POLICIES}---{MAY_READ}")).await?;
+    Ok(())
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_checked_and_lends_its_policies_and_inputs() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    prepare(&cluster).await?;
     let folder = Folder::new()?;
     let kubeconfig = checker(&cluster, &folder).await?;
     let check = async |args: &[&str]| -> anyhow::Result<Output> {
@@ -145,7 +152,12 @@ metadata: {name: lab}
     error: secrets (v1): list secrets: secrets is forbidden: User "system:serviceaccount:default:checker" cannot list resource "secrets" in API group "" at the cluster scope
     "#);
     let (report, counts) = live.stdout.trim_end().rsplit_once("\n\n").context("a report")?;
-    assert_snapshot!(report, @"");
+    assert_snapshot!(report, @r#"
+    ConfigMap shop/object-204: 1 violation of 1 policy.
+
+    coloured/colour: no colour of ours
+      data.colour   is "red"   needs blue
+    "#);
     let judged: usize = counts.split(' ').next().context("a count")?.parse()?;
     assert!(judged > OBJECTS, "{counts}");
     assert!(
@@ -175,7 +187,18 @@ metadata: {name: lab}
             + &config_map("gone", "new", "green"),
     )?;
     let manifests = check(&["objects.yaml"]).await?;
-    assert_snapshot!(manifests.stdout, @"");
+    assert_snapshot!(manifests.stdout, @r#"
+    ConfigMap shop/new: 1 violation of 1 policy.
+
+    coloured/colour: no colour of ours
+      objects.yaml:2:82   data.colour   is "green"   needs blue
+
+    ConfigMap gone/new: 1 rule that could not be judged.
+
+    coloured/colour: could not be judged: cannot read namespace gone: namespaces "gone" not found
+
+    3 objects judged by 3 policies: 1 refused, 0 warned about, 1 not judged.
+    "#);
     assert_eq!((manifests.code, manifests.stderr.as_str()), (2, ""));
 
     fs::write(

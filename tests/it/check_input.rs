@@ -1,6 +1,7 @@
 //! `provost check` on what cannot be read: each is told clearly, and the rest is judged all the same.
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
@@ -16,7 +17,7 @@ fn alias_bomb() -> String {
     let mut bomb = "a0: &a0 [x]\n".to_owned();
     for level in 1..12 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        let _ = writeln!(bomb, "a{level}: &a{level} [{aliases}]");
     }
     bomb
 }

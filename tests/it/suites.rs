@@ -1,5 +1,6 @@
 //! `provost test` on suites in a folder of its own.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -231,9 +232,10 @@ fn every_outcome_is_compared_by_equality() -> anyhow::Result<()> {
     for rule in rules {
         let policy = if rule == "warn" { "unscored" } else { "outcomes" };
         for word in words {
-            results += &format!(
-                "- {{policy: {policy}, rule: {rule}, kind: Pod, resources: [good], result: {word}}}\n"
-            );
+            writeln!(
+                results,
+                "- {{policy: {policy}, rule: {rule}, kind: Pod, resources: [good], result: {word}}}"
+            )?;
         }
     }
     let folder = suite(OUTCOMES, &results)?;

@@ -25,24 +25,24 @@ impl Progress {
 
     pub(super) fn show(&mut self, progress: &live::Progress<'_>) {
         if self.on_a_terminal {
-            self.write(&format!("{CLEAR}{}", line(progress)));
+            write(&format!("{CLEAR}{}", line(progress)));
             self.shown = true;
         }
     }
 
     pub(super) fn clear(&mut self) {
         if self.shown {
-            self.write(CLEAR);
+            write(CLEAR);
             self.shown = false;
         }
     }
+}
 
-    /// What is only for the eye may fail.
-    fn write(&self, text: &str) {
-        let mut terminal = std::io::stderr().lock();
-        let _ = terminal.write_all(text.as_bytes());
-        let _ = terminal.flush();
-    }
+/// What is only for the eye may fail.
+fn write(text: &str) {
+    let mut terminal = std::io::stderr().lock();
+    let _ = terminal.write_all(text.as_bytes());
+    let _ = terminal.flush();
 }
 
 fn line(progress: &live::Progress<'_>) -> String {

@@ -53,11 +53,11 @@ pub trait Listener {
 pub async fn policies(cluster: &Cluster) -> Result<Contents, Error> {
     let mut contents = Contents::default();
     for kind in PolicyKind::ALL {
-        let served = |version: &&str| {
+        let served = |version: &&'static str| {
             let gvk = GroupVersionKind::new("kyverno.io", *version, kind.name());
             cluster.kinds().get(&gvk).cloned()
         };
-        let Some(served) = kind.versions().iter().find_map(|version| served(&version)) else {
+        let Some(served) = kind.versions().iter().find_map(served) else {
             continue;
         };
         let mut pages = Pages::of(&served, false);

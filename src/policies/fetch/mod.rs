@@ -120,6 +120,14 @@ impl Fetcher {
     }
 }
 
+/// The apiserver's own words where it answered.
+fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cluster = self.cluster.is_some();
@@ -152,7 +160,7 @@ impl Cluster {
     async fn read_namespace(&self, name: &str) -> Input {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let read = api.get_metadata(name).await;
-        let namespace = read.map_err(|error| format!("cannot read namespace {name}: {error}"))?;
+        let namespace = read.map_err(|error| format!("cannot read namespace {name}: {}", why(&error)))?;
         Ok(json!(namespace.metadata.labels.unwrap_or_default()))
     }
 
