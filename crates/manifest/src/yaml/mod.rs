@@ -174,15 +174,15 @@ impl Document {
             let content = text.trim_start_matches([' ', '\t']);
             match content.chars().next() {
                 None | Some('#' | '\r') => {}
-                // What stands before the content proper: directives, tags, anchors, the marker of the document.
-                Some('%' | '!' | '&' | '-') => break,
-                Some(_) => {
+                Some('{' | '"' | '\'' | 'a'..='z' | 'A'..='Z' | '0'..='9') => {
                     return Position {
                         line,
                         column: text.len() - content.len() + 1,
                         length: 1,
                     };
                 }
+                // What may stand before the content proper: directives, tags, anchors, the marker of the document.
+                Some(_) => break,
             }
         }
         self.positions().nearest(&FieldPath::root())

@@ -184,6 +184,7 @@ fn knows_where_each_key_and_value_stands() {
 #[case("--- # no\n--- {a: 1}\n", 2, 5)]
 #[case("%YAML 1.2\n--- &x\na: 1\n", 3, 1)]
 #[case("- a\n- b\n", 1, 1)]
+#[case("|\nx", 2, 1)]
 fn knows_where_a_document_begins(#[case] text: &str, #[case] line: usize, #[case] column: usize) {
     let document = parse_stream(text).pop().unwrap().unwrap();
     let start = document.start();
