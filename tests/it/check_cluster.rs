@@ -53,7 +53,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: checker}
 rules:
-- {apiGroups: [kyverno.io], resources: [clusterpolicies, policies, policyexceptions], verbs: [list]}
+- {apiGroups: [kyverno.io], resources: [clusterpolicies, policies, policyexceptions, globalcontextentries], verbs: [list]}
 - {apiGroups: [''], resources: [namespaces], verbs: [get, list]}
 - {apiGroups: [''], resources: [configmaps], verbs: [get, list]}
 ---

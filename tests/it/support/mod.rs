@@ -5,4 +5,5 @@ pub(crate) mod check;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod plain_http;
 pub(crate) mod webhook;
