@@ -1,8 +1,7 @@
 //! Checking a cluster: its policies, and the live objects of the kinds that policies match.
 //!
 //! RBAC: list on the policies, exceptions and global context entries of kyverno.io, on namespaces, and on the kinds that
-//! policies match; get on
-//! the ConfigMaps and whatever else the policies read; discovery.
+//! policies match; get on the ConfigMaps and whatever else the policies read; discovery.
 
 use std::{
     collections::{BTreeMap, HashMap},
