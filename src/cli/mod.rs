@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand, which parses, prints and maps exit codes. Each command is one public
-//! function of its room.
+//! The command line: one file per subcommand, or a folder where it prints in many forms; it parses, prints and maps exit
+//! codes. Each command is one public function of its room.
 
 mod check;
 mod install;

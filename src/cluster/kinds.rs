@@ -112,6 +112,15 @@ impl Kinds {
     }
 }
 
+/// The first of several versions of a kind is the preferred one.
+impl FromIterator<Kind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        let mut all = Self::default();
+        kinds.into_iter().for_each(|kind| all.insert(kind));
+        all
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {

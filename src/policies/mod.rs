@@ -216,9 +216,19 @@ impl Snapshot {
         }
     }
 
-    /// A snapshot of one source alone, for commands that judge files.
+    /// A snapshot of one source alone, for commands that tell of policies.
     pub fn of(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
         Self::compile(std::iter::once(contents), |_| true, namespaces)
+    }
+
+    /// A snapshot of one source alone, of the policies that judge writes: as the webhook has it.
+    pub fn for_admission(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
+        Self::compile(std::iter::once(contents), Policy::admission, namespaces)
+    }
+
+    /// A snapshot of one source alone, of the policies that judge what is there already.
+    pub fn for_scan(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
+        Self::compile(std::iter::once(contents), Policy::background, namespaces)
     }
 
     fn says_the_same(&self, other: &Self) -> bool {

@@ -7,6 +7,10 @@
 
 mod architecture;
 mod check;
+mod check_cluster;
+mod check_forms;
+mod check_input;
+mod ci;
 mod documentation;
 mod help;
 mod install;

@@ -175,6 +175,11 @@ fn is(value: &Value) -> String {
     }
 }
 
+/// A violation as a part of a sentence: `spec.replicas is 1, needs >1`.
+pub fn sentence(violation: &Violation) -> String {
+    format!("{} {}, {}", path(violation), found(violation), needs(violation))
+}
+
 /// Where the violation is; for what was worked out of the whole object, what that is.
 fn path(violation: &Violation) -> String {
     let text = match &violation.found {
