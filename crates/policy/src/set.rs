@@ -151,12 +151,14 @@ impl PolicySet {
             for rule in policy.all_rules() {
                 for filter in rule.matches.filters() {
                     for selector in &filter.kinds {
-                        let matched = Matched {
-                            operations: judged_operations(rule, selector).collect(),
-                            may_deny: may_deny(policy, rule),
-                            reach: Reach::new(policy, rule, filter, selector),
-                        };
-                        matched.enter(selector.parts(), class(policy, rule), &mut kinds);
+                        for parts in kinds_reached(rule, selector) {
+                            let matched = Matched {
+                                operations: judged_operations(rule, selector).collect(),
+                                may_deny: may_deny(policy, rule),
+                                reach: Reach::new(policy, rule, filter, selector),
+                            };
+                            matched.enter(parts, class(policy, rule), &mut kinds);
+                        }
                     }
                 }
             }
@@ -241,16 +243,8 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
     let mut kinds = HashSet::new();
     for policy in policies {
         kinds.extend(policy.generated.keys().cloned());
-        let selectors = policy
-            .written
-            .iter()
-            .flat_map(|rule| rule.matches.filters())
-            .flat_map(|filter| &filter.kinds);
-        kinds.extend(
-            selectors
-                .filter_map(|selector| selector.kind.literal())
-                .map(str::to_owned),
-        );
+        let named = policy.written.iter().flat_map(|rule| kinds_named_by(rule));
+        kinds.extend(named.map(str::to_owned));
     }
     kinds
 }
@@ -285,7 +279,7 @@ fn candidates(
                         .map(Arc::clone)
                         .collect(),
                     class: class(policy, rule),
-                    named: kind.is_some_and(|kind| names(rule, kind)),
+                    named: kind.is_some_and(|kind| kinds_named_by(rule).any(|named| named == kind)),
                 })
                 .collect();
             (!rules.is_empty()).then(|| Candidates {
@@ -296,10 +290,20 @@ fn candidates(
         .collect()
 }
 
-/// Whether a rule names a kind without a wildcard.
-fn names(rule: &Rule, kind: &str) -> bool {
-    let mut selectors = rule.matches.filters().iter().flat_map(|filter| &filter.kinds);
-    selectors.any(|selector| selector.kind.literal() == Some(kind))
+/// The kinds that a rule names without a wildcard.
+fn kinds_named_by(rule: &Rule) -> impl Iterator<Item = &str> {
+    let selectors = rule.matches.filters().iter().flat_map(|filter| &filter.kinds);
+    selectors.filter_map(|selector| selector.kind.literal())
+}
+
+/// Group, version, kind and subresource that a selector says, and those of the kinds that its rule names elsewhere and
+/// reaches by a wildcard here.
+fn kinds_reached<'r>(rule: &'r Rule, selector: &'r KindSelector) -> impl Iterator<Item = [&'r str; 4]> {
+    let [group, version, kind, subresource] = selector.parts();
+    let others = kinds_named_by(rule).filter(move |named| *named != kind && selector.kind.matches(named));
+    std::iter::once(kind)
+        .chain(others)
+        .map(move |kind| [group, version, kind, subresource])
 }
 
 fn class(policy: &Policy, rule: &Rule) -> Class {

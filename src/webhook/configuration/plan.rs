@@ -89,19 +89,32 @@ pub(super) fn plan(kinds: &[MatchedKind], served: &Kinds) -> BTreeMap<Purpose, S
     for (resource, share) in &recovery {
         ask(Sort::Recovery, None, resource, share);
     }
+    let apart: BTreeSet<&Resource> = fail
+        .keys()
+        .chain(ignore.keys())
+        .filter(|resource| is_apart(resource, &fail, &ignore))
+        .collect();
+    // What only one class has is the same for that class and for all: it goes with what the class has apart.
+    let class_of = |resource: &Resource, class, others: &Shares| {
+        let alone = !apart.is_empty() && !others.contains_key(resource);
+        (alone || apart.contains(resource)).then_some(class)
+    };
     for (resource, share) in &fail {
-        let apart = is_apart(resource, &fail, &ignore).then_some(Class::Fail);
-        ask(Sort::Enforce, apart, resource, share);
+        ask(
+            Sort::Enforce,
+            class_of(resource, Class::Fail, &ignore),
+            resource,
+            share,
+        );
     }
     for (resource, share) in &ignore {
-        let apart = is_apart(resource, &fail, &ignore).then_some(Class::Ignore);
-        if apart.is_some() || !fail.contains_key(resource) {
+        if apart.contains(resource) || !fail.contains_key(resource) {
             let sort = if share.may_deny {
                 Sort::FailOpen
             } else {
                 Sort::Audit
             };
-            ask(sort, apart, resource, share);
+            ask(sort, class_of(resource, Class::Ignore, &fail), resource, share);
         }
     }
     plan
