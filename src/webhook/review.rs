@@ -249,6 +249,39 @@ mod tests {
         assert_eq!(judged.user.unwrap().extra["scopes"], ["x"]);
     }
 
+    #[rstest]
+    #[case::exec("PodExecOptions", "", "pods", "exec", "/v1, Kind=Pod")]
+    #[case::scale("Scale", "apps", "deployments", "scale", "apps/v1, Kind=Deployment")]
+    #[case::of_a_kind_of_the_cluster("Scale", "example.com", "things", "scale", "example.com/v1, Kind=Thing")]
+    #[case::of_a_kind_that_nobody_knows("Scale", "example.com", "others", "scale", "/v1, Kind=Scale")]
+    #[case::the_object_itself("Pod", "", "pods", "", "/v1, Kind=Pod")]
+    fn a_subresource_is_one_of_its_object(
+        #[case] kind: &str,
+        #[case] group: &str,
+        #[case] plural: &str,
+        #[case] subresource: &str,
+        #[case] expected: &str,
+    ) {
+        let served = Kinds::from_iter([crate::cluster::Kind {
+            gvk: GroupVersionKind::new("example.com", "v1", "Thing"),
+            plural: "things".to_owned(),
+            namespaced: true,
+            watchable: true,
+            subresources: vec!["scale".to_owned()],
+        }]);
+        let request = json!({
+            "uid": "1",
+            "operation": "UPDATE",
+            "kind": {"group": "", "version": "v1", "kind": kind},
+            "resource": {"group": group, "version": "v1", "resource": plural},
+            "subResource": subresource,
+        });
+        let review = Review::parse(&review(&request)).unwrap().of_parent(&served);
+        let kind = review.request().kind;
+        let found = format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind);
+        assert_eq!(found, expected);
+    }
+
     proptest! {
         #[test]
         fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..512)) {

@@ -74,6 +74,21 @@ spec:
     - name: check
       match: {any: [{resources: {kinds: [ServiceAccount]}}]}
       validate: {pattern: {metadata: {name: "{{ request.object.nothing }}"}}}
+---
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: gold}
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: check-gold
+      match:
+        any:
+          - resources:
+              kinds: [PersistentVolumeClaim]
+              selector: {matchExpressions: [{key: app, operator: Exists}]}
+              namespaceSelector: {matchLabels: {tier: gold}}
+      validate: {message: No claims in gold, deny: {}}
 "#;
 
 const BARE: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}}";
@@ -83,6 +98,11 @@ const OWNED_BY_A_TEAM: &str = "{apiVersion: v1, kind: ConfigMap, \
                                metadata: {name: settings, annotations: {owner: dana}, labels: {team: web}}}";
 const SECRET: &str = "{apiVersion: v1, kind: Secret, metadata: {name: a}}";
 const ACCOUNT: &str = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: a}}";
+
+const CLAIM: &str = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a}, \
+                     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}";
+const CLAIM_OF_AN_APP: &str = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: b, labels: {app: web}}, \
+                               spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}";
 
 async fn apply(cluster: &Cluster, namespace: &str, manifest: &str) -> anyhow::Result<Output> {
     let args = ["-n", namespace, "apply", "-f", "-"];
@@ -188,8 +208,27 @@ async fn policies_that_fail_closed_and_open_are_asked_about_apart_and_told_toget
         open.stderr
     );
 
+    let gold = ["label", "namespace", &shop, "tier=gold"];
+    cluster.kubectl(User::Admin, &gold, "").await?.success()?;
+    soon(
+        &cluster,
+        &shop,
+        CLAIM_OF_AN_APP,
+        "gold/check-gold: No claims in gold",
+    )
+    .await?;
+
     webhook.provost.signal("KILL")?;
     webhook.ended().await?;
+    // Only what a policy that fails closed matches depends on us.
+    let claimed = apply(&cluster, &shop, CLAIM_OF_AN_APP).await?;
+    assert!(
+        claimed.stderr.contains("failed calling webhook"),
+        "{}",
+        claimed.stderr
+    );
+    apply(&cluster, &shop, CLAIM).await?.success()?;
+    apply(&cluster, &web, CLAIM_OF_AN_APP).await?.success()?;
     let unanswered = apply(&cluster, &shop, BARE).await?;
     assert!(
         unanswered

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use provost_manifest::object::GroupVersionKind;
-use provost_policy::{Inputs, Key, Outcome, Part, Policy, PolicySet, Request, evaluate_part};
+use provost_policy::{Inputs, Key, Outcome, Part, Policy, PolicySet, Request, RuleResult, evaluate_part};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -444,7 +444,7 @@ impl Asked {
         })
     }
 
-    fn is_asked_about_by(&self, webhook: &ValidatingWebhook) -> bool {
+    fn is_asked_about_by(&self, (webhook, conditions): &(ValidatingWebhook, PolicySet)) -> bool {
         let one_of = |names: &Option<Vec<String>>, name: &str| {
             names
                 .iter()
@@ -486,33 +486,17 @@ impl Asked {
         let bears_labels = self.operation != Operation::Connect;
         let labelled = webhook.object_selector.is_none()
             || (bears_labels && selects(&webhook.object_selector, &object["metadata"]["labels"]));
-        rules && namespace && labelled && self.meets(webhook)
+        rules && namespace && labelled && self.meets(conditions)
     }
 
-    /// Whether the conditions hold: as those of a policy that says something of everything.
-    fn meets(&self, webhook: &ValidatingWebhook) -> bool {
-        let conditions = webhook.match_conditions.iter().flatten();
-        let conditions: Vec<Value> = conditions
-            .map(|condition| json!({"name": condition.name, "expression": condition.expression}))
-            .collect();
-        let policy = json!({
-            "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
-            "spec": {
-                "background": false,
-                "webhookConfiguration": {"matchConditions": conditions},
-                "rules": [{"name": "r", "match": {"any": [{"resources": {"kinds": ["*/*"]}}]}, "validate": {"deny": {}}}],
-            },
-        });
-        let results = self.results(&set(&[policy.to_string()]), Part::default());
-        let errors: Vec<_> = results
-            .iter()
-            .filter(|result| result.status == provost_policy::Status::Error)
-            .collect();
-        assert!(errors.is_empty(), "{errors:?}");
+    fn meets(&self, conditions: &PolicySet) -> bool {
+        let results = self.results(conditions, Part::default());
+        let is_error = |result: &RuleResult| result.status == provost_policy::Status::Error;
+        assert!(!results.iter().any(is_error), "{results:?}");
         !results.is_empty()
     }
 
-    fn results(&self, set: &PolicySet, part: Part) -> Vec<provost_policy::RuleResult> {
+    fn results(&self, set: &PolicySet, part: Part) -> Vec<RuleResult> {
         let labels = |name: &str| {
             (
                 Key::NamespaceLabels(name.to_owned()),
@@ -527,6 +511,23 @@ impl Asked {
             Outcome::Needs(keys) => panic!("needs {keys:?}"),
         }
     }
+}
+
+/// The conditions of a webhook, as those of a policy that says something of everything.
+fn conditions_of(webhook: &ValidatingWebhook) -> PolicySet {
+    let conditions = webhook.match_conditions.iter().flatten();
+    let conditions: Vec<Value> = conditions
+        .map(|condition| json!({"name": condition.name, "expression": condition.expression}))
+        .collect();
+    let policy = json!({
+        "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
+        "spec": {
+            "background": false,
+            "webhookConfiguration": {"matchConditions": conditions},
+            "rules": [{"name": "r", "match": {"any": [{"resources": {"kinds": ["*/*"]}}]}, "validate": {"deny": {}}}],
+        },
+    });
+    set(&[policy.to_string()])
 }
 
 fn any_request() -> impl Strategy<Value = Asked> {
@@ -695,11 +696,19 @@ proptest! {
         let parsed = Policy::parse(&texts.join("\n---\n"), "policies.yaml");
         let (set, _) = PolicySet::compile(parsed.policies);
         let configuration = configuration(&endpoint(FailurePolicy::Fail), &set.kinds(), &served());
-        let webhooks = configuration.webhooks.unwrap();
+        let webhooks: Vec<(ValidatingWebhook, PolicySet)> = configuration
+            .webhooks
+            .unwrap()
+            .into_iter()
+            .map(|webhook| {
+                let conditions = conditions_of(&webhook);
+                (webhook, conditions)
+            })
+            .collect();
         for request in requests {
             let named = is_needed_to_recover(&request.kind.group, request.plural);
             let asking: Vec<&ValidatingWebhook> =
-                webhooks.iter().filter(|webhook| request.is_asked_about_by(webhook)).collect();
+                webhooks.iter().filter(|webhook| request.is_asked_about_by(webhook)).map(|(webhook, _)| webhook).collect();
             for class in [Class::Fail, Class::Ignore] {
                 let judging = asking.iter().filter(|webhook| {
                     let url = webhook.client_config.url.as_deref().unwrap();
