@@ -336,4 +336,6 @@ fn operation_name(operation: Operation) -> &'static str {
 }
 
 #[cfg(test)]
+mod soundness;
+#[cfg(test)]
 mod tests;
