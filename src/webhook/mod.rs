@@ -21,6 +21,7 @@ pub mod body;
 pub mod certificate;
 pub mod configuration;
 pub mod metrics;
+pub mod policies;
 pub mod review;
 pub mod run;
 pub mod store;
@@ -97,17 +98,22 @@ impl Webhook {
         let reviews = if self.token.is_some() {
             Router::new()
                 .route("/validate/{token}", post(validate_with_token))
-                .route("/validate/{token}/{class}", post(validate_class_with_token))
+                .route("/validate/{token}/{part}", post(validate_part_with_token))
         } else {
             Router::new()
                 .route("/validate", post(validate))
-                .route("/validate/{class}", post(validate_class))
+                .route("/validate/{part}", post(validate_part))
         };
         reviews
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
             .layer(CatchPanicLayer::new())
             .with_state(self)
+    }
+
+    fn is_called_with(&self, token: &str) -> bool {
+        let expected = self.token.as_ref();
+        expected.is_some_and(|expected| expected.admits(token))
     }
 
     /// Judges one review by the rules of a class, or by all, and records it.
@@ -145,9 +151,11 @@ impl Webhook {
         Answer::new(request, &results, &others, snapshot.set.digest())
     }
 
-    /// Whether `token` is the one of the path; none is where there is none.
-    fn admits(&self, token: &str) -> bool {
-        self.token.as_ref().is_some_and(|expected| expected.admits(token))
+    /// Judges one review of a policy, as such, and records it.
+    pub fn review_policy(&self, review: &Review) -> Answer {
+        let answer = policies::judge(review, &self.policies);
+        self.record(review, None, &answer);
+        answer
     }
 
     fn record(&self, review: &Review, class: Option<Class>, answer: &Answer) {
@@ -198,49 +206,71 @@ async fn validate_with_token(
     Path(token): Path<String>,
     request: HttpRequest,
 ) -> Response {
-    if webhook.admits(&token) {
-        answer(&webhook, request, None).await
+    if webhook.is_called_with(&token) {
+        validate(State(webhook), request).await
     } else {
         StatusCode::NOT_FOUND.into_response()
     }
 }
 
-async fn validate_class_with_token(
+async fn validate_part_with_token(
     State(webhook): State<Arc<Webhook>>,
-    Path((token, class)): Path<(String, String)>,
+    Path((token, part)): Path<(String, String)>,
     request: HttpRequest,
 ) -> Response {
-    match configuration::class(&class) {
-        Some(class) if webhook.admits(&token) => answer(&webhook, request, Some(class)).await,
+    match Reviewed::by(&part) {
+        Some(reviewed) if webhook.is_called_with(&token) => respond(&webhook, request, reviewed).await,
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
 async fn validate(State(webhook): State<Arc<Webhook>>, request: HttpRequest) -> Response {
-    answer(&webhook, request, None).await
+    respond(&webhook, request, Reviewed::Object(None)).await
 }
 
-async fn validate_class(
+async fn validate_part(
     State(webhook): State<Arc<Webhook>>,
-    Path(class): Path<String>,
+    Path(part): Path<String>,
     request: HttpRequest,
 ) -> Response {
-    match configuration::class(&class) {
-        Some(class) => answer(&webhook, request, Some(class)).await,
+    match Reviewed::by(&part) {
+        Some(reviewed) => respond(&webhook, request, reviewed).await,
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-async fn answer(webhook: &Webhook, request: HttpRequest, class: Option<Class>) -> Response {
+/// What a review is looked at as.
+#[derive(Clone, Copy, Debug)]
+enum Reviewed {
+    /// An object, by the policies in force, or by the rules of a class.
+    Object(Option<Class>),
+    /// A policy, by the language of policies.
+    Policy,
+}
+
+impl Reviewed {
+    /// What the last part of a path asks for.
+    fn by(part: &str) -> Option<Self> {
+        if policies::PATH.strip_prefix('/') == Some(part) {
+            return Some(Self::Policy);
+        }
+        configuration::class(part).map(|class| Self::Object(Some(class)))
+    }
+}
+
+async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) -> Response {
     let started = Instant::now();
     // The body's room is held until the answer: what was parsed from it lives as long.
-    let reviewed = webhook.bodies.read(request).await.and_then(|body| {
+    let read = webhook.bodies.read(request).await.and_then(|body| {
         let review = Review::parse(&body.bytes)?.of_parent(&webhook.served.load());
         Ok((body, review))
     });
-    match reviewed {
+    match read {
         Ok((_body, review)) => {
-            let answer = webhook.review(&review, class).await;
+            let answer = match reviewed {
+                Reviewed::Object(class) => webhook.review(&review, class).await,
+                Reviewed::Policy => webhook.review_policy(&review),
+            };
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -383,6 +413,8 @@ mod tests {
             "/validate/0124/fail",
             "/validate/0123/",
             "/validate/0123/audit",
+            "/validate/policies",
+            "/validate/0124/policies",
         ] {
             assert_eq!(
                 ask(&webhook, "POST", path).await.0,
@@ -390,7 +422,12 @@ mod tests {
                 "{path}"
             );
         }
-        for path in ["/validate/0123", "/validate/0123/fail", "/validate/0123/ignore"] {
+        for path in [
+            "/validate/0123",
+            "/validate/0123/fail",
+            "/validate/0123/ignore",
+            "/validate/0123/policies",
+        ] {
             let status = ask(&webhook, "POST", path).await.0;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
         }

@@ -445,7 +445,7 @@ async fn subresources_deletions_connections_and_dry_runs_are_judged_like_any_oth
         "get",
         "validatingwebhookconfiguration",
         "provost",
-        "-ojsonpath={.webhooks[*].sideEffects}",
+        "-ojsonpath={.webhooks[0].sideEffects}",
     ];
     assert_eq!(cluster.kubectl(User::Admin, &args, "").await?.success()?, "None");
     assert_eq!(webhook.provost.stop().await?, 0);

@@ -12,6 +12,8 @@
 //! | `audit.provost.dev` | let in | what policies only warn of |
 //! | `recovery.provost.dev` | let in | what policies name, but a cluster needs to recover |
 //!
+//! Beside them, `policies.provost.dev` is for policies themselves (see [`super::policies`]).
+//!
 //! Where rules of one sort have selectors of their own, a second webhook of the sort is called `enforce-2.provost.dev`,
 //! and so on.
 //!
@@ -47,6 +49,7 @@ use kube::{
 };
 use provost_policy::{Class, MatchedKind, Operation, reach::Selector};
 
+use super::policies;
 use crate::{
     cluster::Kinds,
     config::{Address, FailurePolicy, SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION},
@@ -134,12 +137,12 @@ pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error>
     let Some(present) = present.map_err(|source| Error::Read(Box::new(source)))? else {
         return Ok(false);
     };
-    let ours = endpoint.client_config("").url.unwrap_or_default();
-    let is_ours = |webhook: &ValidatingWebhook| {
-        let url = webhook.client_config.url.as_ref();
-        url.is_some_and(|url| url.starts_with(&ours))
-    };
-    if !present.webhooks.unwrap_or_default().iter().all(is_ours) {
+    let ours = endpoint.client_config("").url;
+    let webhooks = present.webhooks.unwrap_or_default();
+    if !webhooks
+        .iter()
+        .all(|webhook| is_at_or_below(webhook.client_config.url.as_deref(), ours.as_deref()))
+    {
         return Ok(false);
     }
     // Only this version of it: whoever changed it since has taken it over.
@@ -151,6 +154,17 @@ pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error>
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         Err(source) => Err(Error::Write(Box::new(source))),
+    }
+}
+
+/// Whether a webhook is ours: each has a path of its own below that of reviews.
+fn is_at_or_below(url: Option<&str>, ours: Option<&str>) -> bool {
+    match (url, ours) {
+        (Some(url), Some(ours)) => url
+            .strip_prefix(ours)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -179,6 +193,7 @@ pub fn configuration(
         *number += 1;
         webhooks.push(endpoint.webhook(&name(purpose.sort, *number), &purpose, shares));
     }
+    webhooks.push(policies::entry(endpoint.client_config(policies::PATH)));
     ValidatingWebhookConfiguration {
         metadata: ObjectMeta {
             name: Some(NAME.to_owned()),

@@ -118,7 +118,8 @@ pub(super) fn set(policies: &[String]) -> PolicySet {
 fn outline(policies: &[String]) -> String {
     let configuration = configuration(&endpoint(FailurePolicy::Fail), &set(policies).kinds(), &served());
     let mut lines = Vec::new();
-    for webhook in configuration.webhooks.unwrap() {
+    let webhooks = configuration.webhooks.unwrap().into_iter();
+    for webhook in webhooks.filter(|webhook| webhook.name != policies::NAME) {
         let path = webhook.client_config.url.unwrap();
         let path = path.trim_start_matches("https://127.0.0.1:8443");
         lines.push(format!(
@@ -322,9 +323,24 @@ fn nobody_is_denied_without_an_answer_where_that_is_asked_for() {
 }
 
 #[test]
-fn without_policies_the_apiserver_asks_nothing() {
+fn without_policies_the_apiserver_asks_about_policies_only() {
     let configuration = configuration(&endpoint(FailurePolicy::Fail), &[], &served());
-    assert_eq!(configuration.webhooks, Some(Vec::new()));
+    let webhooks = configuration.webhooks.unwrap();
+    let names: Vec<_> = webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+    assert_eq!(names, [policies::NAME]);
+    let url = webhooks[0].client_config.url.as_deref();
+    assert_eq!(url, Some("https://127.0.0.1:8443/validate/t/policies"));
+}
+
+#[rstest]
+#[case(Some("https://127.0.0.1:8443/validate/t"), true)]
+#[case(Some("https://127.0.0.1:8443/validate/t/policies"), true)]
+#[case::another_token(Some("https://127.0.0.1:8443/validate/tt"), false)]
+#[case::another_process(Some("https://127.0.0.1:9443/validate/t"), false)]
+#[case::a_service(None, false)]
+fn a_webhook_is_ours_where_it_leads_to_our_path_or_below(#[case] url: Option<&str>, #[case] ours: bool) {
+    let path = Some("https://127.0.0.1:8443/validate/t");
+    assert_eq!(is_at_or_below(url, path), ours);
 }
 
 #[test]
