@@ -83,6 +83,7 @@ pub(super) async fn start(
         authority: identity.authority.pem().to_owned(),
         exempt_namespaces: exempt_namespaces.clone(),
         failure_policy: config.failure_policy,
+        served: Arc::default(),
     };
     let webhook = Arc::new(Webhook {
         policies: Arc::clone(&policies),
@@ -98,6 +99,7 @@ pub(super) async fn start(
         stop: shutdown.drain.clone(),
         bodies: Bodies::default(),
         reviews: AtomicU64::new(0),
+        served: Arc::clone(&endpoint.served),
     });
     let mut router = webhook.router();
     let metrics_url = if let Some(address) = config.metrics_listen {

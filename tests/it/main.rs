@@ -33,4 +33,5 @@ mod sync;
 mod sync_drift;
 mod sync_errors;
 mod webhook;
+mod webhook_classes;
 mod webhook_service;
