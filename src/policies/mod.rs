@@ -86,7 +86,26 @@ pub struct Policies {
     sources: Mutex<BTreeMap<Source, Option<Contents>>>,
     exception_namespaces: ExceptionNamespaces,
     changes: watch::Sender<()>,
+    registration: watch::Sender<Registration>,
     ledger: Ledger,
+}
+
+/// Whether apiservers were told to ask about the policies in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody was told yet.
+    #[default]
+    Pending,
+    /// They were told about the set with this digest.
+    Done {
+        /// Digest of the set.
+        policy_set: String,
+    },
+    /// They could not be told; what they were told before stands.
+    Failed {
+        /// Why, and what is to be done.
+        reason: String,
+    },
 }
 
 /// Why policies cannot be read at all.
@@ -228,6 +247,7 @@ impl Policies {
             current: ArcSwap::default(),
             sources: Mutex::new(sources.into_iter().map(|source| (source, None)).collect()),
             changes: watch::Sender::new(()),
+            registration: watch::Sender::default(),
             ledger,
         }
     }
@@ -245,6 +265,20 @@ impl Policies {
     /// Tells each time that a source was read again.
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
+    }
+
+    /// Tells whether apiservers were told; by whoever tells them.
+    pub fn register(&self, registration: Registration) {
+        self.registration.send_if_modified(|before| {
+            let changed = *before != registration;
+            *before = registration;
+            changed
+        });
+    }
+
+    /// Whether apiservers were told, and each change of it.
+    pub fn registration(&self) -> watch::Receiver<Registration> {
+        self.registration.subscribe()
     }
 
     /// Puts in force what `source` holds now, beside what the other sources hold.

@@ -1,6 +1,6 @@
 //! The Ready condition of the cluster's policies: whether a policy is in force, and if not, why.
 //!
-//! Written by server-side apply of the status, only where it would say something else than what is there. A condition
+//! A policy is called in force once apiservers were told to ask about it. Written by server-side apply of the status, only where it would say something else than what is there. A condition
 //! that another manager owns (Kyverno's, during a migration) is left alone.
 //!
 //! RBAC: patch on clusterpolicies/status and policies/status of kyverno.io.
@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Contents, Policies, ServedKind, Snapshot};
+use super::{Contents, Policies, Registration, ServedKind, Snapshot};
 
 /// The condition's type.
 pub const READY: &str = "Ready";
@@ -65,15 +65,20 @@ pub async fn keep(
     mut observed: watch::Receiver<Vec<Observed>>,
 ) {
     let mut changes = policies.subscribe();
+    let mut registrations = policies.registration();
     let mut written: HashMap<String, Written> = HashMap::new();
     loop {
         changes.mark_unchanged();
         let objects = observed.borrow_and_update().clone();
         written.retain(|uid, _| objects.iter().any(|object| object.uid == *uid));
         let snapshot = policies.current();
+        let registration = registrations.borrow_and_update().clone();
         let mut whole = true;
         for object in &objects {
-            let wanted = object.wanted(&snapshot);
+            // What is not known yet wakes us when it is.
+            let Some(wanted) = object.wanted(&snapshot, &registration) else {
+                continue;
+            };
             if object.needs(&wanted, written.get(&object.uid)) {
                 match write(&client, served, object, &wanted).await {
                     Ok(()) => {
@@ -98,8 +103,9 @@ pub async fn keep(
         }
         tokio::select! {
             still = observed.changed() => if still.is_err() { return },
-            // The sender lives as long as `policies`.
+            // The senders live as long as `policies`.
             _ = changes.changed() => {}
+            _ = registrations.changed() => {}
             () = sleep(AGAIN), if !whole => {}
         }
     }
@@ -180,8 +186,9 @@ impl Observed {
         }
     }
 
-    /// The condition that tells what became of it in `snapshot`.
-    fn wanted(&self, snapshot: &Snapshot) -> Condition {
+    /// The condition that tells what became of it in `snapshot`; `None` where that is not known yet, since apiservers
+    /// are just being told about it.
+    fn wanted(&self, snapshot: &Snapshot, registration: &Registration) -> Option<Condition> {
         let own = self.faults.iter();
         // Compiling a set finds more: a second policy of one name. That of a file has a place.
         let found = snapshot
@@ -189,17 +196,22 @@ impl Observed {
             .iter()
             .filter(|fault| fault.place.is_none() && Some(&fault.subject) == self.subject.as_ref());
         let faults: Vec<&Fault> = own.chain(found).collect();
-        let (status, reason, message) = match (faults.is_empty(), self.admission) {
-            (false, _) => ("False", "Refused", message(&faults)),
-            (true, true) => ("True", "InForce", "in force".to_owned()),
-            (true, false) => (
-                "True",
-                "NotForAdmission",
-                "spec.admission is false: no request is judged by it".to_owned(),
-            ),
+        let (status, reason, message) = if !faults.is_empty() {
+            ("False", "Refused", message(&faults))
+        } else if !self.admission {
+            let message = "spec.admission is false: no request is judged by it";
+            ("True", "NotForAdmission", message.to_owned())
+        } else {
+            match registration {
+                Registration::Done { policy_set } if policy_set == snapshot.set.digest() => {
+                    ("True", "InForce", "in force".to_owned())
+                }
+                Registration::Failed { reason } => ("False", "NotRegistered", reason.clone()),
+                Registration::Done { .. } | Registration::Pending => return None,
+            }
         };
         let before = self.ready.as_ref().filter(|before| before.status == status);
-        Condition {
+        Some(Condition {
             type_: READY.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
@@ -209,7 +221,7 @@ impl Observed {
                 || Time(Timestamp::now()),
                 |before| before.last_transition_time.clone(),
             ),
-        }
+        })
     }
 
     /// Whether `wanted` is to be written: neither does it stand there, nor was it written for this very version.
@@ -238,6 +250,14 @@ mod tests {
         }
     }
 
+    /// What becomes of it once apiservers were told about the snapshot.
+    fn told(object: &Observed, snapshot: &Snapshot) -> Condition {
+        let policy_set = snapshot.set.digest().to_owned();
+        object
+            .wanted(snapshot, &Registration::Done { policy_set })
+            .unwrap()
+    }
+
     fn observed() -> Observed {
         Observed {
             name: "p".to_owned(),
@@ -252,10 +272,34 @@ mod tests {
 
     #[test]
     fn a_policy_is_ready_where_it_is_in_force() {
-        let condition = observed().wanted(&Snapshot::default());
+        let condition = told(&observed(), &Snapshot::default());
         assert_eq!(
             (condition.status.as_str(), condition.message.as_str()),
             ("True", "in force")
+        );
+    }
+
+    #[test]
+    fn a_policy_that_apiservers_were_not_told_about_is_not_called_in_force() {
+        let other = Registration::Done {
+            policy_set: "another".to_owned(),
+        };
+        assert_eq!(
+            observed().wanted(&Snapshot::default(), &Registration::Pending),
+            None
+        );
+        assert_eq!(observed().wanted(&Snapshot::default(), &other), None);
+        let failed = Registration::Failed {
+            reason: "cannot write it: forbidden".to_owned(),
+        };
+        let condition = observed().wanted(&Snapshot::default(), &failed).unwrap();
+        assert_eq!(
+            (
+                condition.status.as_str(),
+                condition.reason.as_str(),
+                condition.message.as_str()
+            ),
+            ("False", "NotRegistered", "cannot write it: forbidden")
         );
     }
 
@@ -268,7 +312,7 @@ mod tests {
             ],
             ..Snapshot::default()
         };
-        let condition = observed().wanted(&snapshot);
+        let condition = told(&observed(), &snapshot);
         assert_eq!(condition.status, "False");
         assert_eq!(condition.message, "is there twice (ClusterPolicy p)");
     }
@@ -276,7 +320,7 @@ mod tests {
     #[test]
     fn a_condition_is_written_once_and_again_only_where_it_would_say_something_else() {
         let mut object = observed();
-        let wanted = object.wanted(&Snapshot::default());
+        let wanted = told(&object, &Snapshot::default());
         assert!(object.needs(&wanted, None));
         let written = Written {
             resource_version: "7".to_owned(),
@@ -291,7 +335,7 @@ mod tests {
         assert!(!object.needs(&wanted, None));
 
         object.faults = vec![fault("unknown field", "ClusterPolicy p")];
-        let refused = object.wanted(&Snapshot::default());
+        let refused = told(&object, &Snapshot::default());
         assert!(object.needs(&refused, Some(&written)));
     }
 
@@ -300,17 +344,17 @@ mod tests {
         let mut object = observed();
         let first = Condition {
             last_transition_time: Time("2026-01-02T03:04:05Z".parse().unwrap()),
-            ..object.wanted(&Snapshot::default())
+            ..told(&object, &Snapshot::default())
         };
         object.ready = Some(first.clone());
         object.generation = Some(2);
         assert_eq!(
-            object.wanted(&Snapshot::default()).last_transition_time,
+            told(&object, &Snapshot::default()).last_transition_time,
             first.last_transition_time
         );
         object.faults = vec![fault("unknown field", "")];
         assert_ne!(
-            object.wanted(&Snapshot::default()).last_transition_time,
+            told(&object, &Snapshot::default()).last_transition_time,
             first.last_transition_time
         );
     }

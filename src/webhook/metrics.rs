@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use axum::http::StatusCode;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet},
@@ -66,7 +67,7 @@ impl WebhookMetrics {
             registry.register("reviews", "Requests judged, by verdict", reviews);
             registry.register(
                 "refused",
-                "Bodies that are no review to judge, by HTTP status",
+                "Requests that are no review to judge, by HTTP status",
                 this.refused.clone(),
             );
             registry.register_with_unit(
@@ -87,7 +88,12 @@ impl WebhookMetrics {
 
     /// Counts a body that is not judged.
     pub fn refuse(&self, refusal: &Refusal) {
-        let status = refusal.status().as_u16();
+        self.refuse_with(refusal.status());
+    }
+
+    /// Counts a request that is refused unread: 404 without the token, 403 without a client certificate.
+    pub fn refuse_with(&self, status: StatusCode) {
+        let status = status.as_u16();
         self.refused.get_or_create(&RefusedLabels { status }).inc();
     }
 

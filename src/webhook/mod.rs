@@ -10,7 +10,9 @@
 //!   400, one over a bound 413, and nothing makes the process panic.
 //! - The path of a review takes no lock and does no I/O that the matched rules don't need.
 //!
-//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`.
+//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`,
+//! `--drain-delay`, `--client-ca`, `--client-name`, `--authority-lifetime`, `--certificate-lifetime`,
+//! `--rotation-overlap`.
 //! Metrics: `provost_webhook_…`, see [`metrics`]. RBAC: see [`configuration`] and [`store`].
 
 pub mod answer;
@@ -19,6 +21,7 @@ pub mod certificate;
 pub mod configuration;
 pub mod metrics;
 pub mod review;
+pub mod rotation;
 pub mod run;
 pub mod store;
 
@@ -45,7 +48,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     ledger::Ledger,
-    policies::{Fetcher, Policies, Snapshot, judge},
+    policies::{Fetcher, Policies, Registration, Snapshot, judge},
 };
 
 pub use answer::{Answer, Verdict};
@@ -94,6 +97,7 @@ impl Webhook {
         reviews
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
+            .fallback(unknown)
             .layer(CatchPanicLayer::new())
             .with_state(self)
     }
@@ -157,8 +161,14 @@ async fn validate_with_token(
     {
         validate(State(webhook), request).await
     } else {
-        StatusCode::NOT_FOUND.into_response()
+        unknown(State(webhook)).await
     }
+}
+
+/// Whoever asks without the token is told nothing, and counted.
+async fn unknown(State(webhook): State<Arc<Webhook>>) -> Response {
+    webhook.metrics.refuse_with(StatusCode::NOT_FOUND);
+    StatusCode::NOT_FOUND.into_response()
 }
 
 async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
@@ -193,7 +203,11 @@ async fn readyz(State(webhook): State<Arc<Webhook>>) -> Response {
         let waiting = "not ready: the policies have not been read yet\n";
         return (StatusCode::SERVICE_UNAVAILABLE, waiting).into_response();
     }
-    readiness(&webhook.policies.current()).into_response()
+    let mut text = readiness(&webhook.policies.current());
+    if let Registration::Failed { reason } = &*webhook.policies.registration().borrow() {
+        let _ = writeln!(text, "not registered: {reason}");
+    }
+    text.into_response()
 }
 
 fn readiness(snapshot: &Snapshot) -> String {
