@@ -26,4 +26,6 @@ mod sync;
 mod sync_drift;
 mod sync_errors;
 mod webhook;
+mod webhook_in_force;
+mod webhook_rotation;
 mod webhook_service;
