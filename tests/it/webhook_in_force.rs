@@ -153,7 +153,9 @@ async fn get(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
 
 async fn replace(cluster: &Cluster, object: &Value) -> anyhow::Result<()> {
     let object = object.to_string();
-    let replaced = cluster.kubectl(User::Admin, &["replace", "-f", "-"], &object).await?;
+    let replaced = cluster
+        .kubectl(User::Admin, &["replace", "-f", "-"], &object)
+        .await?;
     replaced.success().map(drop)
 }
 

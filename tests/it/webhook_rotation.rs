@@ -2,13 +2,16 @@
 //! under failurePolicy Fail a call that is lost is a write that is refused.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use harness::replicas::Replicas;
+use harness::replicas::{Replicas, bundle_of};
 use harness::writers::{self, Writers};
 use harness::{User, WEBHOOK_CLIENT, wait_for, wait_until};
 use hyper::{Method, StatusCode};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::https::{self, Answer, whole};
 
@@ -22,6 +25,39 @@ async fn serves(address: SocketAddr, authority: &str) -> bool {
     https::http1(address, authority, Method::GET, "/readyz", whole(""))
         .await
         .is_ok()
+}
+
+/// Connects again and again, as an apiserver that was just started, trusting what the webhook configuration holds.
+/// An apiserver that runs keeps its connections, and would not notice.
+struct Newcomers {
+    stop: CancellationToken,
+    connecting: tokio::task::JoinHandle<anyhow::Result<u64>>,
+}
+
+impl Newcomers {
+    fn start(replicas: &Replicas<'_>) -> Self {
+        let stop = CancellationToken::new();
+        let (stopped, address) = (stop.clone(), replicas.address());
+        let configurations = replicas.configurations();
+        let connecting = tokio::spawn(async move {
+            let mut connected = 0;
+            while !stopped.is_cancelled() {
+                let bundle = bundle_of(&configurations.get("provost").await?)?;
+                https::http1(address, &bundle, Method::GET, "/healthz", whole(""))
+                    .await
+                    .with_context(|| format!("after {connected} connections"))?;
+                connected += 1;
+            }
+            Ok(connected)
+        });
+        Self { stop, connecting }
+    }
+
+    /// How many connected; an error where one could not.
+    async fn stop(self) -> anyhow::Result<u64> {
+        self.stop.cancel();
+        self.connecting.await?
+    }
 }
 
 /// Waits until the policy of the writers judges them.
@@ -52,6 +88,7 @@ async fn no_write_is_lost_while_replicas_restart_and_authorities_rotate() -> any
     in_force(&replicas, &namespace).await?;
     let first = replicas.authority().await?;
     let writers = Writers::start(&cluster.client(User::Developer).await?, &namespace);
+    let newcomers = Newcomers::start(&replicas);
 
     // A rotation while replicas come and go.
     replicas.ask_for_rotation().await?;
@@ -76,6 +113,7 @@ async fn no_write_is_lost_while_replicas_restart_and_authorities_rotate() -> any
         "of {}: {:#?}",
         outcome.writes, outcome.complaints
     );
+    assert!(newcomers.stop().await? > 0);
     assert_eq!(replicas.running().len(), 3);
     for replica in replicas.running() {
         assert!(serves(replica.address, &third).await);
@@ -170,6 +208,10 @@ async fn verdicts_are_for_the_apiserver_and_probes_for_everybody() -> anyhow::Re
     assert!(ask(Some(&foreign), &path).await.is_err(), "nobody vouches for it");
 
     // Whoever has the certificate but not the token is told nothing, and nothing is recorded.
+    let review = async |uid: &str, path: &str| {
+        let body = whole(review(uid));
+        https::http1_as(Some(&apiserver), address, &authority, Method::POST, path, body).await
+    };
     for wrong in [
         "/validate",
         "/validate/",
@@ -177,11 +219,12 @@ async fn verdicts_are_for_the_apiserver_and_probes_for_everybody() -> anyhow::Re
         "/else",
     ] {
         assert_eq!(
-            ask(Some(&apiserver), wrong).await?.status,
+            review("without-token", wrong).await?.status,
             StatusCode::NOT_FOUND,
             "{wrong}"
         );
     }
+    assert_eq!(review("with-token", &path).await?.status, StatusCode::OK);
     let metrics = metrics(&mut replicas).await?;
     for line in [
         "provost_webhook_refused_total{status=\"404\"} 4",
@@ -189,7 +232,37 @@ async fn verdicts_are_for_the_apiserver_and_probes_for_everybody() -> anyhow::Re
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+    let ledger = replicas.running()[0].ledger.clone();
+    replicas.stop().await?;
+    let records = records(&ledger)?;
+    assert!(records.contains("with-token"), "{records}");
+    assert!(!records.contains("without-token"), "{records}");
     Ok(())
+}
+
+fn review(uid: &str) -> String {
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": uid, "operation": "CREATE",
+        "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+        "resource": {"group": "", "version": "v1", "resource": "configmaps"},
+        "namespace": "shop", "name": "a", "userInfo": {"username": "dana"},
+        "object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}},
+    }});
+    review.to_string()
+}
+
+/// All that a ledger's files hold.
+fn records(folder: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            text += &records(&path)?;
+        } else {
+            text += &String::from_utf8_lossy(&std::fs::read(&path)?);
+        }
+    }
+    Ok(text)
 }
 
 async fn metrics(replicas: &mut Replicas<'_>) -> anyhow::Result<String> {

@@ -3,9 +3,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -44,6 +47,8 @@ pub struct Replica {
     pub provost: Provost,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The folder of its ledger.
+    pub ledger: PathBuf,
 }
 
 // === impl Replicas ===
@@ -98,18 +103,22 @@ impl<'c> Replicas<'c> {
     /// Starts one more and waits until connections are sent to it.
     pub async fn start(&mut self) -> anyhow::Result<()> {
         let ledger = self.folder.path().join(format!("ledger-{}", random_hex(4)?));
-        let ledger = ledger.display().to_string();
+        let shown = ledger.display().to_string();
         let arguments: Vec<String> = self
             .arguments
             .iter()
-            .map(|argument| argument.replace("/var/lib/provost/ledger", &ledger))
+            .map(|argument| argument.replace("/var/lib/provost/ledger", &shown))
             .collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut provost = Provost::start(&arguments, &[])?;
         let line = provost.wait_for_line("  listens on  ", SOON).await?;
         let address = line.rsplit(' ').next().unwrap_or_default().parse()?;
         self.balancer.add(address)?;
-        self.running.push(Replica { provost, address });
+        self.running.push(Replica {
+            provost,
+            address,
+            ledger,
+        });
         wait_for("a replica is ready", SOON, async || {
             let ready = self.balancer.is_ready(address);
             ready.then_some(()).context("/readyz does not say so")
@@ -120,7 +129,7 @@ impl<'c> Replicas<'c> {
     /// Stops the oldest as a kubelet does, with SIGTERM, and waits for its end.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(!self.running.is_empty(), "no replica runs");
-        let Replica { provost, address } = self.running.remove(0);
+        let Replica { provost, address, .. } = self.running.remove(0);
         let code = provost.stop().await?;
         self.balancer.remove(address);
         anyhow::ensure!(code == 0, "a replica ended with code {code}");
@@ -139,7 +148,7 @@ impl<'c> Replicas<'c> {
     /// Asks for another certificate authority, as docs/install.md says.
     pub async fn ask_for_rotation(&self) -> anyhow::Result<()> {
         let annotation = json!({"metadata": {"annotations": {ROTATE: "now"}}});
-        let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(self.client.clone(), NAMESPACE);
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), NAMESPACE);
         let options = PatchParams::default();
         secrets
             .patch(SECRET, &options, &Patch::Merge(&annotation))
@@ -179,7 +188,7 @@ impl<'c> Replicas<'c> {
 
     /// Text of the Secret's data.
     pub async fn secret(&self) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
-        let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(self.client.clone(), NAMESPACE);
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), NAMESPACE);
         let data = secrets.get(SECRET).await?.data.unwrap_or_default().into_iter();
         data.map(|(name, bytes)| Ok((name, String::from_utf8(bytes.0)?)))
             .collect()
@@ -187,10 +196,12 @@ impl<'c> Replicas<'c> {
 
     /// The bundle that the webhook configuration holds.
     pub async fn bundle(&self) -> anyhow::Result<String> {
-        let configuration = self.configuration().await?;
-        let bundle = configuration.webhooks.unwrap_or_default().into_iter().next();
-        let bundle = bundle.context("there is a webhook")?.client_config.ca_bundle;
-        Ok(String::from_utf8(bundle.context("it has a bundle")?.0)?)
+        bundle_of(&self.configuration().await?)
+    }
+
+    /// A client that reads the bundle again and again, on its own: [`bundle_of`] what it gets by the name `provost`.
+    pub fn configurations(&self) -> Api<ValidatingWebhookConfiguration> {
+        Api::all(self.client.clone())
     }
 
     /// The path under which reviews are taken, with its token.
@@ -204,10 +215,8 @@ impl<'c> Replicas<'c> {
         Ok(url[path..].to_owned())
     }
 
-    async fn configuration(
-        &self,
-    ) -> anyhow::Result<k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration> {
-        Ok(Api::all(self.client.clone()).get("provost").await?)
+    async fn configuration(&self) -> anyhow::Result<ValidatingWebhookConfiguration> {
+        Ok(self.configurations().get("provost").await?)
     }
 
     /// The cluster.
@@ -234,6 +243,17 @@ impl<'c> Replicas<'c> {
             .patch(text("/metadata/name"), &options, &Patch::Apply(manifest))
             .await?)
     }
+}
+
+/// The bundle of a webhook configuration.
+pub fn bundle_of(configuration: &ValidatingWebhookConfiguration) -> anyhow::Result<String> {
+    let webhook = configuration.webhooks.iter().flatten().next();
+    let bundle = webhook
+        .context("there is a webhook")?
+        .client_config
+        .ca_bundle
+        .as_ref();
+    Ok(String::from_utf8(bundle.context("it has a bundle")?.0.clone())?)
 }
 
 /// The arguments of the printed StatefulSet, on free ports of loopback.

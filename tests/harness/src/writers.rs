@@ -145,6 +145,7 @@ async fn write(api: &Api<ConfigMap>, writer: usize, number: u64) -> Result<(), S
         (false, Ok(_)) => Ok(()),
         (true, Err(kube::Error::Api(status))) if status.message.contains("A team is wanted") => Ok(()),
         (true, Ok(_)) => Err("was let in unjudged".to_owned()),
+        (_, Err(kube::Error::Api(status))) => Err(status.message),
         (_, Err(error)) => Err(error.to_string()),
     }
 }
