@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use enforcement::{Changed, Enforcement};
 use figures::{Figure, Target, publish};
+use harness::progress::note;
 use harness::replicas::Replicas;
 use harness::writers::{self, Writers};
 use harness::{Cluster, User, wait_until};
@@ -28,6 +29,8 @@ const ROLLING_RESTARTS: u32 = 100;
 /// How often the certificate authority is rotated meanwhile.
 const ROTATIONS: u32 = 10;
 const REPLICAS: u32 = 2;
+/// A line is shown after so many rolling restarts.
+const PROGRESS: u32 = 20;
 /// Quicker than in production, so that a hundred restarts fit into minutes.
 const QUICK: [&str; 2] = ["--rotation-overlap=2s", "--drain-delay=500ms"];
 /// For what is waited for, on a busy machine.
@@ -38,7 +41,9 @@ const IN_FORCE_MS: Target = Target::AtMost(1_000.0);
 
 fn main() -> anyhow::Result<()> {
     if let Some(reason) = harness::skip_reason() {
-        anstream::eprintln!("SKIPPED: availability of the webhook: no cluster: {reason}");
+        note(&format!(
+            "SKIPPED: availability of the webhook: no cluster: {reason}"
+        ));
         return Ok(());
     }
     tokio::runtime::Runtime::new()?.block_on(bench())
@@ -89,10 +94,14 @@ async fn lost_writes(replicas: &mut Replicas<'_>, namespace: &str) -> anyhow::Re
             }
             replicas.ask_for_rotation().await?;
         }
-        replicas
-            .roll()
-            .await
-            .with_context(|| format!("rolling restart {restart}"))?;
+        let rolled = replicas.roll().await;
+        rolled.with_context(|| format!("rolling restart {restart}"))?;
+        if restart % PROGRESS == PROGRESS - 1 {
+            let (done, written) = (restart + 1, writers.writes());
+            note(&format!(
+                "{done} of {ROLLING_RESTARTS} rolling restarts, {written} writes"
+            ));
+        }
     }
     replicas.rotated(&before, SOON).await?;
     rotations += 1;
@@ -104,7 +113,7 @@ async fn lost_writes(replicas: &mut Replicas<'_>, namespace: &str) -> anyhow::Re
 
     let outcome = writers.stop().await;
     for complaint in &outcome.complaints {
-        anstream::eprintln!("lost: {complaint}");
+        note(&format!("lost: {complaint}"));
     }
     let lost = count(outcome.lost);
     Ok(vec![

@@ -96,20 +96,23 @@ impl<'r, 'c> Enforcement<'r, 'c> {
         Ok(())
     }
 
-    /// Time from now until the first question whose answer is as `wanted`: a denial with these words, or none.
+    /// Time from now until the first answer that is as `wanted`: a denial with these words, or none.
     async fn until(&self, kind: &str, wanted: Option<&str>) -> anyhow::Result<Duration> {
         let changed = Instant::now();
         loop {
-            let asked = changed.elapsed();
             let found = self.verdict(kind).await?;
+            let answered = changed.elapsed();
             let shown = match (wanted, &found) {
                 (Some(wanted), Some(found)) => found.contains(&format!(": {wanted}\n")),
                 (wanted, found) => wanted.is_none() && found.is_none(),
             };
             if shown {
-                return Ok(asked);
+                return Ok(answered);
             }
-            ensure!(asked < LIMIT, "wanted {wanted:?}, but the verdict is {found:?}");
+            ensure!(
+                answered < LIMIT,
+                "wanted {wanted:?}, but the verdict is {found:?}"
+            );
         }
     }
 

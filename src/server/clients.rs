@@ -164,3 +164,49 @@ pub fn required(
 fn refusal() -> Response {
     (StatusCode::FORBIDDEN, "a client certificate is required\n").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn certificate(common_name: &str, dns: &[&str]) -> CertificateDer<'static> {
+        let dns: Vec<String> = dns.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(dns).unwrap();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_certificate_is_known_by_its_common_name_and_its_dns_names() {
+        let certificate = certificate("apiserver", &["a.example.com", "10.0.0.1", "b.example.com"]);
+        assert_eq!(
+            names(&certificate),
+            ["apiserver", "a.example.com", "b.example.com"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_name() {
+        assert!(names(&CertificateDer::from(b"no certificate".as_slice())).is_empty());
+    }
+
+    #[test]
+    fn one_name_that_is_admitted_is_enough_and_no_part_of_one() {
+        let authority = KeyPair::generate().unwrap();
+        let authority = CertificateParams::default()
+            .self_signed(&authority)
+            .unwrap()
+            .pem();
+        let clients = Clients::new(&authority, ["b.example.com".to_owned()]).unwrap();
+        assert!(clients.admits(&certificate("apiserver", &["a.example.com", "b.example.com"])));
+        assert!(!clients.admits(&certificate("b.example", &["x.b.example.com"])));
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        assert!(matches!(Clients::new("", []), Err(Error::UseAuthority(_))));
+    }
+}

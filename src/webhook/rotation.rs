@@ -185,10 +185,6 @@ impl Lifetimes {
     pub fn overlap(self) -> Duration {
         self.overlap
     }
-
-    fn due(self, certificate: &Certificate, lifetime: Duration, now: Timestamp) -> bool {
-        !certificate.lasts(later(now, lifetime / RENEWED_AT_LAST))
-    }
 }
 
 // === impl Identity ===
@@ -337,7 +333,7 @@ impl Identity {
             Ok(Some((step, phase)))
         };
         match &self.phase {
-            Phase::Settled if moment.forced || lifetimes.due(&self.authority, lifetimes.authority, now) => {
+            Phase::Settled if moment.forced || due(&self.authority, lifetimes.authority, now) => {
                 let next = Certificate::authority(lifetimes.authority, now)?.dated(now);
                 return to(Step::Announced, Phase::Announced { next, since: now });
             }
@@ -347,7 +343,7 @@ impl Identity {
             Phase::Retiring { since, .. } if overlapped(*since) => return to(Step::Settled, Phase::Settled),
             _ => {}
         }
-        if lifetimes.due(&self.serving, lifetimes.serving, now) {
+        if due(&self.serving, lifetimes.serving, now) {
             let renewed = self.renewed(moment.names, lifetimes, now)?;
             // An authority near its end can only give what it has left: the same again would be no step.
             return Ok((renewed.serving.until() > self.serving.until()).then_some((Step::Renewed, renewed)));
@@ -372,6 +368,11 @@ impl Identity {
             },
         })
     }
+}
+
+/// Whether a certificate of this lifetime is in its last part.
+fn due(certificate: &Certificate, lifetime: Duration, now: Timestamp) -> bool {
+    !certificate.lasts(later(now, lifetime / RENEWED_AT_LAST))
 }
 
 fn trusts(bundle: Option<&str>, next: &Certificate) -> bool {

@@ -233,7 +233,7 @@ proptest! {
     ) {
         const END: u64 = 120_000;
         let overlap = Duration::from_secs(5);
-        let lifetimes = Lifetimes::new(Duration::from_secs(120), Duration::from_secs(40), overlap).unwrap();
+        let lifetimes = Lifetimes::new(Duration::from_mins(2), Duration::from_secs(40), overlap).unwrap();
         let names = names();
         let mut kept = fresh(lifetimes);
         let mut told = kept.bundle();
