@@ -100,7 +100,7 @@ pub(super) async fn start(
         bodies: Bodies::default(),
         reviews: AtomicU64::new(0),
     });
-    let counts = Arc::clone(&webhook);
+    let (counts, expiry) = (Arc::clone(&webhook), webhook.metrics.expiry());
     let mut router = webhook.router();
     let metrics_url = if let Some(address) = config.metrics_listen {
         let bound = admin::start(address, metrics.clone(), shutdown.drain.clone()).await?;
@@ -123,6 +123,7 @@ pub(super) async fn start(
         names,
         lifetimes: config.lifetimes,
         certificate,
+        expiry,
         registrar: client.map(|client| Registrar { client, endpoint }),
     };
     let changes = policies.subscribe();

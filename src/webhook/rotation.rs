@@ -260,6 +260,11 @@ impl Identity {
         &self.serving
     }
 
+    /// When the serving certificate and its authority expire.
+    pub fn expiry(&self) -> (Timestamp, Timestamp) {
+        (self.serving.until(), self.authority.until())
+    }
+
     /// The token that is kept beside the certificates.
     pub fn token(&self) -> Option<&Token> {
         self.token.as_ref()

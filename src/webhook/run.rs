@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Store, certificate,
     configuration::{self, Endpoint},
+    metrics::Expiry,
     rotation::{Identity, Lifetimes, Moment, Phase},
     store,
 };
@@ -47,6 +48,8 @@ pub struct Keeper {
     pub lifetimes: Lifetimes,
     /// What the listener serves.
     pub certificate: Arc<ServingCertificate>,
+    /// Where the certificates' ends are told.
+    pub expiry: Expiry,
     /// Tells the apiserver; `None` where none asks us.
     pub registrar: Option<Registrar>,
 }
@@ -151,6 +154,7 @@ impl Keeper {
         stop: CancellationToken,
     ) -> Option<Registrar> {
         let (mut resync, mut check) = (every(RESYNC), every(self.lifetimes.check()));
+        self.expiry.tell(&self.identity);
         let mut retry: Option<Instant> = self.unregistered().then(Instant::now);
         loop {
             tokio::select! {
@@ -239,6 +243,7 @@ impl Keeper {
         }
         self.certificate
             .replace(kept.serving().pem(), &kept.serving().key)?;
+        self.expiry.tell(&kept);
         let bundle = kept.bundle();
         self.identity = kept;
         let Some(registrar) = &mut self.registrar else {

@@ -229,6 +229,8 @@ async fn verdicts_are_for_the_apiserver_and_probes_for_everybody() -> anyhow::Re
     for line in [
         "provost_webhook_refused_total{status=\"404\"} 4",
         "provost_webhook_refused_total{status=\"403\"} 1",
+        "provost_webhook_certificate_expiry_timestamp_seconds{certificate=\"authority\"} ",
+        "provost_webhook_certificate_expiry_timestamp_seconds{certificate=\"serving\"} ",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
