@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use provost_policy::{FailureAction, Inputs, Outcome, Request, RuleResult, Status, evaluate};
+use provost_policy::{FailureAction, Inputs, Outcome, Part, Request, RuleResult, Status, evaluate_part};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Fetcher, Snapshot};
@@ -23,11 +23,22 @@ pub async fn judge(
     fetcher: &Fetcher,
     seed: u64,
 ) -> Vec<RuleResult> {
+    judge_part(snapshot, Part::default(), request, fetcher, seed).await
+}
+
+/// As [`judge`], by a part of the policies.
+pub async fn judge_part(
+    snapshot: &Snapshot,
+    part: Part,
+    request: &Request<'_>,
+    fetcher: &Fetcher,
+    seed: u64,
+) -> Vec<RuleResult> {
     let now = Timestamp::now();
     let mut inputs = Inputs::new();
     let deadline = Instant::now() + FETCH_DEADLINE;
     for _ in 0..MAX_ROUNDS {
-        match evaluate(&snapshot.set, request, &inputs, now, seed) {
+        match evaluate_part(&snapshot.set, part, request, &inputs, now, seed) {
             Outcome::Done(results) => return results,
             Outcome::Needs(keys) => {
                 let fetch = async |key| {

@@ -38,7 +38,7 @@ use crate::ledger::Ledger;
 
 pub use cluster::{PolicyKind, ServedKind};
 pub use fetch::Fetcher;
-pub use judge::judge;
+pub use judge::{judge, judge_part};
 
 /// The policies in force at one moment, and those that are out.
 #[derive(Debug, Default)]

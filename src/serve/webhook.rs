@@ -85,6 +85,7 @@ pub(super) async fn start(
         authority: identity.bundle(),
         exempt_namespaces: exempt_namespaces.clone(),
         failure_policy: config.failure_policy,
+        served: Arc::default(),
     };
     let webhook = Arc::new(Webhook {
         policies: Arc::clone(&policies),
@@ -99,6 +100,7 @@ pub(super) async fn start(
         stop: shutdown.drain.clone(),
         bodies: Bodies::default(),
         reviews: AtomicU64::new(0),
+        served: Arc::clone(&endpoint.served),
     });
     let (counts, expiry) = (Arc::clone(&webhook), webhook.metrics.expiry());
     let mut router = webhook.router();

@@ -92,7 +92,15 @@ impl Verdict {
 
 impl Answer {
     /// From what the rules of the set with this digest say.
-    pub fn new(request: &Request<'_>, results: &[RuleResult], policy_set: &str) -> Self {
+    ///
+    /// `others` are what rules say that another call judges: of them the text of a denial speaks too, since people see
+    /// one denial alone. All else of them, that other call answers.
+    pub fn new(
+        request: &Request<'_>,
+        results: &[RuleResult],
+        others: &[RuleResult],
+        policy_set: &str,
+    ) -> Self {
         let warnings = text::warnings(results);
         let denied = results.iter().any(RuleResult::denies);
         Self {
@@ -103,7 +111,10 @@ impl Answer {
             },
             // The apiserver puts its own words before ours, on the same line.
             denial: if denied {
-                format!("\n{}", text::denial(request, results, HINT))
+                let mut all = [results, others].concat();
+                // By policies, as they come where one call judges everything.
+                all.sort_by(|a, b| a.policy.cmp(&b.policy));
+                format!("\n{}", text::denial(request, &all, HINT))
             } else {
                 String::new()
             },

@@ -5,6 +5,9 @@
 //!                                             └──▶ ledger, metrics, log
 //! ```
 //!
+//! A call judges all rules, or those of one class: its path says which ([`configuration`] says why). Each call is a
+//! review of its own in ledger and metrics.
+//!
 //! # Guarantees
 //! - Every review that can be read is answered, and the answer names every violation; one that cannot be read gets
 //!   400, one over a bound 413, and nothing makes the process panic.
@@ -35,20 +38,23 @@ use std::{
     time::Instant,
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Path, Request as HttpRequest, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use provost_evidence::event::{self, Event};
+use provost_policy::{Class, Part, Request, RuleResult};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    cluster::Kinds,
     ledger::Ledger,
-    policies::{Fetcher, Policies, Registration, Snapshot, judge},
+    policies::{Fetcher, Policies, Registration, Snapshot, judge_part},
 };
 
 pub use answer::{Answer, Verdict};
@@ -78,6 +84,8 @@ pub struct Webhook {
     pub bodies: Bodies,
     /// How many reviews were judged; the seed of the next evaluation.
     pub reviews: AtomicU64,
+    /// The kinds that the cluster serves; none without a cluster.
+    pub served: Arc<ArcSwap<Kinds>>,
 }
 
 /// 128 random bits in the path of the webhook. Whoever knows it can ask for verdicts, so it is not printed.
@@ -90,9 +98,13 @@ impl Webhook {
     /// The routes of the admission listener: reviews and probes.
     pub fn router(self: Arc<Self>) -> Router {
         let reviews = if self.token.is_some() {
-            Router::new().route("/validate/{token}", post(validate_with_token))
+            Router::new()
+                .route("/validate/{token}", post(validate_with_token))
+                .route("/validate/{token}/{class}", post(validate_class_with_token))
         } else {
-            Router::new().route("/validate", post(validate))
+            Router::new()
+                .route("/validate", post(validate))
+                .route("/validate/{class}", post(validate_class))
         };
         reviews
             .route("/healthz", get(async || "ok\n"))
@@ -102,22 +114,47 @@ impl Webhook {
             .with_state(self)
     }
 
-    /// Judges one review and records it.
-    pub async fn review(&self, review: &Review) -> Answer {
+    /// Judges one review by the rules of a class, or by all, and records it.
+    pub async fn review(&self, review: &Review, class: Option<Class>) -> Answer {
         let request = review.request();
         let answer = if self.exempt_namespaces.contains(request.namespace) {
             Answer::exempt()
         } else {
-            let snapshot = self.policies.current();
-            let seed = self.reviews.fetch_add(1, Ordering::Relaxed);
-            let results = judge(&snapshot, &request, &self.fetcher, seed).await;
-            Answer::new(&request, &results, snapshot.set.digest())
+            self.judge(review, &request, class).await
         };
-        self.record(review, &answer);
+        self.record(review, class, &answer);
         answer
     }
 
-    fn record(&self, review: &Review, answer: &Answer) {
+    async fn judge(&self, review: &Review, request: &Request<'_>, class: Option<Class>) -> Answer {
+        let snapshot = self.policies.current();
+        let seed = self.reviews.fetch_add(1, Ordering::Relaxed);
+        let (group, plural) = review.resource();
+        let part = Part {
+            class,
+            named: configuration::is_needed_to_recover(group, plural),
+        };
+        let results = judge_part(&snapshot, part, request, &self.fetcher, seed).await;
+        let others = match class.map(other) {
+            // The apiserver shows one denial, whichever of its calls denies first.
+            Some(other) if results.iter().any(RuleResult::denies) => {
+                let part = Part {
+                    class: Some(other),
+                    ..part
+                };
+                judge_part(&snapshot, part, request, &self.fetcher, seed).await
+            }
+            _ => Vec::new(),
+        };
+        Answer::new(request, &results, &others, snapshot.set.digest())
+    }
+
+    /// Whether `token` is the one of the path; none is where there is none.
+    fn admits(&self, token: &str) -> bool {
+        self.token.as_ref().is_some_and(|expected| expected.admits(token))
+    }
+
+    fn record(&self, review: &Review, class: Option<Class>, answer: &Answer) {
         let request = review.request();
         self.metrics.count(answer.verdict);
         if answer.verdict == Verdict::Denied {
@@ -142,6 +179,10 @@ impl Webhook {
             name: request.name.to_owned(),
             user: review.user().username.clone(),
             dry_run: request.dry_run,
+            class: class
+                .map(configuration::class_name)
+                .unwrap_or_default()
+                .to_owned(),
             verdict: answer.verdict.name().to_owned(),
             policy_set: answer.policy_set.clone(),
             rules: answer.rules.clone(),
@@ -149,17 +190,20 @@ impl Webhook {
     }
 }
 
+fn other(class: Class) -> Class {
+    match class {
+        Class::Fail => Class::Ignore,
+        Class::Ignore => Class::Fail,
+    }
+}
+
 async fn validate_with_token(
     State(webhook): State<Arc<Webhook>>,
     Path(token): Path<String>,
-    request: Request,
+    request: HttpRequest,
 ) -> Response {
-    if webhook
-        .token
-        .as_ref()
-        .is_some_and(|expected| expected.admits(&token))
-    {
-        validate(State(webhook), request).await
+    if webhook.admits(&token) {
+        answer(&webhook, request, None).await
     } else {
         unknown(State(webhook)).await
     }
@@ -171,16 +215,42 @@ async fn unknown(State(webhook): State<Arc<Webhook>>) -> Response {
     StatusCode::NOT_FOUND.into_response()
 }
 
-async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+async fn validate_class_with_token(
+    State(webhook): State<Arc<Webhook>>,
+    Path((token, class)): Path<(String, String)>,
+    request: HttpRequest,
+) -> Response {
+    match configuration::class(&class) {
+        Some(class) if webhook.admits(&token) => answer(&webhook, request, Some(class)).await,
+        _ => unknown(State(webhook)).await,
+    }
+}
+
+async fn validate(State(webhook): State<Arc<Webhook>>, request: HttpRequest) -> Response {
+    answer(&webhook, request, None).await
+}
+
+async fn validate_class(
+    State(webhook): State<Arc<Webhook>>,
+    Path(class): Path<String>,
+    request: HttpRequest,
+) -> Response {
+    match configuration::class(&class) {
+        Some(class) => answer(&webhook, request, Some(class)).await,
+        None => unknown(State(webhook)).await,
+    }
+}
+
+async fn answer(webhook: &Webhook, request: HttpRequest, class: Option<Class>) -> Response {
     let started = Instant::now();
     // The body's room is held until the answer: what was parsed from it lives as long.
     let reviewed = webhook.bodies.read(request).await.and_then(|body| {
-        let review = Review::parse(&body.bytes)?;
+        let review = Review::parse(&body.bytes)?.of_parent(&webhook.served.load());
         Ok((body, review))
     });
     match reviewed {
         Ok((_body, review)) => {
-            let answer = webhook.review(&review).await;
+            let answer = webhook.review(&review, class).await;
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -299,11 +369,12 @@ mod tests {
             stop: CancellationToken::new(),
             bodies: Bodies::default(),
             reviews: AtomicU64::new(0),
+            served: Arc::default(),
         })
     }
 
     async fn ask(webhook: &Arc<Webhook>, method: &str, path: &str) -> (StatusCode, String) {
-        let request = Request::builder()
+        let request = HttpRequest::builder()
             .method(method)
             .uri(path)
             .body(Body::empty())
@@ -323,6 +394,9 @@ mod tests {
             "/validate/0124",
             "/validate/012",
             "/validate/01234",
+            "/validate/0124/fail",
+            "/validate/0123/",
+            "/validate/0123/audit",
         ] {
             assert_eq!(
                 ask(&webhook, "POST", path).await.0,
@@ -330,10 +404,10 @@ mod tests {
                 "{path}"
             );
         }
-        assert_eq!(
-            ask(&webhook, "POST", "/validate/0123").await.0,
-            StatusCode::BAD_REQUEST
-        );
+        for path in ["/validate/0123", "/validate/0123/fail", "/validate/0123/ignore"] {
+            let status = ask(&webhook, "POST", path).await.0;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        }
     }
 
     #[tokio::test]

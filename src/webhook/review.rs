@@ -8,6 +8,20 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::body::{Refusal, check_nodes};
+use crate::cluster::Kinds;
+
+/// The built-in kinds that have subresources with bodies of other kinds, by group and name in URLs: for whoever was told
+/// of no cluster.
+const PARENTS: [(&str, &str, &str); 8] = [
+    ("", "nodes", "Node"),
+    ("", "pods", "Pod"),
+    ("", "replicationcontrollers", "ReplicationController"),
+    ("", "serviceaccounts", "ServiceAccount"),
+    ("", "services", "Service"),
+    ("apps", "deployments", "Deployment"),
+    ("apps", "replicasets", "ReplicaSet"),
+    ("apps", "statefulsets", "StatefulSet"),
+];
 
 /// An AdmissionReview v1 with a request. The request is parsed once, and all that judges it borrows from it.
 #[derive(Debug)]
@@ -72,6 +86,34 @@ impl Review {
             operation,
             user,
         })
+    }
+
+    /// Makes a request for a subresource one of the object that it belongs to: policies speak of `Pod/exec`, and its body
+    /// is a PodExecOptions.
+    #[must_use]
+    pub fn of_parent(mut self, served: &Kinds) -> Self {
+        if text(&self.request, "/subResource").is_empty() {
+            return self;
+        }
+        let (group, plural) = self.resource();
+        let built_in = PARENTS
+            .iter()
+            .find(|(of_group, of_plural, _)| (*of_group, *of_plural) == (group, plural));
+        let parent = served
+            .of_plural(group, plural)
+            .or_else(|| built_in.map(|(_, _, kind)| *kind));
+        if let Some(parent) = parent {
+            self.kind = GroupVersionKind::new(group, text(&self.request, "/resource/version"), parent);
+        }
+        self
+    }
+
+    /// Group of the resource and its name in URLs: `""` and `pods`.
+    pub fn resource(&self) -> (&str, &str) {
+        (
+            text(&self.request, "/resource/group"),
+            text(&self.request, "/resource/resource"),
+        )
     }
 
     /// What is to be judged.

@@ -56,6 +56,10 @@ pub struct Admission {
     pub user: String,
     /// Whether it was a dry run.
     pub dry_run: bool,
+    /// The class of the rules that judged: `fail` or `ignore`; empty where all did. An apiserver that asks about a
+    /// request once for each class leaves a record for each.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
     /// `allowed`, `denied` or `warned`.
     pub verdict: String,
     /// Digest of the policy set that judged.

@@ -14,7 +14,7 @@ use crate::request::{Inputs, Operation, Request};
 use crate::result::{FailureAction, Outcome, RuleResult, Status};
 use crate::rule::{Check, Rule};
 use crate::run::Run;
-use crate::set::{Candidate, PolicySet};
+use crate::set::{Candidate, Part, PolicySet};
 
 /// Judges `request` by every rule of `set` that matches it.
 ///
@@ -22,6 +22,18 @@ use crate::set::{Candidate, PolicySet};
 /// expressions see, so that the same call gives the same answer.
 pub fn evaluate(
     set: &PolicySet,
+    request: &Request<'_>,
+    inputs: &Inputs,
+    now: Timestamp,
+    seed: u64,
+) -> Outcome {
+    evaluate_part(set, Part::default(), request, inputs, now, seed)
+}
+
+/// As [`evaluate`], by a part of the set.
+pub fn evaluate_part(
+    set: &PolicySet,
+    part: Part,
     request: &Request<'_>,
     inputs: &Inputs,
     now: Timestamp,
@@ -37,7 +49,7 @@ pub fn evaluate(
         if !evaluation.is_in_namespace_of(&candidates.policy) {
             continue;
         }
-        for candidate in &candidates.rules {
+        for candidate in candidates.rules.iter().filter(|candidate| part.has(candidate)) {
             match evaluation.rule(&candidates.policy, candidate) {
                 Ok(None) => {}
                 Ok(Some(result)) => {

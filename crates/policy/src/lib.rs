@@ -20,6 +20,7 @@ pub mod explain;
 pub mod fault;
 pub mod lint;
 pub mod policy;
+pub mod reach;
 pub mod request;
 pub mod result;
 pub mod set;
@@ -50,10 +51,11 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_part};
 pub use exception::Exception;
 pub use fault::Fault;
 pub use policy::{Parsed, Policy};
+pub use reach::Reach;
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};
 pub use result::{Accepted, FailureAction, Found, Outcome, RuleResult, Status, Violation};
-pub use set::{MatchedKind, PolicySet};
+pub use set::{Class, MatchedKind, Part, PolicySet};

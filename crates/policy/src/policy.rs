@@ -114,6 +114,11 @@ impl Policy {
         self.written.iter().map(|rule| &*rule.name)
     }
 
+    /// Its rules, written and generated.
+    pub(crate) fn all_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.written.iter().chain(self.generated.values().flatten())
+    }
+
     /// The rules that judge objects of a kind.
     pub(crate) fn rules_for(&self, kind: &str) -> impl Iterator<Item = &Arc<Rule>> {
         let generated = self.generated.get(kind);
