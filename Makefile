@@ -77,8 +77,9 @@ demo: needs ## The main job in a minute: a denial, a synced commit, a healed edi
 
 bench: bench-webhook bench-policy ## All benchmarks; each writes target/bench/PART.json
 
-bench-webhook: needs ## Admission throughput, latency and memory, beside a server that always says yes
+bench-webhook: needs ## Admission throughput, latency and memory beside a server that always says yes; writes lost in restarts and rotations
 	cargo bench --locked --package provost --bench webhook
+	cargo bench --locked --package provost --bench availability
 
 bench-policy: needs ## What judging costs: in process, end to end with 3 to 300 policies, and on the command line
 	cargo bench --locked --package provost --bench policy

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Namespaces that are never judged: without them a cluster cannot heal itself.
 pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
@@ -14,6 +15,10 @@ pub const WEBHOOK_CONFIGURATION: &str = "provost";
 pub const SERVICE_ANNOTATION: &str = "provost.dev/service";
 /// Name of the Secret that keeps the webhook's certificates in a cluster.
 pub const WEBHOOK_SECRET: &str = "provost-webhook";
+
+/// How long a replica of a Service goes on taking reviews after it is told to stop, and no longer ready: until kube-proxy
+/// everywhere has heard of it.
+pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// A part that a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -38,6 +43,15 @@ pub enum Address {
     },
     /// A URL that the apiserver's host reaches, without the path.
     Url(String),
+}
+
+/// Clients of the admission listener that have to show a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// File with the authorities that sign them, PEM.
+    pub authority: PathBuf,
+    /// Common names and DNS names, one of which a certificate has to have; all where it is empty.
+    pub names: Vec<String>,
 }
 
 /// What happens to a write while the webhook does not answer.

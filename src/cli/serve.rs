@@ -5,13 +5,14 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 
 use crate::{
-    config::{Address, FailurePolicy, Role, search_path, state_directory},
+    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, search_path, state_directory},
     git::LocalRepositories,
     ledger::{Destination, Ledger},
     policies::{self, CallHost, ServiceCalls},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::SyncConfig,
     telemetry::{self, LogFormat},
+    webhook::rotation::Lifetimes,
 };
 
 const EXAMPLES: &str = "\
@@ -89,9 +90,33 @@ pub(super) struct Args {
     /// Another namespace that is not judged; may be given often
     #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Cluster")]
     exempt_namespaces: Vec<String>,
+    /// How long reviews are still taken once the process is to stop and no longer ready [default: 5s; without --service: 0s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Cluster")]
+    drain_delay: Option<Duration>,
     /// Install the CRDs where they are absent; on a workstation this is done anyway
     #[arg(long, help_heading = "Cluster")]
     install_crds: bool,
+
+    /// Authority whose client certificate the apiserver has to show; probes need none [default: none is asked for]
+    #[arg(long, value_name = "FILE", help_heading = "Certificates")]
+    client_ca: Option<PathBuf>,
+    /// Common name or DNS name of that certificate; may be given often [default: any]
+    #[arg(
+        long = "client-name",
+        value_name = "NAME",
+        requires = "client_ca",
+        help_heading = "Certificates"
+    )]
+    client_names: Vec<String>,
+    /// How long a certificate authority of the webhook's own lives; it is replaced in its last third
+    #[arg(long, value_name = "TIME", default_value = "87600h", value_parser = parse_time, help_heading = "Certificates")]
+    authority_lifetime: Duration,
+    /// How long a serving certificate lives; it is replaced in its last third
+    #[arg(long, value_name = "TIME", default_value = "2160h", value_parser = parse_time, help_heading = "Certificates")]
+    certificate_lifetime: Duration,
+    /// How long old and new authority are both trusted, before the switch and after it
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time, help_heading = "Certificates")]
+    rotation_overlap: Duration,
 
     /// How often a repository is asked for news, such as 30s or 3m
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_interval, help_heading = "Agent")]
@@ -213,6 +238,12 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| wanted.to_owned())
 }
 
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<provost_manifest::duration::Duration>();
+    let time = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
+    time.ok_or_else(|| "write a time, such as 30s, 10m or 2160h".to_owned())
+}
+
 fn parse_service(text: &str) -> Result<Address, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
@@ -247,7 +278,13 @@ impl Args {
             service,
             failure_policy,
             exempt_namespaces,
+            drain_delay,
             install_crds,
+            client_ca,
+            client_names,
+            authority_lifetime,
+            certificate_lifetime,
+            rotation_overlap,
             poll_interval,
             allow_local_repositories,
             state,
@@ -300,6 +337,12 @@ impl Args {
             cluster,
             listen,
             certificates: certs,
+            lifetimes: Lifetimes::new(authority_lifetime, certificate_lifetime, rotation_overlap)?,
+            client_certificates: client_ca.map(|authority| ClientCertificates {
+                authority,
+                names: client_names,
+            }),
+            drain_delay: drain_delay.unwrap_or(if in_cluster { DRAIN_DELAY } else { Duration::ZERO }),
             failure_policy,
             exempt_namespaces,
             exception_namespaces,

@@ -41,7 +41,7 @@ use crate::ledger::Ledger;
 
 pub use cluster::{PolicyKind, ServedKind};
 pub use fetch::{CallHost, Fetcher, Globals, ServiceCalls};
-pub use hindrance::Hindrances;
+pub use hindrance::{Hindrances, Registration};
 pub use judge::{judge, judge_part};
 
 /// The policies in force at one moment, and those that are out.
@@ -318,11 +318,10 @@ impl Policies {
         self.hindrances.subscribe()
     }
 
-    /// To be called when the webhook configuration was written for the policies in force, or, with a sentence, when it
-    /// could not be: the Ready conditions of all policies say so until it is.
-    pub fn configured(&self, outcome: Result<(), String>) {
+    /// Notes whether apiservers were told to ask about the policies in force; by whoever tells them.
+    pub fn registered(&self, registration: Registration) {
         self.hindrances
-            .send_if_modified(|hindrances| hindrances.configured(outcome));
+            .send_if_modified(|hindrances| hindrances.registered(registration));
     }
 
     /// To be called when a rule was stopped because it overran `deadline`: its policy's Ready condition says so until

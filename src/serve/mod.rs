@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! start: ledger ─▶ cluster ─▶ policies read ─▶ certificate, listener ─▶ webhook configuration ─▶ agent
-//! stop:  not ready, agent takes no more work ─▶ configuration withdrawn (workstation) ─▶ reviews drained ─▶ ledger
+//! stop:  not ready, agent takes no more work ─▶ configuration withdrawn (workstation), or whoever follows readiness
+//!        given time to hear (cluster) ─▶ reviews drained ─▶ ledger
 //! ```
 //!
 //! # Guarantees
@@ -16,19 +17,19 @@ mod agent;
 mod connect;
 mod webhook;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use provost_evidence::event;
 
 use crate::{
     cluster,
-    config::{Address, FailurePolicy, Role},
+    config::{Address, ClientCertificates, FailurePolicy, Role},
     ledger::Ledger,
     policies::{self, ServiceCalls},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
-    webhook::{configuration, store},
+    webhook::{rotation::Lifetimes, run::AnnounceError, store},
 };
 
 pub use connect::Connection;
@@ -52,6 +53,12 @@ pub struct Config {
     pub address: Option<Address>,
     /// The folder of certificates, on a workstation.
     pub certificates: PathBuf,
+    /// How long the webhook's certificates live.
+    pub lifetimes: Lifetimes,
+    /// Who may ask for verdicts, where not everybody who knows the path.
+    pub client_certificates: Option<ClientCertificates>,
+    /// How long reviews are still taken once the process is to stop and no longer ready.
+    pub drain_delay: Duration,
     /// What happens to writes while the webhook does not answer.
     pub failure_policy: FailurePolicy,
     /// Namespaces that are not judged, besides the usual.
@@ -87,7 +94,16 @@ pub enum Error {
     Server(#[from] server::Error),
     /// The apiserver cannot be told.
     #[error(transparent)]
-    Configuration(#[from] configuration::Error),
+    Configuration(#[from] AnnounceError),
+    /// The authority of clients is not there.
+    #[error("cannot read the clients' certificate authority {}", path.display())]
+    ReadClientAuthority {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The token cannot be made.
     #[error("cannot make the webhook's token: the system gives no random bits")]
     Token,

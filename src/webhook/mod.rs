@@ -13,7 +13,9 @@
 //!   400, one over a bound 413, and nothing makes the process panic.
 //! - The path of a review takes no lock and does no I/O that the matched rules don't need.
 //!
-//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`.
+//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`,
+//! `--drain-delay`, `--client-ca`, `--client-name`, `--authority-lifetime`, `--certificate-lifetime`,
+//! `--rotation-overlap`.
 //! Metrics: `provost_webhook_…`, see [`metrics`]. RBAC: see [`configuration`] and [`store`].
 
 pub mod answer;
@@ -23,6 +25,7 @@ pub mod configuration;
 pub mod metrics;
 pub mod policies;
 pub mod review;
+pub mod rotation;
 pub mod run;
 pub mod store;
 
@@ -107,6 +110,7 @@ impl Webhook {
         reviews
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
+            .fallback(unknown)
             .layer(CatchPanicLayer::new())
             .with_state(self)
     }
@@ -209,8 +213,14 @@ async fn validate_with_token(
     if webhook.is_called_with(&token) {
         validate(State(webhook), request).await
     } else {
-        StatusCode::NOT_FOUND.into_response()
+        unknown(State(webhook)).await
     }
+}
+
+/// Whoever asks without the token is told nothing, and counted.
+async fn unknown(State(webhook): State<Arc<Webhook>>) -> Response {
+    webhook.metrics.refuse_with(StatusCode::NOT_FOUND);
+    StatusCode::NOT_FOUND.into_response()
 }
 
 async fn validate_part_with_token(
@@ -220,7 +230,7 @@ async fn validate_part_with_token(
 ) -> Response {
     match Reviewed::by(&part) {
         Some(reviewed) if webhook.is_called_with(&token) => respond(&webhook, request, reviewed).await,
-        _ => StatusCode::NOT_FOUND.into_response(),
+        _ => unknown(State(webhook)).await,
     }
 }
 
@@ -235,7 +245,7 @@ async fn validate_part(
 ) -> Response {
     match Reviewed::by(&part) {
         Some(reviewed) => respond(&webhook, request, reviewed).await,
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => unknown(State(webhook)).await,
     }
 }
 
@@ -293,7 +303,11 @@ async fn readyz(State(webhook): State<Arc<Webhook>>) -> Response {
         let waiting = "not ready: the policies have not been read yet\n";
         return (StatusCode::SERVICE_UNAVAILABLE, waiting).into_response();
     }
-    readiness(&webhook.policies.current()).into_response()
+    let mut text = readiness(&webhook.policies.current());
+    if let Some(reason) = webhook.policies.hindrances().borrow().not_registered() {
+        let _ = writeln!(text, "not registered: the apiserver could not be told to ask about it: {reason}");
+    }
+    text.into_response()
 }
 
 fn readiness(snapshot: &Snapshot) -> String {

@@ -34,4 +34,6 @@ mod sync_drift;
 mod sync_errors;
 mod webhook;
 mod webhook_classes;
+mod webhook_in_force;
+mod webhook_rotation;
 mod webhook_service;

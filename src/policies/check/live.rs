@@ -306,6 +306,7 @@ mod tests {
             plural: plural.to_owned(),
             namespaced: true,
             watchable,
+            subresources: Vec::new(),
         };
         [
             kind("", "v1", "ConfigMap", "configmaps", true),

@@ -17,6 +17,7 @@
 
 use std::process::ExitCode;
 
+pub mod balancer;
 pub mod binaries;
 mod cluster;
 mod control_plane;
@@ -26,13 +27,15 @@ pub mod guard;
 mod identity;
 pub mod progress;
 pub mod provost;
+pub mod replicas;
 pub mod settings;
 mod setup;
 mod wait;
+pub mod writers;
 
 pub use cluster::{Cluster, Output};
 pub use folder::Folder;
-pub use identity::User;
+pub use identity::{User, WEBHOOK_CLIENT};
 pub use provost::Provost;
 pub use wait::{wait_for, wait_until};
 
