@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_expression::{Budget, Environment};
+use provost_expression::{Budget, Deadline, Environment};
 use serde_json::Value;
 
 use crate::cel;
@@ -27,13 +27,28 @@ pub fn evaluate(
     now: Timestamp,
     seed: u64,
 ) -> Outcome {
+    judge(set, &Evaluation::new(request, inputs, now, seed))
+}
+
+/// As [`evaluate`], and a rule that takes longer than it may ends in an error.
+pub fn evaluate_within(
+    deadline: Deadline,
+    set: &PolicySet,
+    request: &Request<'_>,
+    inputs: &Inputs,
+    now: Timestamp,
+    seed: u64,
+) -> Outcome {
     let evaluation = Evaluation {
-        request,
-        inputs,
-        environment: Environment { now, seed },
+        deadline: Some(deadline),
+        ..Evaluation::new(request, inputs, now, seed)
     };
+    judge(set, &evaluation)
+}
+
+fn judge(set: &PolicySet, evaluation: &Evaluation<'_>) -> Outcome {
     let (mut results, mut needs) = (Vec::new(), Vec::new());
-    for candidates in set.candidates(&request.kind.kind) {
+    for candidates in set.candidates(&evaluation.request.kind.kind) {
         if !evaluation.is_in_namespace_of(&candidates.policy) {
             continue;
         }
@@ -64,9 +79,19 @@ struct Evaluation<'a> {
     request: &'a Request<'a>,
     inputs: &'a Inputs,
     environment: Environment,
+    deadline: Option<Deadline>,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
+    fn new(request: &'a Request<'a>, inputs: &'a Inputs, now: Timestamp, seed: u64) -> Self {
+        Self {
+            request,
+            inputs,
+            environment: Environment { now, seed },
+            deadline: None,
+        }
+    }
+
     /// A namespaced Policy concerns what is, and was, in its namespace.
     fn is_in_namespace_of(&self, policy: &Policy) -> bool {
         let Some(namespace) = policy.namespace.as_deref() else {
@@ -97,10 +122,11 @@ impl Evaluation<'_> {
             object,
             inputs: self.inputs,
         };
+        let mut budget = budget(self.deadline);
         let judged = concerns(rule, &target).and_then(|concerned| {
             let judges = self.request.object.is_some() || rule.check.judges_deletions();
-            if concerned && judges && self.is_looked_at(policy)? {
-                self.judge(policy, candidate, &target)
+            if concerned && judges && self.is_looked_at(policy, &mut budget)? {
+                self.judge(policy, candidate, &target, &mut budget)
             } else {
                 Ok(None)
             }
@@ -110,15 +136,17 @@ impl Evaluation<'_> {
             Err(Halt::Needs(key)) => Err(key),
             Err(Halt::Error(message)) => {
                 let action = action(policy, rule, &target).unwrap_or_else(|_| strictest(policy, rule));
-                Ok(Some(result(policy, rule, action, Status::Error, message)))
+                Ok(Some(RuleResult {
+                    overran: budget.overran(),
+                    ..result(policy, rule, action, Status::Error, message)
+                }))
             }
         }
     }
 
     /// Whether the conditions of the policy on requests hold.
-    fn is_looked_at(&self, policy: &Policy) -> Result<bool, Halt> {
-        let conditions = &policy.match_conditions;
-        cel::all_hold(conditions, self.request, self.inputs, &mut Budget::default())
+    fn is_looked_at(&self, policy: &Policy, budget: &mut Budget) -> Result<bool, Halt> {
+        cel::all_hold(&policy.match_conditions, self.request, self.inputs, budget)
     }
 
     fn judge(
@@ -126,6 +154,7 @@ impl Evaluation<'_> {
         policy: &Policy,
         candidate: &Candidate,
         target: &Target<'_>,
+        budget: &mut Budget,
     ) -> Result<Option<RuleResult>, Halt> {
         let rule = &*candidate.rule;
         let action = action(policy, rule, target)?;
@@ -133,12 +162,18 @@ impl Evaluation<'_> {
             request: self.request,
             inputs: self.inputs,
             environment: self.environment,
+            deadline: self.deadline,
             policy,
             rule,
             exceptions: &candidate.exceptions,
         };
-        let mut budget = Budget::default();
-        let judgement = run.decide(self.request, &mut budget)?;
+        let judgement = run.decide(self.request, budget)?;
+        // Some places take an error for "no". What was stopped there has not been judged.
+        if let Some(stopped) = budget.stopped()
+            && !matches!(judgement, Judgement::Fail(_))
+        {
+            return Err(Halt::Error(stopped.to_string()));
+        }
         let properties = run.properties(&judgement)?;
         let result = |status, message: &str| {
             Ok(Some(RuleResult {
@@ -195,11 +230,20 @@ impl Evaluation<'_> {
         if !concerns(run.rule, &target)? {
             return Ok(false);
         }
-        match run.decide(&request, &mut Budget::default()) {
+        match run.decide(&request, &mut budget(self.deadline)) {
             Ok(judgement) => Ok(matches!(judgement, Judgement::Fail(_))),
             Err(Halt::Error(_)) => Ok(false),
             Err(needs) => Err(needs),
         }
+    }
+}
+
+/// What one part of a rule's evaluation may spend.
+pub(crate) fn budget(deadline: Option<Deadline>) -> Budget {
+    let budget = Budget::default();
+    match deadline {
+        Some(deadline) => budget.with_deadline(deadline),
+        None => budget,
     }
 }
 
@@ -249,6 +293,7 @@ fn result(
         fails_closed: policy.fails_closed,
         message,
         violations: Vec::new(),
+        overran: false,
         properties: Vec::new(),
     }
 }

@@ -50,10 +50,11 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_within};
 pub use exception::Exception;
 pub use fault::Fault;
 pub use policy::{Parsed, Policy};
+pub use provost_expression::Deadline;
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};
 pub use result::{Accepted, FailureAction, Found, Outcome, RuleResult, Status, Violation};
 pub use set::{MatchedKind, PolicySet};

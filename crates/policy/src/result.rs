@@ -57,6 +57,8 @@ pub struct RuleResult {
     pub message: String,
     /// Every violation, for [`Status::Fail`] and [`Status::Warn`]; the most important first.
     pub violations: Vec<Violation>,
+    /// Whether the rule was stopped because it took longer than its deadline; its status is an error then.
+    pub overran: bool,
     /// What the rule's author wants reports to carry (`reportProperties`), with variables completed.
     pub properties: Vec<(String, String)>,
 }

@@ -3,6 +3,7 @@
 //! Unlike the verdict it does not stop: all fields, all elements of all lists. What an anchor excludes is left out,
 //! as the verdict leaves it out.
 
+use provost_expression::Budget;
 use provost_manifest::path::FieldPath;
 use serde_json::{Map, Value};
 
@@ -14,9 +15,16 @@ use crate::result::{Accepted, Found, Violation};
 /// A rule reports at most this many violations of one object.
 pub(crate) const MAX_VIOLATIONS: usize = 1_000;
 
-pub(super) fn collect(pattern: &Pattern, value: &Value, path: &FieldPath, violations: &mut Vec<Violation>) {
+pub(super) fn collect(
+    pattern: &Pattern,
+    value: &Value,
+    path: &FieldPath,
+    budget: &mut Budget,
+    violations: &mut Vec<Violation>,
+) {
     let mut collector = Collector {
         path: path.clone(),
+        budget,
         violations,
     };
     collector.node(&pattern.root, Some(value));
@@ -24,11 +32,15 @@ pub(super) fn collect(pattern: &Pattern, value: &Value, path: &FieldPath, violat
 
 struct Collector<'v> {
     path: FieldPath,
+    budget: &'v mut Budget,
     violations: &'v mut Vec<Violation>,
 }
 
 impl Collector<'_> {
     fn node(&mut self, node: &Node, value: Option<&Value>) {
+        if self.budget.step().is_err() {
+            return;
+        }
         match node {
             Node::Map(map) => self.map(map, value),
             Node::List(list) => self.list(list, value),
@@ -87,7 +99,7 @@ impl Collector<'_> {
         let Some(Value::Object(object)) = value else {
             return self.no_map(map, value);
         };
-        if outcome_of_map(map, value) == Verdict::Skip {
+        if outcome_of_map(map, value, self.budget) == Verdict::Skip {
             return;
         }
         for entry in map.anchored.iter().chain(&map.fields) {
@@ -111,7 +123,7 @@ impl Collector<'_> {
     }
 
     fn entry(&mut self, entry: &Entry, object: &Map<String, Value>) {
-        if outcome_of_entry(entry, object) != Verdict::Fail {
+        if outcome_of_entry(entry, object, self.budget) != Verdict::Fail {
             return;
         }
         let value = entry.value_in(object);
