@@ -42,7 +42,7 @@ pub(crate) fn collect(
         return;
     };
     let place = |datum: &Datum<'_>, budget: &mut Budget| match datum {
-        Datum::Borrowed(value) => Some((place_of(value, object, budget)?, Found::Value((*value).clone()))),
+        Datum::Borrowed(value) => Some((place_of(value, object, budget)?, Found::of(value))),
         _ => None,
     };
     if let Some((path, found)) = place(&datum, budget) {

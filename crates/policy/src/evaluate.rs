@@ -16,6 +16,9 @@ use crate::rule::{Check, Rule};
 use crate::run::Run;
 use crate::set::{Candidate, PolicySet};
 
+/// All rules together report at most so many violations of one object, and one for each rule that fails.
+const MAX_REQUEST_VIOLATIONS: usize = 10_000;
+
 /// Judges `request` by every rule of `set` that matches it.
 ///
 /// Results come in the order of policies and rules. `now` and `seed` are what time and random functions of
@@ -48,6 +51,7 @@ pub fn evaluate_within(
 
 fn judge(set: &PolicySet, evaluation: &Evaluation<'_>) -> Outcome {
     let (mut results, mut needs) = (Vec::new(), Vec::new());
+    let mut room = MAX_REQUEST_VIOLATIONS;
     for candidates in set.candidates(&evaluation.request.kind.kind) {
         if !evaluation.is_in_namespace_of(&candidates.policy) {
             continue;
@@ -55,7 +59,10 @@ fn judge(set: &PolicySet, evaluation: &Evaluation<'_>) -> Outcome {
         for candidate in &candidates.rules {
             match evaluation.rule(&candidates.policy, candidate) {
                 Ok(None) => {}
-                Ok(Some(result)) => {
+                Ok(Some(mut result)) => {
+                    // A rule that fails keeps one at least.
+                    result.violations.truncate(room.max(1));
+                    room = room.saturating_sub(result.violations.len());
                     let decided = matches!(result.status, Status::Pass | Status::Fail | Status::Warn);
                     results.push(result);
                     if decided && candidates.policy.first_rule_only {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use provost_manifest::escape;
 use provost_manifest::path::{FieldPath, Segment};
 use provost_manifest::wildcard::Wildcard;
 use provost_manifest::yaml::{Document, Position, Positions};
 use serde_json::{Map, Value};
 
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, MAX_MESSAGE_CHARS, Place};
 
 /// What a document is read from.
 #[derive(Clone, Debug)]
@@ -203,6 +204,7 @@ impl<'d> Cursor<'d> {
     }
 
     fn fault_at(&self, message: String, position: Option<Position>) -> Fault {
+        let message = escape::shorten(&message, MAX_MESSAGE_CHARS).into_owned();
         Fault {
             message,
             subject: String::new(),

@@ -90,7 +90,8 @@ pub(crate) fn search_steps(text: &str) -> u64 {
 
 /// What compiling an expression costs.
 pub(crate) fn compile_steps(pattern: &str) -> u64 {
-    (pattern.len() * STEPS_PER_BYTE) as u64
+    // What is longer is refused, not compiled.
+    (pattern.len().min(MAX_LENGTH) * STEPS_PER_BYTE) as u64
 }
 
 /// As [`compile`], for an expression that is a literal: rules that were generated from one another hold the same

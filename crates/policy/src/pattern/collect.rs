@@ -4,6 +4,7 @@
 //! as the verdict leaves it out.
 
 use provost_expression::Budget;
+use provost_manifest::escape::shorten;
 use provost_manifest::path::FieldPath;
 use serde_json::{Map, Value};
 
@@ -14,6 +15,9 @@ use crate::result::{Accepted, Found, Violation};
 
 /// A rule reports at most this many violations of one object.
 pub(crate) const MAX_VIOLATIONS: usize = 1_000;
+
+/// What is needed is said in so many characters at most.
+const MAX_ACCEPTED_CHARS: usize = 1_000;
 
 pub(super) fn collect(
     pattern: &Pattern,
@@ -142,11 +146,8 @@ impl Collector<'_> {
         }
         self.violations.push(Violation {
             path: self.path.clone(),
-            found: match value {
-                None | Some(Value::Null) => Found::Missing,
-                Some(value) => Found::Value(value.clone()),
-            },
-            accepted: Accepted(accepted),
+            found: value.map_or(Found::Missing, Found::of),
+            accepted: Accepted(shorten(&accepted, MAX_ACCEPTED_CHARS).into_owned()),
             within: None,
         });
     }
