@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod review;
 pub mod run;
 pub mod store;
+mod strict;
 
 use std::{
     collections::BTreeSet,
