@@ -186,14 +186,14 @@ mod tests {
         Deadline {
             clock,
             rule,
-            end: Instant::now() + Duration::from_secs(3600),
+            end: Instant::now() + Duration::from_hours(1),
         }
     }
 
     #[test]
     fn a_deadline_stops_what_has_steps_left() {
         let mut budget = Budget::default().with_deadline(deadline(Duration::ZERO, Instant::now));
-        let spent = (0..).take_while(|_| budget.step().is_ok()).count();
+        let spent = (0..DEFAULT_STEPS).take_while(|_| budget.step().is_ok()).count();
         assert_eq!(spent as u64, STEPS_PER_LOOK);
         assert!(budget.overran());
         assert_eq!(budget.step(), Err(EvalError::DeadlineExceeded));
@@ -205,7 +205,7 @@ mod tests {
     fn the_end_of_the_request_stops_a_rule_that_has_time_left() {
         let past = Deadline {
             end: Instant::now(),
-            ..deadline(Duration::from_secs(3600), Instant::now)
+            ..deadline(Duration::from_hours(1), Instant::now)
         };
         let mut budget = Budget::default().with_deadline(past);
         assert_eq!(budget.spend(STEPS_PER_LOOK + 1), Err(EvalError::DeadlineExceeded));

@@ -181,14 +181,14 @@ impl<'d> Cursor<'d> {
     /// A complaint about the value.
     pub(crate) fn fault(&self, message: impl Into<String>) -> Fault {
         self.fault_at(
-            message.into(),
+            &message.into(),
             self.positions().and_then(|p| p.of_value(&self.path)),
         )
     }
 
     /// A complaint about the field as a whole: points at its key.
     pub(crate) fn key_fault(&self, message: impl Into<String>) -> Fault {
-        self.fault_at(message.into(), self.positions().map(|p| p.nearest(&self.path)))
+        self.fault_at(&message.into(), self.positions().map(|p| p.nearest(&self.path)))
     }
 
     /// Where the value stands.
@@ -203,8 +203,8 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    fn fault_at(&self, message: String, position: Option<Position>) -> Fault {
-        let message = escape::shorten(&message, MAX_MESSAGE_CHARS).into_owned();
+    fn fault_at(&self, message: &str, position: Option<Position>) -> Fault {
+        let message = escape::shorten(message, MAX_MESSAGE_CHARS).into_owned();
         Fault {
             message,
             subject: String::new(),

@@ -177,7 +177,7 @@ impl<'c> Compiler<'c> {
     }
 
     fn is_local(&self, name: &str) -> bool {
-        self.locals.iter().any(|local| *local == name)
+        self.locals.contains(&name)
     }
 
     /// `variables.name`, where the name `variables` is not one of a macro.

@@ -49,7 +49,7 @@ impl Collector<'_> {
             Node::Map(map) => self.map(map, value),
             Node::List(list) => self.list(list, value),
             Node::Scalar(scalar) => self.scalar(scalar, value),
-            Node::Existence(maps) => self.add(value, describe::existence(maps)),
+            Node::Existence(maps) => self.add(value, &describe::existence(maps)),
         }
     }
 
@@ -63,22 +63,22 @@ impl Collector<'_> {
 
     fn scalar_item(&mut self, scalar: &Scalar, value: Option<&Value>) {
         if !scalar.matches(value) {
-            self.add(value, describe::scalar(scalar, is_missing(value)));
+            self.add(value, &describe::scalar(scalar, is_missing(value)));
         }
     }
 
     fn list(&mut self, list: &ListNode, value: Option<&Value>) {
         let Some(Value::Array(items)) = value else {
-            return self.add(value, describe::list(list));
+            return self.add(value, &describe::list(list));
         };
         match list {
-            ListNode::Empty => self.add(value, describe::list(list)),
+            ListNode::Empty => self.add(value, &describe::list(list)),
             ListNode::Each(map) => self.each(items, |collector, item| collector.map(map, Some(item))),
             ListNode::Scalar(scalar) => {
                 self.each(items, |collector, item| collector.scalar_item(scalar, Some(item)));
             }
             ListNode::Positional(nodes) if items.len() < nodes.len() => {
-                self.add(value, describe::list(list));
+                self.add(value, &describe::list(list));
             }
             ListNode::Positional(nodes) => {
                 let mut nodes = nodes.iter();
@@ -122,7 +122,7 @@ impl Collector<'_> {
             self.no_map(below, None);
             self.path.pop();
         } else {
-            self.add(value, describe::map(map));
+            self.add(value, &describe::map(map));
         }
     }
 
@@ -133,21 +133,21 @@ impl Collector<'_> {
         let value = entry.value_in(object);
         self.path.push_key(entry.key_in(object));
         if entry.anything || entry.anchor == Anchor::Negation {
-            self.add(value, describe::entry(entry, is_missing(value)));
+            self.add(value, &describe::entry(entry, is_missing(value)));
         } else {
             self.node(&entry.node, value);
         }
         self.path.pop();
     }
 
-    fn add(&mut self, value: Option<&Value>, accepted: String) {
+    fn add(&mut self, value: Option<&Value>, accepted: &str) {
         if self.violations.len() >= MAX_VIOLATIONS {
             return;
         }
         self.violations.push(Violation {
             path: self.path.clone(),
             found: value.map_or(Found::Missing, Found::of),
-            accepted: Accepted(shorten(&accepted, MAX_ACCEPTED_CHARS).into_owned()),
+            accepted: Accepted(shorten(accepted, MAX_ACCEPTED_CHARS).into_owned()),
             within: None,
         });
     }

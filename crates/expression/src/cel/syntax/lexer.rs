@@ -60,13 +60,14 @@ impl<'t> Lexer<'t> {
             }
             '0'..='9' => self.number(rest)?,
             '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => self.number(rest)?,
-            '_' | 'a'..='z' | 'A'..='Z' => match prefix(rest) {
-                Some(length) => self.quoted(rest, length)?,
-                None => {
+            '_' | 'a'..='z' | 'A'..='Z' => {
+                if let Some(length) = prefix(rest) {
+                    self.quoted(rest, length)?
+                } else {
                     let name = &rest[..run(rest, |letter| letter == '_' || letter.is_ascii_alphanumeric())];
                     (Token::Name(name), name.len())
                 }
-            },
+            }
             '!' if !rest.starts_with("!=") => (Token::Symbol("!"), 1),
             _ => {
                 let symbol = SYMBOLS.into_iter().find(|symbol| rest.starts_with(symbol));

@@ -220,9 +220,8 @@ impl<'t> Parser<'t> {
 
     /// `!a`, `-a`; an even number of signs is none.
     fn unary(&mut self) -> Parsed<Expression<'t>> {
-        let sign = match self.token {
-            Token::Symbol(sign @ ("!" | "-")) => sign,
-            _ => return self.member(None),
+        let Token::Symbol(sign @ ("!" | "-")) = self.token else {
+            return self.member(None);
         };
         let offset = self.advance()?;
         // The sign of a number is part of it.
