@@ -5,6 +5,11 @@
     clippy::unwrap_used,
     reason = "a test that unwraps wrongly fails, as it should"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::format_collect,
+    reason = "tables hand out values, made as they read best"
+)]
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -73,6 +78,10 @@ fn rule(validate: &Value) -> Value {
 }
 
 fn judged_by(policies: &[Policy], object: &Value) -> Vec<RuleResult> {
+    judged_within(DEADLINE, policies, object)
+}
+
+fn judged_within(rule: Duration, policies: &[Policy], object: &Value) -> Vec<RuleResult> {
     let (set, faults) = PolicySet::compile(policies.iter().cloned());
     assert_eq!(faults, []);
     let kind = GroupVersionKind::of(object).unwrap();
@@ -91,7 +100,7 @@ fn judged_by(policies: &[Policy], object: &Value) -> Vec<RuleResult> {
     let judge = || {
         let deadline = Deadline {
             clock: Instant::now,
-            rule: DEADLINE,
+            rule,
             end: Instant::now() + 5 * DEADLINE,
         };
         let inputs = Inputs::new();
@@ -164,6 +173,42 @@ fn a_rule_that_takes_too_much_is_stopped(#[case] validate: Value, #[case] data: 
         assert_eq!(result.status, Status::Error, "{result:?}");
         assert!(result.message.contains(why), "{}", result.message);
     }
+}
+
+#[test]
+fn a_rule_that_overruns_its_deadline_ends_in_an_error_and_the_others_are_judged() {
+    let long = json!({"cel": {"expressions": [{"expression": "object.data.l.all(x, x >= 0)"}]}});
+    let short = json!({"pattern": {"data": {"l": "?*"}}});
+    let policies = [policy("a", &short), policy("b", &long), policy("c", &short)];
+    let object = thing(json!({"l": vec![1; 5_000]}));
+
+    let results = judged_within(Duration::ZERO, &policies, &object);
+    let outcome: Vec<_> = results
+        .iter()
+        .map(|result| (&*result.policy, result.status, result.overran))
+        .collect();
+    assert_eq!(
+        outcome,
+        [
+            ("a", Status::Pass, false),
+            ("b", Status::Error, true),
+            ("c", Status::Pass, false)
+        ]
+    );
+    assert!(
+        results[1]
+            .message
+            .contains("took longer than its deadline allows"),
+        "{}",
+        results[1].message
+    );
+
+    let results = judged_within(Duration::from_hours(1), &policies, &object);
+    assert!(
+        results
+            .iter()
+            .all(|result| result.status == Status::Pass && !result.overran)
+    );
 }
 
 /// Expressions whose texts come from whoever makes the object.
