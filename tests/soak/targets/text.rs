@@ -91,7 +91,7 @@ pub(super) fn yaml(input: &[u8]) -> Result<(), String> {
                 let _ = document.positions();
             }
             Err(error) => {
-                let lines = text.split('\n').count();
+                let lines = text.split(['\n', '\r']).count();
                 holds(
                     !error.message.is_empty() && (1..=lines + 1).contains(&error.line),
                     || format!("{error} in a text of {lines} lines"),

@@ -1,10 +1,13 @@
-//! Counts what this process holds, and the most that it held.
+//! Counts what each thread holds, and the most that it held.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Less than nothing where a thread frees what another one gave it.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
 
 /// From this size on the system's allocator maps pages of their own.
 const MOVED_BYTES: usize = 128 << 10;
@@ -12,8 +15,15 @@ const MOVED_BYTES: usize = 128 << 10;
 struct Counting;
 
 fn add(bytes: usize) {
-    let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    MOST.fetch_max(held, Ordering::Relaxed);
+    // A thread that ends has nothing to count any more.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes.cast_signed());
+        MOST.try_with(|most| most.set(most.get().max(held.get())))
+    });
+}
+
+fn take(bytes: usize) {
+    let _ = HELD.try_with(|held| held.set(held.get() - bytes.cast_signed()));
 }
 
 #[expect(
@@ -29,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        take(layout.size());
         // SAFETY: as our caller promises.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -38,9 +48,9 @@ unsafe impl GlobalAlloc for Counting {
         // Both are held while the old one is copied; a large one is moved by remapping its pages.
         if size < MOVED_BYTES {
             add(size);
-            HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+            take(layout.size());
         } else {
-            HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+            take(layout.size());
             add(size);
         }
         // SAFETY: as our caller promises.
@@ -51,10 +61,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `work` gives, and the most bytes that it held at once. Only one thread may be at work.
+/// What `work` gives, and the most bytes that it held at once on this thread.
 pub(crate) fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
+    let before = HELD.get();
+    MOST.set(before);
     let given = work();
-    (given, MOST.load(Ordering::Relaxed).saturating_sub(before))
+    (given, usize::try_from(MOST.get() - before).unwrap_or(0))
 }
