@@ -8,7 +8,7 @@ use crate::{
     config::{Address, FailurePolicy, Role, search_path, state_directory},
     git::LocalRepositories,
     ledger::{Destination, Ledger},
-    policies,
+    policies::{self, CallHost, ServiceCalls},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::SyncConfig,
     telemetry::{self, LogFormat},
@@ -32,6 +32,7 @@ Examples:
 /// stopped. With --service the process runs in a cluster: a Secret keeps the certificates, and the configuration stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Serve with no cluster: policies from a folder, everything on one listener
     #[arg(long, conflicts_with_all = ["kubeconfig", "context", "service", "webhook_url", "install_crds"])]
@@ -42,6 +43,13 @@ pub(super) struct Args {
     /// Namespace whose PolicyExceptions count; may be given often [default: none count]
     #[arg(long = "exception-namespace", value_name = "NAME")]
     exception_namespaces: Vec<String>,
+    /// Host that policies may call, as HOST or HOST:PORT; http:// before it asks in plain HTTP; may be given often
+    /// [default: none is called]
+    #[arg(long = "policy-call-host", value_name = "HOST")]
+    policy_call_hosts: Vec<CallHost>,
+    /// Let policies call listed hosts on this machine. For trying policies out: never in a cluster
+    #[arg(long, hide = true, requires = "policy_call_hosts", conflicts_with = "service")]
+    policy_call_allow_loopback: bool,
     /// Address of the admission listener; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -226,6 +234,8 @@ impl Args {
             standalone,
             policies,
             exception_namespaces,
+            policy_call_hosts,
+            policy_call_allow_loopback,
             listen,
             certs,
             ledger,
@@ -275,6 +285,11 @@ impl Args {
         } else {
             None
         };
+        let mut service_calls = ServiceCalls::to(policy_call_hosts);
+        if policy_call_allow_loopback {
+            tracing::warn!("Policies may call listed hosts on this machine (--policy-call-allow-loopback).");
+            service_calls = service_calls.with_loopback_for_development();
+        }
         let config = Config {
             policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
             webhook: standalone || roles.contains(&Role::Webhook),
@@ -288,6 +303,7 @@ impl Args {
             failure_policy,
             exempt_namespaces,
             exception_namespaces,
+            service_calls,
         };
         Ok((config, ledger.unwrap_or_default()))
     }

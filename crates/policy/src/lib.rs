@@ -50,9 +50,10 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 
+pub use context::{GlobalEntry, GlobalSource, ServiceCall};
 pub use evaluate::{evaluate, evaluate_within};
 pub use exception::Exception;
-pub use fault::Fault;
+pub use fault::{Fault, Reason};
 pub use policy::{Parsed, Policy};
 pub use provost_expression::Deadline;
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};

@@ -8,7 +8,7 @@ use provost_manifest::wildcard::Wildcard;
 use provost_manifest::yaml::{Document, Position, Positions};
 use serde_json::{Map, Value};
 
-use crate::fault::{Fault, MAX_MESSAGE_CHARS, Place};
+use crate::fault::{Fault, MAX_MESSAGE_CHARS, Place, Reason};
 
 /// What a document is read from.
 #[derive(Clone, Debug)]
@@ -172,7 +172,9 @@ impl<'d> Cursor<'d> {
     pub(crate) fn refuse(&self, unsupported: &[(&str, &str)]) -> Result<(), Fault> {
         for (key, reason) in unsupported {
             if let Some(child) = self.get(key) {
-                return Err(child.key_fault(format!("{key} is not supported: {reason}")));
+                return Err(child
+                    .key_fault(format!("{key} is not supported: {reason}"))
+                    .unsupported());
             }
         }
         Ok(())
@@ -206,6 +208,7 @@ impl<'d> Cursor<'d> {
     fn fault_at(&self, message: &str, position: Option<Position>) -> Fault {
         let message = escape::shorten(message, MAX_MESSAGE_CHARS).into_owned();
         Fault {
+            reason: Reason::Mistake,
             message,
             subject: String::new(),
             field: Box::new(self.path.clone()),

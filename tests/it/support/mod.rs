@@ -4,4 +4,5 @@ pub(crate) mod agent;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod plain_http;
 pub(crate) mod webhook;
