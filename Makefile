@@ -13,7 +13,7 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # One feature set for all commands (--workspace), or cargo builds kube and its dependencies once per set.
 ALL := --workspace --locked
 
-.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo bench bench-webhook bench-policy
+.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ cluster: needs ## Bring up a local control plane and hold it until Ctrl-C
 demo: needs ## The main job in a minute: a denial, a synced commit, a healed edit, the evidence
 	cargo build $(ALL) --bins
 	@$(DEBUG)/demo
+
+# Ten minutes, if nothing else is said; a seed of its own each time, which is printed.
+SECONDS ?= 600
+
+soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600; failures stay in tests/soak/corpus
+	cargo test --locked --release --package provost --test soak -- --seconds $(SECONDS) --seed $$(date +%s)
 
 bench: bench-webhook bench-policy ## All benchmarks; each writes target/bench/PART.json
 

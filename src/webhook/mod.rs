@@ -28,6 +28,7 @@ pub mod review;
 pub mod rotation;
 pub mod run;
 pub mod store;
+mod strict;
 
 use std::{
     collections::BTreeSet,
@@ -55,7 +56,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     cluster::Kinds,
     ledger::Ledger,
-    policies::{Fetcher, Policies, Snapshot, judge_part},
+    policies::{Fetcher, Policies, Snapshot, judge::RULE_DEADLINE, judge_part},
 };
 
 pub use answer::{Answer, Verdict};
@@ -152,6 +153,9 @@ impl Webhook {
             }
             _ => Vec::new(),
         };
+        for result in results.iter().chain(&others).filter(|result| result.overran) {
+            self.policies.overran(&result.policy, &result.rule, RULE_DEADLINE);
+        }
         Answer::new(request, &results, &others, snapshot.set.digest())
     }
 
@@ -305,7 +309,10 @@ async fn readyz(State(webhook): State<Arc<Webhook>>) -> Response {
     }
     let mut text = readiness(&webhook.policies.current());
     if let Some(reason) = webhook.policies.hindrances().borrow().not_registered() {
-        let _ = writeln!(text, "not registered: the apiserver could not be told to ask about it: {reason}");
+        let _ = writeln!(
+            text,
+            "not registered: the apiserver could not be told to ask about it: {reason}"
+        );
     }
     text.into_response()
 }

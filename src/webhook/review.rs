@@ -7,7 +7,10 @@ use provost_policy::{Operation, Request, UserInfo};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::body::{Refusal, check_nodes};
+use super::{
+    body::{Refusal, check_nodes},
+    strict::Strict,
+};
 use crate::cluster::Kinds;
 
 /// The built-in kinds that have subresources with bodies of other kinds, by group and name in URLs: for whoever was told
@@ -39,7 +42,7 @@ struct Envelope<'a> {
     api_version: Cow<'a, str>,
     #[serde(borrow)]
     kind: Cow<'a, str>,
-    request: Option<Value>,
+    request: Option<Strict>,
 }
 
 // === impl Review ===
@@ -55,7 +58,7 @@ impl Review {
             let message = format!("it is {api_version:?} {kind:?}, not admission.k8s.io/v1 AdmissionReview");
             return Err(Refusal::Malformed(message));
         }
-        let Some(request) = envelope.request else {
+        let Some(Strict(request)) = envelope.request else {
             return Err(Refusal::Malformed("request is missing".to_owned()));
         };
         Self::from_request(request)
@@ -208,6 +211,11 @@ mod tests {
             .into_bytes()
     }
 
+    fn review_of(request: &str) -> Vec<u8> {
+        format!(r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {request}}}"#)
+            .into_bytes()
+    }
+
     #[rstest]
     #[case::not_json(b"{".to_vec(), "EOF while parsing an object")]
     #[case::not_an_object(b"[]".to_vec(), "invalid length 0")]
@@ -220,6 +228,18 @@ mod tests {
     #[case::an_operation_of_its_own(
         review(&json!({ "uid": "1", "kind": { "version": "v1", "kind": "Pod" }, "operation": "PATCH" })),
         "request.operation \"PATCH\" is not")]
+    #[case::a_key_twice(
+        br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"object": {"a": 1, "b": 2, "a": 3}}}"#.to_vec(),
+        "duplicate key \"a\"")]
+    #[case::two_requests(
+        br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {}, "request": {}}"#.to_vec(),
+        "duplicate field `request`")]
+    #[case::not_utf8(
+        b"{\"apiVersion\": \"admission.k8s.io/v1\", \"kind\": \"AdmissionReview\", \"request\": {\"uid\": \"\xff\"}}".to_vec(),
+        "invalid unicode code point")]
+    #[case::half_a_surrogate(review_of(r#"{"uid": "\ud800"}"#), "end of hex escape")]
+    #[case::deep(review_of(&format!("{}{}", "[".repeat(200), "]".repeat(200))), "recursion limit exceeded")]
+    #[case::an_endless_number(review_of(r#"{"uid": 1e999}"#), "number out of range")]
     fn what_is_no_review_is_refused_in_a_sentence(#[case] body: Vec<u8>, #[case] sentence: &str) {
         let refusal = Review::parse(&body).unwrap_err();
         assert_eq!(refusal.status(), axum::http::StatusCode::BAD_REQUEST);

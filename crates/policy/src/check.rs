@@ -72,7 +72,9 @@ impl Check {
     ) -> Result<Judgement, Halt> {
         match (self, subject.value) {
             (Self::Pattern(pattern), Some(value)) => {
-                Ok(judgement(pattern.compiled(frame, budget)?.as_ref().check(value)))
+                let pattern = pattern.compiled(frame, budget)?;
+                let verdict = pattern.as_ref().check(value, budget);
+                Ok(judgement(verdict.map_err(|error| frame.view().halt(&error))?))
             }
             (Self::AnyPattern(patterns), Some(value)) => any_pattern(patterns, value, frame, budget),
             (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => Ok(Judgement::None),
@@ -111,7 +113,7 @@ impl Check {
                 pattern
                     .compiled(frame, budget)?
                     .as_ref()
-                    .collect(value, &path, violations);
+                    .collect(value, &path, budget, violations);
             }
             (Self::AnyPattern(patterns), Some(value)) => {
                 let path = subject.place(value, budget);
@@ -173,7 +175,9 @@ fn any_pattern(
 ) -> Result<Judgement, Halt> {
     let mut skipped_all = true;
     for pattern in patterns {
-        match pattern.compiled(frame, budget)?.as_ref().check(value) {
+        let pattern = pattern.compiled(frame, budget)?;
+        let verdict = pattern.as_ref().check(value, budget);
+        match verdict.map_err(|error| frame.view().halt(&error))? {
             Verdict::Pass => return Ok(Judgement::Pass),
             Verdict::Skip => {}
             Verdict::Fail | Verdict::AnchorMissing | Verdict::ListTooShort => skipped_all = false,
@@ -202,7 +206,7 @@ fn nearest(
         pattern
             .compiled(frame, budget)?
             .as_ref()
-            .collect(value, path, &mut violations);
+            .collect(value, path, budget, &mut violations);
         let is_nearer = nearest
             .as_ref()
             .is_none_or(|nearest| violations.len() < nearest.len());

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::conditions::{Held, Operator};
 use crate::context::View;
 use crate::pattern::MAX_VIOLATIONS;
-use crate::result::{Accepted, Found, Violation};
+use crate::result::{Accepted, Found, Violation, beginning_of};
 use crate::template::Template;
 use crate::violations::{is_secret_kind, place_of};
 
@@ -115,7 +115,7 @@ fn fields(
 /// Where a value stands in the object, if it does.
 fn place(datum: &Datum<'_>, object: &Value, budget: &mut Budget) -> Option<(FieldPath, Found)> {
     match datum {
-        Datum::Borrowed(value) => Some((place_of(value, object, budget)?, Found::Value((*value).clone()))),
+        Datum::Borrowed(value) => Some((place_of(value, object, budget)?, Found::of(value))),
         _ => None,
     }
 }
@@ -151,7 +151,7 @@ fn only_field(
 fn found_at(field: &FieldPath, object: &Value) -> Found {
     match field.get(object) {
         None | Some(Value::Null) => Found::Missing,
-        Some(value) => Found::Value(value.clone()),
+        Some(value) => Found::of(value),
     }
 }
 
@@ -183,7 +183,7 @@ fn computed(
     };
     let found = Found::Computed {
         expression: shown(expression),
-        value: (**value).clone(),
+        value: beginning_of(value),
     };
     Some((
         element(view, object, budget).unwrap_or_else(FieldPath::root),

@@ -52,10 +52,11 @@ mod test_support;
 mod tests;
 
 pub use context::{GlobalEntry, GlobalSource, ServiceCall};
-pub use evaluate::{evaluate, evaluate_part};
+pub use evaluate::{evaluate, evaluate_part, evaluate_within};
 pub use exception::Exception;
 pub use fault::{Fault, Reason};
 pub use policy::{Parsed, Policy};
+pub use provost_expression::Deadline;
 pub use reach::Reach;
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};
 pub use result::{Accepted, FailureAction, Found, Outcome, RuleResult, Status, Violation};

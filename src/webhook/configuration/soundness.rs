@@ -147,8 +147,8 @@ impl Asked {
             )
         };
         let inputs: Inputs = NAMESPACES.into_iter().map(labels).collect();
-        let outcome =
-            self.with(|request| evaluate_part(set, part, request, &inputs, jiff::Timestamp::UNIX_EPOCH, 0));
+        let outcome = self
+            .with(|request| evaluate_part(set, part, None, request, &inputs, jiff::Timestamp::UNIX_EPOCH, 0));
         match outcome {
             Outcome::Done(results) => results,
             Outcome::Needs(keys) => panic!("needs {keys:?}"),

@@ -26,8 +26,9 @@ pub use split::{Part, parts};
 pub const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
 /// The longest single document that is read; etcd keeps no object larger than about 1.5 MiB.
 pub const MAX_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Most maps, lists and scalars in one document, aliases expanded.
-pub const MAX_NODES: usize = 250_000;
+/// Most maps, lists and scalars in one document, aliases expanded. Each takes up to 430 bytes while a document is read
+/// and its places are looked up, so that none takes more than 64 MiB.
+pub const MAX_NODES: usize = 150_000;
 /// Deepest nesting of maps and lists in one document. The deepest schemas of real CRDs reach about 40; the parser
 /// calls itself at each level, and must fit a thread's 2 MiB stack in an unoptimised build too.
 pub const MAX_DEPTH: usize = 64;
