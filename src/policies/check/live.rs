@@ -292,7 +292,7 @@ mod tests {
 
     fn set(kind: &str) -> PolicySet {
         let text = format!(
-            "{{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {{name: p}}, spec: {{rules: [
+            "{{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {{name: p}}, spec: {{background: false, rules: [
               {{name: r, match: {{any: [{{resources: {{kinds: ['{kind}']}}}}]}}, validate: {{deny: {{}}}}}}]}}}}"
         );
         let parsed = Policy::parse(&text, "p.yaml");
