@@ -47,7 +47,7 @@ fn what_cannot_be_read_is_told_and_the_rest_is_judged() {
     huge.set_len(40 << 20).unwrap();
     assert_snapshot!(check(&folder, &["apps", "missing.yaml", "apps/good.yaml"], ""), @r#"
     stderr: error: apps/binary.yaml: it is a binary file, not YAML
-    stderr: error: apps/bomb.yaml:7:10: more than 250000 fields and values
+    stderr: error: apps/bomb.yaml:6:35: more than 150000 fields and values
     stderr: error: apps/deep.yaml:1:259: recursion limit exceeded
     stderr: error: apps/huge.yaml: it has more than the 32 MiB that are read
     stderr: error: apps/latin-1.yaml:1:10: it is not UTF-8: the byte 0xe9

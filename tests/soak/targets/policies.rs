@@ -98,7 +98,7 @@ pub(super) fn pattern(input: &[u8]) -> Result<(), String> {
     })?;
     for result in &first {
         holds(
-            (result.status == Status::Fail) == !result.violations.is_empty(),
+            (result.status == Status::Fail) != result.violations.is_empty(),
             || format!("{result:?}"),
         )?;
     }
