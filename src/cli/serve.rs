@@ -196,6 +196,15 @@ fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     }
 }
 
+/// Agents that may reconcile the same Applications have to find the same lease.
+fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> String {
+    match (applications, service) {
+        (Some(namespace), _) => namespace.to_owned(),
+        (None, Some(Address::Service { namespace, .. })) => namespace.clone(),
+        (None, _) => "default".to_owned(),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -270,6 +279,7 @@ impl Args {
                 },
                 kustomize,
                 search_path: search_path(),
+                lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
                 namespace: applications_namespace,
             })
         } else {

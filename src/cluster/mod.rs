@@ -1,4 +1,4 @@
-//! The cluster: which kinds it serves, reading and writing single objects, folded watches, our own CRDs.
+//! The cluster: which kinds it serves, reading and writing single objects, folded watches, the lease, our own CRDs.
 //!
 //! Objects are JSON values as the apiserver gives them: a typed object would lose the fields that it does not know.
 //! Every request has a deadline and is counted, so that tests can hold a pass to its number of requests.
@@ -7,6 +7,7 @@ pub mod crds;
 mod error;
 mod fold;
 mod kinds;
+mod lease;
 mod watch;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use crds::{ensure_crd, install_crds, is_established, wait_established};
 pub use error::Error;
 pub use fold::Folded;
 pub use kinds::{Kind, Kinds, Target};
+pub use lease::Lease;
 pub use watch::{Observation, watch_owned};
 
 /// The field manager of everything we write.

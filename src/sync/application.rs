@@ -18,10 +18,11 @@ use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
+use super::run::Run;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
-use super::status::{self, Outcome};
+use super::status::{self, Outcome, SyncOutcome};
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
 use crate::git::{RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Source};
@@ -52,7 +53,9 @@ pub(super) struct Task {
     failures: u32,
     pub(super) settled: Settled,
     /// The revision and result of the last sync, so that a failure that repeats itself is recorded once.
-    pub(super) last_result: Option<(String, Result<String, String>)>,
+    pub(super) last_result: Option<(String, SyncOutcome)>,
+    /// The sync that is under way.
+    pub(super) run: Option<Run>,
 }
 
 /// What the cluster is to be, by the last render that went well.
@@ -110,6 +113,7 @@ impl Task {
             failures: 0,
             settled: Settled::default(),
             last_result: None,
+            run: None,
         }
     }
 
@@ -175,6 +179,9 @@ impl Task {
                 self.state.distrust_standing(Standing::OutOfSync);
             }
             self.application = application;
+        }
+        if let Some(run) = &mut self.run {
+            pending.observed.keys().for_each(|key| run.forget(key));
         }
         self.state.observe(pending.observed);
     }

@@ -50,6 +50,16 @@ pub enum Error {
     /// Objects that could not be applied although the dry-run went well.
     #[error("{} objects could not be applied: {}", .0.len(), .0.join("; "))]
     Apply(Vec<String>),
+    /// An object of a wave that later waves stand on has failed.
+    #[error("{object} (wave {wave}) has failed, so that later waves wait: {message}")]
+    Unhealthy {
+        /// The object.
+        object: String,
+        /// Its wave.
+        wave: i64,
+        /// What its kind says.
+        message: String,
+    },
     /// More would be deleted than may be without an approval.
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -74,6 +84,20 @@ pub enum Error {
     /// The repository's first fetch has not ended yet.
     #[error("the repository is being fetched for the first time")]
     Waiting,
+    /// The state folder cannot be used.
+    #[error("the agent's state {path} cannot be used")]
+    State {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process uses the state folder.
+    #[error("the agent's state {0} is used by another agent: give each its own with --state")]
+    StateTaken(String),
+    /// The agent cannot name itself.
+    #[error("the system gives no random bits")]
+    Random,
     /// The agent stops.
     #[error("the agent is stopping")]
     Stopping,

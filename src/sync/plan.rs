@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use provost_delivery::foreign::{self, ForeignField};
 use provost_delivery::owner::{self, Owner};
 use provost_delivery::plan::{self as delivery, Action, Change, ForeignFields};
+use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
 use super::desired::Desired;
@@ -62,10 +63,26 @@ pub(super) enum Error {
 // === impl Error ===
 
 impl Error {
-    /// Whether the object may well be accepted once an earlier stage is there.
-    pub(super) fn waits_for_others(&self) -> bool {
+    /// Whether the object may well be accepted once `coming` is there: the namespace, the kind, the ServiceAccount or
+    /// class that the apiserver misses.
+    pub(super) fn waits_for<'k>(&self, coming: impl IntoIterator<Item = &'k ObjectKey>) -> bool {
         match self {
-            Self::Cluster(error) => error.is_not_found(),
+            Self::Cluster(error) => error.misses().is_some_and(|message| {
+                let message = message.to_lowercase();
+                let is_missed =
+                    |key: &ObjectKey| message.contains(&key.kind.to_lowercase()) && message.contains(&key.name);
+                coming.into_iter().any(is_missed)
+            }),
+            // A render whose kinds are not served brings their CRDs, or it was refused.
+            Self::Unserved => true,
+            Self::Owned { .. } | Self::NoIdentity => false,
+        }
+    }
+
+    /// Whether something that the object stands on is not there.
+    pub(super) fn is_about_something_missing(&self) -> bool {
+        match self {
+            Self::Cluster(error) => error.misses().is_some(),
             Self::Unserved => true,
             Self::Owned { .. } | Self::NoIdentity => false,
         }

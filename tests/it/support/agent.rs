@@ -260,6 +260,28 @@ impl<'c> Agent<'c> {
         Ok(())
     }
 
+    /// Another agent over the same Applications and repository, with a state of its own.
+    pub(crate) async fn second(&self) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let ledger = Ledger::open(
+            &Destination::Directory(folder.path().join("ledger")),
+            Boot::default(),
+        )?;
+        let (connection, shutdown, task) =
+            run_agent(self.cluster, folder.path(), &self.namespace, &ledger).await?;
+        Ok(Self {
+            cluster: self.cluster,
+            namespace: self.namespace.clone(),
+            repository: self.repository.clone(),
+            connection,
+            client: self.client.clone(),
+            folder,
+            ledger,
+            shutdown,
+            task,
+        })
+    }
+
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
@@ -301,6 +323,7 @@ async fn run_agent(
         kustomize: Some(cluster.binaries().path("kustomize")),
         search_path: String::new(),
         namespace: Some(namespace.to_owned()),
+        lease_namespace: namespace.to_owned(),
     };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(
