@@ -33,7 +33,7 @@ async fn a_second_agent_waits_and_takes_over_when_the_first_gives_the_lease_back
     assert_eq!(second.quiet_requests().await?, 0);
 
     let gone = std::time::Instant::now();
-    first.stop().await?;
+    first.end().await?;
     wait_for("the second agent to take over", LIMIT, async || {
         let now = second.lease_holder().await?;
         anyhow::ensure!(now.is_some() && now != holder, "held by {now:?}");

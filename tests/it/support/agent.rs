@@ -254,9 +254,14 @@ impl<'c> Agent<'c> {
         Ok(self.api(api_version, kind).get_opt(name).await?.is_none())
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.end().await
+    }
+
+    /// Ends the agent; its repository stays.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        self.task.await??;
+        (&mut self.task).await??;
         Ok(())
     }
 
