@@ -10,6 +10,7 @@
 pub mod declared;
 pub mod foreign;
 pub mod health;
+pub mod hook;
 pub mod order;
 pub mod owner;
 pub mod plan;
