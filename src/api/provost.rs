@@ -43,6 +43,9 @@ pub struct SyncProgress {
     pub render: String,
     /// When it began, RFC 3339 in UTC.
     pub started_at: String,
+    /// How many of its steps are done.
+    #[serde(default)]
+    pub completed: usize,
 }
 
 /// One object that the agent answers for.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::controller::Context;
 use super::converge::Settled;
-use super::desired::{self, Desired, Destination};
+use super::desired::{self, Desired, DesiredHook, Destination};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
@@ -54,6 +54,8 @@ pub(super) struct Task {
     pub(super) settled: Settled,
     /// The revision and result of the last sync, so that a failure that repeats itself is recorded once.
     pub(super) last_result: Option<(String, SyncOutcome)>,
+    /// Whether the next try of a sync begins with its first step.
+    pub(super) begins_anew: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
 }
@@ -67,6 +69,8 @@ pub(super) struct Goal {
     destination: (Option<String>, bool),
     pub(super) origin: Origin,
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
+    /// What runs when that changes.
+    pub(super) hooks: Vec<Arc<DesiredHook>>,
 }
 
 /// What a comparison rests on.
@@ -113,6 +117,7 @@ impl Task {
             failures: 0,
             settled: Settled::default(),
             last_result: None,
+            begins_anew: false,
             run: None,
         }
     }
@@ -181,7 +186,7 @@ impl Task {
             self.application = application;
         }
         if let Some(run) = &mut self.run {
-            pending.observed.keys().for_each(|key| run.forget(key));
+            run.observe(&pending.observed);
         }
         self.state.observe(pending.observed);
     }
@@ -359,6 +364,7 @@ impl Task {
                     ..origin
                 },
                 desired: last.desired.clone(),
+                hooks: last.hooks.clone(),
             },
             (None, None) => return Ok(()),
         };
@@ -379,26 +385,31 @@ impl Task {
             create_namespace: spec.create_namespace,
         };
         let cluster = &self.context.cluster;
-        let desired = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
+        let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
             // A kind may have been added since we asked.
             Err(Error::Unserved(_)) => {
                 let kinds = cluster.rediscover().await?;
                 desired::desired(&rendered, &self.owner, destination, &kinds)?
             }
-            desired => desired?,
+            wanted => wanted?,
         };
-        let desired: BTreeMap<_, _> = desired
+        let hooks: Vec<_> = wanted.hooks.into_iter().map(Arc::new).collect();
+        let desired: BTreeMap<_, _> = wanted
+            .objects
             .into_iter()
             .map(|(key, object)| (key, Arc::new(object)))
             .collect();
-        let (history, kept, application) = (
+        let (history, kept, running, application) = (
             Arc::clone(&self.context.history),
             desired.clone(),
+            hooks.clone(),
             self.name.clone(),
         );
         let (repository, commit) = (origin.repository.clone(), origin.revision.clone());
         origin.rendered_tree = blocking(move || {
-            let objects: Vec<_> = kept.iter().map(|(key, desired)| (key, &desired.object)).collect();
+            let hooks = running.iter().map(|hook| &hook.desired);
+            let objects = kept.values().map(AsRef::as_ref).chain(hooks);
+            let objects: Vec<_> = objects.map(|desired| (&desired.key, &desired.object)).collect();
             Ok(history.record(&Render {
                 application: &application,
                 repository: &repository,
@@ -412,6 +423,7 @@ impl Task {
             destination: (spec.namespace.clone(), spec.create_namespace),
             origin,
             desired,
+            hooks,
         })
     }
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use provost_delivery::hook::Phase;
 use tokio_util::sync::CancellationToken;
 
 use super::application::{Goal, Task};
 use super::desired::Desired;
 use super::error::Error;
+use super::hooks::HooksState;
 use super::inventory::{Entries, Progress};
 use super::prune;
 use super::record::Tally;
@@ -118,7 +120,7 @@ impl Task {
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
         let is_sync = is_new || planned.brings_news() || progress.is_some() || (settings.prunes && !removals.is_empty());
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
-            let mut run = Run::new(goal, progress);
+            let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
             run.tally.is_new = is_new;
             run.tally.previous = Some(before.revision).filter(|revision| !revision.is_empty());
             self.run = Some(run);
@@ -132,12 +134,16 @@ impl Task {
             }
             Some(mut run) => {
                 run.take_in(planned);
-                let advanced = self.advance(&settings, goal, &recorded, &mut run, end).await;
+                let advanced = self.advance_or_fail(&settings, goal, &recorded, &mut run, end).await;
                 *tally = run.tally.clone();
-                // It is taken up again where it stands, unless it is done.
-                if !matches!(advanced, Ok(Advance::Done)) {
-                    self.run = Some(run);
-                }
+                // It is taken up again where it stands, unless it is done or has failed.
+                let is_over = match &advanced {
+                    Ok(Advance::Done) => true,
+                    Ok(Advance::Waiting(_)) => false,
+                    Err(error) => error.ends_sync(),
+                };
+                self.begins_anew = is_over && advanced.is_err();
+                self.run = (!is_over).then_some(run);
                 advanced?
             }
         };
@@ -189,6 +195,33 @@ impl Task {
             .await
     }
 
+    /// Takes a sync as far as it goes without waiting; where it fails, the hooks that run then come before the error.
+    async fn advance_or_fail(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        run: &mut Run,
+        end: &CancellationToken,
+    ) -> Result<Advance, Error> {
+        if run.failure.is_none() {
+            match self.advance(settings, goal, recorded, run, end).await {
+                Err(error) if error.ends_sync() => run.failure = Some(error),
+                advanced => return advanced,
+            }
+        }
+        for step in goal.failure_steps() {
+            match self.run_hooks(goal, &step, run).await {
+                Ok(HooksState::Succeeded) => self.end_hooks(goal, &step, run, true).await?,
+                Ok(HooksState::Waiting(what)) => return Ok(Advance::Waiting(what)),
+                Err(error) => {
+                    tracing::warn!(application = self.name, error = error.sentence(), "A SyncFail hook did not do its work.");
+                }
+            }
+        }
+        Err(run.failure.take().unwrap_or(Error::Stopping))
+    }
+
     /// Takes a sync as far as it goes without waiting.
     async fn advance(
         &mut self,
@@ -208,19 +241,43 @@ impl Task {
             if end.is_cancelled() {
                 return Err(Error::Stopping);
             }
+            if step.phase == Phase::PostSync {
+                self.prune_once(settings, goal, recorded, run).await?;
+            }
             self.apply_step(settings, recorded, step, run).await?;
+            if let HooksState::Waiting(waiting) = self.run_hooks(goal, step, run).await? {
+                return Ok(Advance::Waiting(waiting));
+            }
             if is_gated && let Some(waiting) = self.gate(step)? {
                 return Ok(Advance::Waiting(waiting));
             }
             run.completed += 1;
+            if !step.hooks.is_empty() {
+                // First that they are done, then their end: no agent that starts anew runs them twice.
+                self.promise(goal, recorded, Some(run.progress())).await?;
+                self.end_hooks(goal, step, run, true).await?;
+            }
         }
-        if settings.prunes && !self.settled.removals.is_empty() {
+        self.prune_once(settings, goal, recorded, run).await?;
+        Ok(Advance::Done)
+    }
+
+    /// Prunes at the end of the Sync phase, once in a run.
+    async fn prune_once(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        run: &mut Run,
+    ) -> Result<(), Error> {
+        if settings.prunes && !run.has_pruned && !self.settled.removals.is_empty() {
             let removals = self.settled.removals.clone();
             self.settled.removals = self
                 .prune(settings, goal, recorded, removals, &mut run.tally)
                 .await?;
         }
-        Ok(Advance::Done)
+        run.has_pruned = true;
+        Ok(())
     }
 
     /// Deletes what is no longer declared, last things first; returns what is not seen to be gone.

@@ -1,5 +1,6 @@
 //! Why an Application is not as Git says, in the words of its status.
 
+use provost_delivery::hook::Phase;
 use provost_delivery::prune::GuardError;
 
 use crate::api::argoproj::InvalidSpec;
@@ -58,6 +59,16 @@ pub enum Error {
         /// Its wave.
         wave: i64,
         /// What its kind says.
+        message: String,
+    },
+    /// A hook has failed.
+    #[error("{phase} hook {object} has failed: {message}")]
+    Hook {
+        /// The hook.
+        object: String,
+        /// When it ran.
+        phase: Phase,
+        /// Why.
         message: String,
     },
     /// More would be deleted than may be without an approval.
@@ -121,6 +132,14 @@ impl Error {
             | Self::Object(_) => "ComparisonError",
             _ => "SyncError",
         }
+    }
+
+    /// Whether a sync that meets it has failed, and begins anew when it is tried again. Others only interrupt it.
+    pub(super) fn ends_sync(&self) -> bool {
+        matches!(
+            self,
+            Self::Unhealthy { .. } | Self::Hook { .. } | Self::Apply(_) | Self::Stage { .. }
+        )
     }
 
     /// The message with everything under it, on one line, safe to print.

@@ -31,6 +31,7 @@ mod converge;
 mod desired;
 mod error;
 mod finalize;
+mod hooks;
 mod identity;
 mod inventory;
 mod mailbox;

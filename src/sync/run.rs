@@ -4,19 +4,21 @@
 //! next pass, and a newer goal begins a run of its own in its place. How far it came is kept in the inventory, so that
 //! an agent that starts anew takes it up where it stood.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use provost_delivery::health::Status;
+use provost_delivery::hook::Phase;
 use provost_delivery::order;
 use provost_manifest::object::ObjectKey;
 
 use super::application::{Goal, Task};
 use super::apply::apply_object;
-use super::desired::Desired;
+use super::desired::{Desired, DesiredHook};
 use super::error::Error;
+use super::hooks::Hooks;
 use super::inventory::{Entries, Progress};
 use super::plan::{self, PARALLEL, Verdict};
 use super::record::Tally;
@@ -38,15 +40,22 @@ pub(super) struct Run {
     /// Whether the inventory has what will be applied.
     pub(super) is_promised: bool,
     pub(super) tally: Tally,
+    pub(super) hooks: Hooks,
+    /// Whether what is no longer declared was deleted.
+    pub(super) has_pruned: bool,
+    /// Why it failed, while the hooks that run then are not done.
+    pub(super) failure: Option<Error>,
     pending: BTreeMap<ObjectKey, Write>,
     deferred: BTreeMap<ObjectKey, Deferred>,
 }
 
-/// The objects of one wave, in the order of applying.
+/// The objects and hooks of one wave of one phase, objects in the order of applying.
 #[derive(Debug)]
 pub(super) struct Step {
+    pub(super) phase: Phase,
     pub(super) wave: i64,
     pub(super) objects: Vec<Arc<Desired>>,
+    pub(super) hooks: Vec<Arc<DesiredHook>>,
 }
 
 // === impl Run ===
@@ -60,9 +69,12 @@ impl Run {
             goal: goal.key.clone(),
             render: goal.origin.rendered_tree.clone(),
             started_at: started_at.unwrap_or_else(Timestamp::now),
-            completed: 0,
+            completed: progress.as_ref().map_or(0, |progress| progress.completed),
             is_promised: false,
             tally: Tally::default(),
+            hooks: Hooks::new(),
+            has_pruned: false,
+            failure: None,
             pending: BTreeMap::new(),
             deferred: BTreeMap::new(),
         }
@@ -73,6 +85,7 @@ impl Run {
         Progress {
             render: self.render.clone(),
             started_at: self.started_at.to_string(),
+            completed: self.completed,
         }
     }
 
@@ -96,33 +109,73 @@ impl Run {
         self.pending.contains_key(key) || self.deferred.contains_key(key)
     }
 
-    /// The object is not what it was when it was planned.
-    pub(super) fn forget(&mut self, key: &ObjectKey) {
-        self.pending.remove(key);
-        self.deferred.remove(key);
+    /// What the watches saw: a planned object is not what it was, a hook has come further.
+    pub(super) fn observe(&mut self, observed: &HashMap<ObjectKey, Option<Folded>>) {
+        for key in observed.keys() {
+            self.pending.remove(key);
+            self.deferred.remove(key);
+        }
+        for ((_, key), hook) in &mut self.hooks {
+            if let Some(seen) = observed.get(key) {
+                hook.observe(seen.as_ref());
+            }
+        }
     }
 }
 
 // === impl Goal ===
 
 impl Goal {
-    /// The waves, first to last.
+    /// Phases and waves, first to last, those of a failed sync and of deletion left out.
     pub(super) fn steps(&self) -> Vec<Step> {
-        let desired: Vec<&Arc<Desired>> = self.desired.values().collect();
-        let values: Vec<_> = desired.iter().map(|desired| &desired.object).collect();
-        let mut steps: Vec<Step> = Vec::new();
-        for rank in order::apply_steps(&values) {
-            let objects = rank.objects.iter().map(|position| Arc::clone(desired[*position]));
-            match steps.last_mut().filter(|step| step.wave == rank.wave) {
-                Some(step) => step.objects.extend(objects),
-                None => steps.push(Step {
-                    wave: rank.wave,
-                    objects: objects.collect(),
-                }),
+        let mut steps = BTreeMap::new();
+        let mut namespaces: BTreeMap<&str, (Phase, i64)> = BTreeMap::new();
+        for hook in &self.hooks {
+            let wave = order::wave(&hook.desired.object);
+            for phase in hook.hook.phases.iter().copied().filter(|phase| phase.is_of_sync()) {
+                step_of(&mut steps, phase, wave).hooks.push(Arc::clone(hook));
+                if let Some(namespace) = &hook.desired.key.namespace {
+                    let first = namespaces.entry(namespace).or_insert((phase, wave));
+                    *first = (*first).min((phase, wave));
+                }
             }
         }
-        steps
+        let desired: Vec<&Arc<Desired>> = self.desired.values().collect();
+        let values: Vec<_> = desired.iter().map(|desired| &desired.object).collect();
+        for rank in order::apply_steps(&values) {
+            for position in rank.objects {
+                let desired = desired[position];
+                let own = (Phase::Sync, rank.wave);
+                // A namespace comes no later than the first hook that runs in it.
+                let needed = (desired.key.kind == "Namespace")
+                    .then(|| namespaces.get(desired.key.name.as_str()).copied())
+                    .flatten();
+                let (phase, wave) = needed.map_or(own, |needed| needed.min(own));
+                step_of(&mut steps, phase, wave).objects.push(Arc::clone(desired));
+            }
+        }
+        steps.into_values().collect()
     }
+
+    /// The waves of the hooks that run when a sync has failed.
+    pub(super) fn failure_steps(&self) -> Vec<Step> {
+        let mut steps = BTreeMap::new();
+        let hooks = self.hooks.iter();
+        for hook in hooks.filter(|hook| hook.hook.phases.contains(&Phase::SyncFail)) {
+            let wave = order::wave(&hook.desired.object);
+            step_of(&mut steps, Phase::SyncFail, wave).hooks.push(Arc::clone(hook));
+        }
+        steps.into_values().collect()
+    }
+}
+
+fn step_of(steps: &mut BTreeMap<(Phase, i64), Step>, phase: Phase, wave: i64) -> &mut Step {
+    steps.entry((phase, wave)).or_insert_with(|| Step {
+        phase,
+        wave,
+        objects: Vec::new(),
+        hooks: Vec::new(),
+    })
 }
 
 // === impl Task ===

@@ -25,6 +25,7 @@ mod support;
 mod sync;
 mod sync_drift;
 mod sync_errors;
+mod sync_hooks;
 mod sync_lease;
 mod sync_waves;
 mod webhook;

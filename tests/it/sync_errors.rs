@@ -61,19 +61,19 @@ async fn two_applications_do_not_take_an_object_from_each_other() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hooks_are_refused_by_name() -> anyhow::Result<()> {
+async fn a_hook_of_no_known_phase_is_refused_by_name() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut agent = Agent::start(cluster, "hooks").await?;
     let hook = CONFIG.replace(
         "name: my-app-env",
-        "name: hook, annotations: {argocd.argoproj.io/hook: PreSync}",
+        "name: hook, annotations: {argocd.argoproj.io/hook: Presync}",
     );
     agent.commit(&[("app/config.yaml", CONFIG), ("app/hook.yaml", &hook)])?;
     agent.application("my-app", "app", json!({})).await?;
     agent
         .wait_status("my-app", "a refusal", |status| {
             let message = status["conditions"][0]["message"].as_str().unwrap_or_default();
-            message.contains("hooks are not supported yet") && message.contains("app/hook.yaml:1")
+            message.contains("argocd.argoproj.io/hook: Presync is not known") && message.contains("app/hook.yaml:1")
         })
         .await?;
     assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
