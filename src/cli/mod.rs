@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, which parses, prints and maps exit codes. Each command is one public
 //! function of its room.
 
+mod app;
 mod check;
 mod install;
 mod lint;
@@ -29,6 +30,7 @@ enum Command {
     Check(check::Args),
     Test(test::Args),
     Policy(policy::Args),
+    App(app::Args),
     Report(report::Args),
     Verify(verify::Args),
     Install(install::Args),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::App(args) => app::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),

@@ -5,6 +5,7 @@
     reason = "a helper of a test that cannot go on ends the test"
 )]
 
+mod app_health;
 mod architecture;
 mod check;
 mod documentation;

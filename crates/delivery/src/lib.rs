@@ -8,11 +8,14 @@
 #![deny(missing_docs)]
 
 pub mod declared;
+pub mod fields;
 pub mod foreign;
 pub mod health;
 pub mod hook;
+pub mod options;
 pub mod order;
 pub mod owner;
 pub mod plan;
 pub mod prune;
 pub mod removal;
+pub mod windows;

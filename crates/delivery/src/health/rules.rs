@@ -93,6 +93,11 @@ impl Rules {
         }
     }
 
+    /// Further rules behind these.
+    pub fn extend(&mut self, more: Self) {
+        self.rules.extend(more.rules);
+    }
+
     /// How the live object is doing: by these rules where one decides, otherwise as [`super::assess`] says. What is
     /// being deleted is on its way, whatever they say.
     pub fn assess(&self, object: &Value) -> Health {
