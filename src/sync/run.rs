@@ -128,54 +128,52 @@ impl Run {
 impl Goal {
     /// Phases and waves, first to last, those of a failed sync and of deletion left out.
     pub(super) fn steps(&self) -> Vec<Step> {
-        let mut steps = BTreeMap::new();
-        let mut namespaces: BTreeMap<&str, (Phase, i64)> = BTreeMap::new();
-        for hook in &self.hooks {
-            let wave = order::wave(&hook.desired.object);
-            for phase in hook.hook.phases.iter().copied().filter(|phase| phase.is_of_sync()) {
-                step_of(&mut steps, phase, wave).hooks.push(Arc::clone(hook));
-                if let Some(namespace) = &hook.desired.key.namespace {
-                    let first = namespaces.entry(namespace).or_insert((phase, wave));
-                    *first = (*first).min((phase, wave));
-                }
-            }
-        }
-        let desired: Vec<&Arc<Desired>> = self.desired.values().collect();
-        let values: Vec<_> = desired.iter().map(|desired| &desired.object).collect();
-        for rank in order::apply_steps(&values) {
-            for position in rank.objects {
-                let desired = desired[position];
-                let own = (Phase::Sync, rank.wave);
-                // A namespace comes no later than the first hook that runs in it.
-                let needed = (desired.key.kind == "Namespace")
-                    .then(|| namespaces.get(desired.key.name.as_str()).copied())
-                    .flatten();
-                let (phase, wave) = needed.map_or(own, |needed| needed.min(own));
-                step_of(&mut steps, phase, wave).objects.push(Arc::clone(desired));
-            }
-        }
-        steps.into_values().collect()
+        let mut steps = self.all_steps();
+        steps.retain(|step| step.phase.is_of_sync());
+        steps
     }
 
     /// The waves of the hooks that run when a sync has failed.
     pub(super) fn failure_steps(&self) -> Vec<Step> {
-        let mut steps = BTreeMap::new();
-        let hooks = self.hooks.iter();
-        for hook in hooks.filter(|hook| hook.hook.phases.contains(&Phase::SyncFail)) {
-            let wave = order::wave(&hook.desired.object);
-            step_of(&mut steps, Phase::SyncFail, wave).hooks.push(Arc::clone(hook));
+        let mut steps = self.all_steps();
+        steps.retain(|step| step.phase == Phase::SyncFail);
+        steps
+    }
+
+    fn all_steps(&self) -> Vec<Step> {
+        let kept: Vec<&Arc<Desired>> = self.desired.values().collect();
+        let objects = kept.iter().map(|desired| &desired.object);
+        let hooks = self.hooks.iter().map(|hook| &hook.desired.object);
+        let values: Vec<_> = objects.chain(hooks).collect();
+        let mut steps: Vec<Step> = Vec::new();
+        for ranked in order::steps(&values) {
+            let place = (ranked.phase, ranked.wave);
+            if steps.last().map(|step| (step.phase, step.wave)) != Some(place) {
+                steps.push(Step::new(place));
+            }
+            let Some(step) = steps.last_mut() else { continue };
+            for position in ranked.objects {
+                match kept.get(position) {
+                    Some(desired) => step.objects.push(Arc::clone(desired)),
+                    None => step.hooks.push(Arc::clone(&self.hooks[position - kept.len()])),
+                }
+            }
         }
-        steps.into_values().collect()
+        steps
     }
 }
 
-fn step_of(steps: &mut BTreeMap<(Phase, i64), Step>, phase: Phase, wave: i64) -> &mut Step {
-    steps.entry((phase, wave)).or_insert_with(|| Step {
-        phase,
-        wave,
-        objects: Vec::new(),
-        hooks: Vec::new(),
-    })
+// === impl Step ===
+
+impl Step {
+    fn new((phase, wave): (Phase, i64)) -> Self {
+        Self {
+            phase,
+            wave,
+            objects: Vec::new(),
+            hooks: Vec::new(),
+        }
+    }
 }
 
 // === impl Task ===
