@@ -120,8 +120,9 @@ impl Task {
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
         let is_sync = is_new || planned.brings_news() || progress.is_some() || (settings.prunes && !removals.is_empty());
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
+            let is_unfinished = progress.is_some();
             let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
-            run.tally.is_new = is_new;
+            run.tally.is_new = is_new || is_unfinished;
             run.tally.previous = Some(before.revision).filter(|revision| !revision.is_empty());
             self.run = Some(run);
         } else if !is_sync {
