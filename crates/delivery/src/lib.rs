@@ -20,4 +20,5 @@ pub mod plan;
 pub mod project;
 pub mod prune;
 pub mod removal;
+pub mod retry;
 pub mod windows;

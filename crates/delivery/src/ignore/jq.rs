@@ -50,7 +50,7 @@ pub const FUNCTIONS: &[(&str, usize)] = &[
 ];
 
 /// An expression, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     text: String,
     node: Node,
@@ -71,7 +71,7 @@ pub struct SyntaxError {
 #[error("the expression takes more than {MAX_STEPS} steps")]
 pub struct OutOfSteps;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
     /// `.`.
     Identity,

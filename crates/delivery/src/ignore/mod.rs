@@ -22,12 +22,12 @@ use crate::foreign::{self, ForeignField};
 pub const MAX_RULES: usize = 200;
 
 /// The rules of an Application.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreRules {
     rules: Vec<Rule>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     group: Wildcard,
     kind: Wildcard,
@@ -39,7 +39,7 @@ struct Rule {
 }
 
 /// A JSON pointer, taken apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Pointer(Vec<String>);
 
 /// What is ignored of one object.

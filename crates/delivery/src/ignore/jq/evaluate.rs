@@ -393,7 +393,7 @@ fn contains(input: &Value, wanted: &Value) -> Option<bool> {
 
 // === impl Item ===
 
-impl<'v> Item<'v> {
+impl Item<'_> {
     fn made(value: Value) -> Self {
         Self {
             path: None,

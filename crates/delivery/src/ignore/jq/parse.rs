@@ -313,8 +313,8 @@ impl Parser {
                 let name = Node::Literal(Value::from(name));
                 Ok(Node::Index(Box::new(Node::Identity), Box::new(name)))
             }
-            Token::Text(text) => self.literal(Value::from(text)),
-            Token::Number(number) => self.literal(number),
+            Token::Text(text) => Ok(self.literal(Value::from(text))),
+            Token::Number(number) => Ok(self.literal(number)),
             Token::Sign(".") => {
                 self.next += 1;
                 if self.has("[") {
@@ -330,7 +330,7 @@ impl Parser {
             Token::Sign("-") => {
                 self.next += 1;
                 match self.peek().cloned() {
-                    Some(Token::Number(number)) => self.literal(negative(&number)),
+                    Some(Token::Number(number)) => Ok(self.literal(negative(&number))),
                     _ => Err(error(self.at(), "arithmetic names no path")),
                 }
             }
@@ -354,16 +354,16 @@ impl Parser {
         }
     }
 
-    fn literal(&mut self, value: Value) -> Result<Node, SyntaxError> {
+    fn literal(&mut self, value: Value) -> Node {
         self.next += 1;
-        Ok(Node::Literal(value))
+        Node::Literal(value)
     }
 
     fn word(&mut self, word: &str) -> Result<Node, SyntaxError> {
         match word {
-            "null" => return self.literal(Value::Null),
-            "true" => return self.literal(Value::Bool(true)),
-            "false" => return self.literal(Value::Bool(false)),
+            "null" => return Ok(self.literal(Value::Null)),
+            "true" => return Ok(self.literal(Value::Bool(true))),
+            "false" => return Ok(self.literal(Value::Bool(false))),
             "if" => {
                 self.next += 1;
                 return self.condition();
@@ -373,15 +373,10 @@ impl Parser {
         let at = self.at();
         self.next += 1;
         let mut arguments = Vec::new();
+        // jq parts arguments by semicolons; no function here takes two.
         if self.has("(") {
-            loop {
-                arguments.push(self.pipe()?);
-                if self.has(")") {
-                    break;
-                }
-                // jq parts arguments by semicolons; no function here takes two.
-                return Err(error(self.at(), "\")\" is wanted"));
-            }
+            arguments.push(self.pipe()?);
+            self.expect(")")?;
         }
         let known = FUNCTIONS
             .iter()

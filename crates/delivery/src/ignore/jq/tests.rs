@@ -104,7 +104,10 @@ fn an_expression_that_nests_too_deep_is_refused() {
 #[case(".. | .. | .. | ..")]
 fn an_expression_that_takes_too_long_is_stopped(#[case] expression: &str) {
     let object = json!({"a": vec![1; 20_000], "deep": (0..40).fold(json!([1, 2]), |inner, _| json!([inner, 1, 2, 3]))});
-    assert_eq!(Expression::parse(expression).unwrap().paths(&object), Err(OutOfSteps));
+    assert_eq!(
+        Expression::parse(expression).unwrap().paths(&object),
+        Err(OutOfSteps)
+    );
 }
 
 proptest! {
