@@ -51,13 +51,11 @@ impl<'v> Fields<'v> {
 
     /// A text.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            _ => {
-                self.refuse(name, "must be text");
-                None
-            }
+        if let Value::String(text) = self.take(name)? {
+            return Some(text);
         }
+        self.refuse(name, "must be text");
+        None
     }
 
     /// A text that is there and not empty.
@@ -72,13 +70,11 @@ impl<'v> Fields<'v> {
 
     /// The flag, where it is there.
     pub fn optional_flag(&mut self, name: &str) -> Option<bool> {
-        match self.take(name)? {
-            Value::Bool(flag) => Some(flag),
-            _ => {
-                self.refuse(name, "must be true or false");
-                None
-            }
+        if let Value::Bool(flag) = self.take(name)? {
+            return Some(flag);
         }
+        self.refuse(name, "must be true or false");
+        None
     }
 
     /// A whole number.
@@ -98,13 +94,11 @@ impl<'v> Fields<'v> {
 
     /// A list, where it is there.
     pub fn optional_list(&mut self, name: &str) -> Option<Vec<Value>> {
-        match self.take(name)? {
-            Value::Array(items) => Some(items),
-            _ => {
-                self.refuse(name, "must be a list");
-                None
-            }
+        if let Value::Array(items) = self.take(name)? {
+            return Some(items);
         }
+        self.refuse(name, "must be a list");
+        None
     }
 
     /// A list of texts.

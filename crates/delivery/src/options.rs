@@ -130,12 +130,7 @@ impl SyncOptions {
         options: impl IntoIterator<Item = &'t str>,
         place: Place,
     ) -> Result<Self, Vec<OptionError>> {
-        let (mut parsed, mut errors) = (Self::default(), Vec::new());
-        for option in options {
-            if let Err(error) = parsed.read(option.trim(), place) {
-                errors.push(error);
-            }
-        }
+        let (parsed, errors) = Self::parse_readable(options, place);
         if errors.is_empty() {
             Ok(parsed)
         } else {
@@ -143,9 +138,29 @@ impl SyncOptions {
         }
     }
 
+    /// Those that can be read, and what is wrong with the others.
+    pub fn parse_readable<'t>(
+        options: impl IntoIterator<Item = &'t str>,
+        place: Place,
+    ) -> (Self, Vec<OptionError>) {
+        let (mut parsed, mut errors) = (Self::default(), Vec::new());
+        for option in options {
+            if let Err(error) = parsed.read(option.trim(), place) {
+                errors.push(error);
+            }
+        }
+        (parsed, errors)
+    }
+
     /// Those in an object's annotation.
     pub fn of_object(object: &Value) -> Result<Self, Vec<OptionError>> {
         Self::parse(listed(object, SYNC_OPTIONS_ANNOTATION), Place::Object)
+    }
+
+    /// Those in a live object's annotation that can be read, and what is wrong with the others: for who must decide
+    /// about an object whatever is written on it.
+    pub fn readable_of_object(object: &Value) -> (Self, Vec<OptionError>) {
+        Self::parse_readable(listed(object, SYNC_OPTIONS_ANNOTATION), Place::Object)
     }
 
     /// These, and where they say nothing the Application's.
@@ -225,6 +240,20 @@ impl SyncOptions {
             }
         }
         Ok(())
+    }
+}
+
+// === impl OptionError ===
+
+impl OptionError {
+    /// Whether it may have been meant to keep the object from being deleted.
+    pub fn is_about_deletion(&self) -> bool {
+        let name = match self {
+            Self::Value { name, .. } | Self::OfApplication { name } => *name,
+            Self::Unknown { option } | Self::UnknownCompare { option } => option.as_str(),
+        };
+        let name = name.to_ascii_lowercase();
+        name.contains("prune") || name.contains("delete")
     }
 }
 

@@ -1,8 +1,15 @@
 //! An Application's spec, read strictly: what is not understood is an error that names it.
 
+use provost_delivery::fields as delivery;
+use provost_delivery::ignore::IgnoreRules;
 use serde_json::{Map, Value};
 
+use super::operation::read_info;
+use super::policy::{Automated, SyncPolicy, read_ignore_differences};
 use super::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
+
+/// The project of an Application that names none.
+const DEFAULT_PROJECT: &str = "default";
 
 /// How many syncs `status.history` keeps where the spec does not say.
 const DEFAULT_HISTORY: usize = 10;
@@ -22,6 +29,14 @@ pub struct ApplicationSpec {
     pub create_namespace: bool,
     /// How many syncs are kept in the status.
     pub history_limit: usize,
+    /// Name of its AppProject.
+    pub project: String,
+    /// How it is synced; `automated` and `create_namespace` are in it too.
+    pub sync_policy: SyncPolicy,
+    /// Fields whose difference from Git is nobody's business.
+    pub ignore_differences: IgnoreRules,
+    /// Names and values for people.
+    pub info: Vec<(String, String)>,
 }
 
 /// One Git source.
@@ -35,17 +50,6 @@ pub struct ApplicationSource {
     pub target_revision: String,
     /// Whether a plain folder's folders are read too.
     pub recurse: bool,
-}
-
-/// `syncPolicy.automated`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Automated {
-    /// Delete what is no longer declared.
-    pub prune: bool,
-    /// Put back what somebody changed in the cluster.
-    pub self_heal: bool,
-    /// Let an empty folder delete everything.
-    pub allow_empty: bool,
 }
 
 /// Why a spec was refused: one sentence per field, each with the field's path.
@@ -64,8 +68,20 @@ struct Fields<'v> {
 // === impl ApplicationSpec ===
 
 impl ApplicationSpec {
-    /// Reads a spec strictly: what is not understood is an error that names it.
+    /// Reads a spec strictly: what is not understood, and what is understood and not carried out yet, is an error
+    /// that names it.
     pub fn parse(spec: &Value) -> Result<Self, InvalidSpec> {
+        let parsed = Self::parse_whole(spec)?;
+        let flaws = parsed.not_carried_out();
+        if flaws.is_empty() {
+            Ok(parsed)
+        } else {
+            Err(InvalidSpec(flaws))
+        }
+    }
+
+    /// Reads a spec with all that is understood of it, whether or not it is carried out yet.
+    pub fn parse_whole(spec: &Value) -> Result<Self, InvalidSpec> {
         let mut flaws = Vec::new();
         let parsed = Self::read(Fields::of("spec", Some(spec), &mut flaws));
         match parsed {
@@ -74,19 +90,30 @@ impl ApplicationSpec {
         }
     }
 
-    fn read(mut fields: Fields<'_>) -> Option<Self> {
-        if let Some(project) = fields
-            .text("project")
-            .filter(|project| !project.is_empty() && project != "default")
-        {
-            fields.refuse(
-                "project",
-                &format!("{project:?} is not known: only the project \"default\" is, so far"),
-            );
+    /// What is understood and not carried out yet, a sentence each. Whoever carries it out takes it from here.
+    fn not_carried_out(&self) -> Vec<String> {
+        let mut flaws = Vec::new();
+        if self.project != DEFAULT_PROJECT {
+            flaws.push(format!(
+                "spec.project {:?} is not known: only the project \"default\" is, so far",
+                self.project
+            ));
         }
+        flaws.extend(self.sync_policy.not_carried_out());
+        if !self.ignore_differences.is_empty() {
+            flaws.push("spec.ignoreDifferences is not supported yet".to_owned());
+        }
+        flaws
+    }
+
+    fn read(mut fields: Fields<'_>) -> Option<Self> {
+        let project = fields.text("project").filter(|project| !project.is_empty());
         let source = fields.child("source", ApplicationSource::read);
         let namespace = fields.child("destination", read_destination);
-        let (automated, create_namespace) = fields.child("syncPolicy", read_sync_policy);
+        let sync_policy = SyncPolicy::read(fields.take("syncPolicy").as_ref(), fields.flaws);
+        let ignore_differences = read_ignore_differences(fields.take("ignoreDifferences"), fields.flaws);
+        let info = serde_json::json!({ "info": fields.take("info") });
+        let info = read_info(&mut delivery::Fields::of("spec", Some(&info), fields.flaws));
         let history_limit = match fields.take("revisionHistoryLimit") {
             None => DEFAULT_HISTORY,
             Some(limit) => match limit.as_u64().and_then(|limit| usize::try_from(limit).ok()) {
@@ -97,15 +124,23 @@ impl ApplicationSpec {
                 }
             },
         };
-        // Free text for people.
-        fields.take("info");
+        if fields.take("sourceHydrator").is_some() {
+            fields.refuse(
+                "sourceHydrator",
+                "is not supported: nothing but promotion writes to Git",
+            );
+        }
         fields.finish();
         Some(Self {
             source: source?,
             namespace,
-            automated,
-            create_namespace,
+            automated: sync_policy.automated,
+            create_namespace: sync_policy.options.create_namespace.unwrap_or_default(),
             history_limit,
+            project: project.unwrap_or_else(|| DEFAULT_PROJECT.to_owned()),
+            sync_policy,
+            ignore_differences,
+            info,
         })
     }
 }
@@ -166,41 +201,6 @@ fn read_destination(mut fields: Fields<'_>) -> Option<String> {
     let namespace = fields.text("namespace").filter(|namespace| !namespace.is_empty());
     fields.finish();
     namespace
-}
-
-fn read_sync_policy(mut fields: Fields<'_>) -> (Option<Automated>, bool) {
-    let automated = fields.child("automated", |mut automated| {
-        let enabled = !automated.empty && automated.take("enabled") != Some(Value::Bool(false));
-        let policy = Automated {
-            prune: automated.flag("prune"),
-            self_heal: automated.flag("selfHeal"),
-            allow_empty: automated.flag("allowEmpty"),
-        };
-        automated.finish();
-        enabled.then_some(policy)
-    });
-    let options = match fields.take("syncOptions") {
-        None => Vec::new(),
-        Some(Value::Array(options)) => options,
-        Some(_) => {
-            fields.refuse("syncOptions", "must be a list");
-            Vec::new()
-        }
-    };
-    let mut create_namespace = false;
-    for (index, option) in options.iter().enumerate() {
-        match option.as_str() {
-            Some("CreateNamespace=true") => create_namespace = true,
-            // What is done anyway.
-            Some("CreateNamespace=false" | "ServerSideApply=true" | "PruneLast=true") => {}
-            _ => fields.refuse(
-                &format!("syncOptions[{index}]"),
-                &format!("{option} is not supported: only CreateNamespace=true is, so far"),
-            ),
-        }
-    }
-    fields.finish();
-    (automated, create_namespace)
 }
 
 // === impl Fields ===
@@ -326,7 +326,12 @@ mod tests {
     #[rstest]
     #[case("project", json!("team-a"), "spec.project \"team-a\" is not known")]
     #[case("sources", json!([]), "spec.sources is not supported yet")]
-    #[case("ignoreDifferences", json!([]), "spec.ignoreDifferences is not supported yet")]
+    #[case("ignoreDifferences", json!([{"kind": "Secret", "jsonPointers": ["/data"]}]), "spec.ignoreDifferences is not supported yet")]
+    #[case("ignoreDifferences", json!([{"kind": "Secret"}]), "spec.ignoreDifferences[0] names no fields")]
+    #[case("info", json!([{"name": "a", "odd": "b"}]), "spec.info[0].odd is not supported")]
+    #[case("sourceHydrator", json!({}), "spec.sourceHydrator is not supported")]
+    #[case("revisionHistoryLimit", json!(101), "spec.revisionHistoryLimit must be")]
+    #[case("syncPolicy.managedNamespaceMetadata", json!({}), "spec.syncPolicy.managedNamespaceMetadata is not supported yet")]
     #[case("source.chart", json!("nginx"), "spec.source.chart is not supported yet")]
     #[case("source.helm", json!({"values": ""}), "spec.source.helm is not supported yet")]
     #[case("source.plugin", json!({}), "spec.source.plugin is not supported yet")]
@@ -335,7 +340,7 @@ mod tests {
     #[case("destination.server", json!("https://10.0.0.1"), "spec.destination.server \"https://10.0.0.1\" is another")]
     #[case("destination.name", json!("staging"), "spec.destination.name \"staging\" is another")]
     #[case("syncPolicy.retry", json!({"limit": 5}), "spec.syncPolicy.retry is not supported yet")]
-    #[case("syncPolicy.syncOptions", json!(["Replace=true"]), "spec.syncPolicy.syncOptions[0] \"Replace=true\" is not")]
+    #[case("syncPolicy.syncOptions", json!(["Replace=true"]), "spec.syncPolicy.syncOptions: of these only")]
     #[case("syncPolicy.automated", json!({"prune": "yes"}), "spec.syncPolicy.automated.prune must be true or false")]
     #[case("source", json!(null), "spec.source is missing")]
     #[case("source", json!("x"), "spec.source must be a map")]
@@ -351,9 +356,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_carried_out_yet_is_read_all_the_same() {
+        let mut spec = spec_with("syncPolicy.syncOptions", json!(["RespectIgnoreDifferences=true"]));
+        spec["project"] = json!("team-a");
+        spec["ignoreDifferences"] =
+            json!([{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}]);
+        spec["info"] = json!([{"name": "Runbook", "value": "https://wiki.example.com"}]);
+        let spec = ApplicationSpec::parse_whole(&spec).unwrap();
+        assert_eq!(spec.project, "team-a");
+        assert_eq!(spec.sync_policy.options.respect_ignore_differences, Some(true));
+        assert!(!spec.ignore_differences.is_empty());
+        assert_eq!(spec.info[0].0, "Runbook");
+    }
+
+    #[test]
     fn every_flaw_is_named_at_once() {
         let mut spec = spec_with("sources", json!([]));
-        spec["project"] = json!("team-a");
+        spec["source"]["plugin"] = json!({});
         assert_eq!(ApplicationSpec::parse(&spec).unwrap_err().0.len(), 2);
     }
 }

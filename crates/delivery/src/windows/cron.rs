@@ -200,12 +200,11 @@ impl Range {
 
     /// `5`, `5-9`; `5` with a step goes on to the end.
     fn bounds(&self, range: &str, has_step: bool) -> Result<(u32, u32), String> {
-        let (low, high) = match range.split_once('-') {
-            Some((low, high)) => (self.number(low)?, self.number(high)?),
-            None => {
-                let low = self.number(range)?;
-                (low, if has_step { self.high } else { low })
-            }
+        let (low, high) = if let Some((low, high)) = range.split_once('-') {
+            (self.number(low)?, self.number(high)?)
+        } else {
+            let low = self.number(range)?;
+            (low, if has_step { self.high } else { low })
         };
         if low > high {
             return Err(format!("{range:?} ends before it begins in the {}", self.what));

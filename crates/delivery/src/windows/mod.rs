@@ -80,7 +80,7 @@ pub enum Closed {
         window: String,
     },
     /// None that allows is active.
-    #[error("a sync is allowed only in the project's {windows}{}", next(.opens))]
+    #[error("a sync is allowed only in the project's {windows}{}", next(*.opens))]
     NotAllowed {
         /// Those that would allow it.
         windows: String,
@@ -97,7 +97,7 @@ pub enum Closed {
     },
 }
 
-fn next(opens: &Option<Timestamp>) -> String {
+fn next(opens: Option<Timestamp>) -> String {
     opens
         .map(|opens| format!(", next at {opens}"))
         .unwrap_or_default()
