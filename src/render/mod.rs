@@ -15,6 +15,7 @@
 //! *Not yet*: the jail around the program (Landlock, seccomp), Kustomize overrides from the Application, Helm.
 
 mod history;
+pub mod jail;
 mod kustomize;
 mod object;
 mod plain;
