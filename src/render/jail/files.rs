@@ -37,7 +37,11 @@ fn rules(cell: &Cell) -> Result<RulesetStatus, RulesetError> {
     for path in &cell.read {
         // What is not there cannot be read; libraries lie in other folders on other systems.
         if let Ok(file) = PathFd::new(path) {
-            let access = if path.is_dir() { read } else { AccessFs::ReadFile.into() };
+            let access = if path.is_dir() {
+                read
+            } else {
+                AccessFs::ReadFile.into()
+            };
             rules = rules.add_rule(PathBeneath::new(file, access))?;
         }
     }

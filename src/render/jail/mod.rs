@@ -92,8 +92,11 @@ pub enum JailError {
 
 /// Confines this process, which must have no other thread, and becomes the program.
 pub fn enter(cell: Cell) -> Result<Infallible, JailError> {
+    end_with_the_agent()?;
+    attempt(&cell, files::restrict)?;
+    // Before the last step, which refuses it.
     limit()?;
-    confine(&cell)?;
+    attempt(&cell, system_calls::restrict)?;
     let reason = Command::new(&cell.program).args(&cell.arguments).exec();
     Err(JailError::Execute {
         program: cell.program.display().to_string(),
@@ -113,11 +116,13 @@ fn limit() -> Result<(), JailError> {
     ];
     for (resource, most) in limits {
         let before = rustix::process::getrlimit(resource);
+        // Processor time is told of once before it ends all.
+        let grace = u64::from(matches!(resource, Resource::Cpu));
         // Who has less already keeps it: a limit can only go down.
-        let most = before.maximum.map_or(most, |maximum| maximum.min(most));
+        let least = |limit: u64| before.maximum.map_or(limit, |maximum| maximum.min(limit));
         let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
+            current: Some(least(most)),
+            maximum: Some(least(most + grace)),
         };
         setrlimit(resource, limit).map_err(|error| JailError::Refused {
             what: "a resource limit",
@@ -127,29 +132,32 @@ fn limit() -> Result<(), JailError> {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
-fn confine(cell: &Cell) -> Result<(), JailError> {
-    let ended = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    ended.map_err(|error| JailError::Refused {
-        what: "the end together with the agent",
-        reason: error.to_string(),
-    })?;
-    for restrict in [
-        files::restrict as fn(&Cell) -> Result<(), JailError>,
-        system_calls::restrict,
-    ] {
-        match restrict(cell) {
-            Err(JailError::Unsupported(_)) if cell.confinement == Confinement::WhereAvailable => {}
-            restricted => restricted?,
-        }
+fn attempt(cell: &Cell, restrict: fn(&Cell) -> Result<(), JailError>) -> Result<(), JailError> {
+    match restrict(cell) {
+        Err(JailError::Unsupported(_)) if cell.confinement == Confinement::WhereAvailable => Ok(()),
+        restricted => restricted,
     }
+}
+
+fn end_with_the_agent() -> Result<(), JailError> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(
+        |error| JailError::Refused {
+            what: "the end together with the agent",
+            reason: error.to_string(),
+        },
+    )?;
     Ok(())
 }
 
+/// What only Linux has.
 #[cfg(not(target_os = "linux"))]
-fn confine(cell: &Cell) -> Result<(), JailError> {
-    match cell.confinement {
-        Confinement::Required => Err(JailError::Unsupported("only Linux can confine a render")),
-        Confinement::WhereAvailable => Ok(()),
+mod files {
+    use super::{Cell, JailError};
+
+    pub(super) fn restrict(_: &Cell) -> Result<(), JailError> {
+        Err(JailError::Unsupported("only Linux can confine a render"))
     }
 }
+#[cfg(not(target_os = "linux"))]
+use files as system_calls;

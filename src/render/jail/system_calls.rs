@@ -167,7 +167,9 @@ const NEEDED_HERE: &[c_long] = &[];
 /// From here on, this process makes no sockets and no processes, and sends no signal to another.
 pub(super) fn restrict(_: &Cell) -> Result<(), JailError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|_| {
-        JailError::Unsupported("system calls cannot be filtered on this processor: x86-64, ARM64 and RISC-V are known")
+        JailError::Unsupported(
+            "system calls cannot be filtered on this processor: x86-64, ARM64 and RISC-V are known",
+        )
     })?;
     let refused = |error: seccompiler::Error| JailError::Refused {
         what: "the filter of system calls (seccomp)",
@@ -207,10 +209,7 @@ fn refusals() -> Result<Rules, JailError> {
         .collect();
     // `clone` without CLONE_THREAD makes a process.
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
-    rules.insert(
-        libc::SYS_clone,
-        vec![rule(0, SeccompCmpOp::MaskedEq(thread), 0)?],
-    );
+    rules.insert(libc::SYS_clone, vec![rule(0, SeccompCmpOp::MaskedEq(thread), 0)?]);
     Ok(rules)
 }
 
