@@ -6,6 +6,7 @@
 mod operation;
 mod policy;
 mod project;
+mod source;
 mod spec;
 
 use std::borrow::Cow;
@@ -17,7 +18,10 @@ use serde_json::Value;
 pub use operation::{Operation, OperationResource};
 pub use policy::{Automated, NamespaceMetadata, SyncPolicy};
 pub use project::AppProject;
-pub use spec::{ApplicationSource, ApplicationSpec, InvalidSpec};
+pub use source::{
+    ApplicationSource, DirectoryOptions, HelmOptions, HelmParameter, KustomizeOptions, SourceOptions,
+};
+pub use spec::{ApplicationSpec, InvalidSpec};
 
 /// Names the cluster that the agent runs against.
 pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";

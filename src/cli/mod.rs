@@ -4,6 +4,7 @@
 mod app;
 mod check;
 mod install;
+mod jail;
 mod lint;
 mod policy;
 mod report;
@@ -35,6 +36,8 @@ enum Command {
     Verify(verify::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),
+    #[command(hide = true)]
+    Jail(jail::Args),
 }
 
 /// Parses the arguments, runs the command and returns its exit code. Errors end here: the chain is printed once, with
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),
+        Command::Jail(args) => Ok(jail::run(args)),
     };
     outcome.unwrap_or_else(|error| {
         anstream::eprintln!("error: {error:#}");

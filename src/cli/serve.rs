@@ -9,6 +9,7 @@ use crate::{
     git::LocalRepositories,
     ledger::{Destination, Ledger},
     policies,
+    render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::SyncConfig,
     telemetry::{self, LogFormat},
@@ -97,6 +98,12 @@ pub(super) struct Args {
     /// The kustomize program [default: the first on PATH]
     #[arg(long, value_name = "FILE", env = "PROVOST_KUSTOMIZE", help_heading = "Agent")]
     kustomize: Option<PathBuf>,
+    /// The helm program [default: the first on PATH]
+    #[arg(long, value_name = "FILE", env = "PROVOST_HELM", help_heading = "Agent")]
+    helm: Option<PathBuf>,
+    /// Let kustomize and helm run where the kernel cannot confine them (Landlock and seccomp)
+    #[arg(long, help_heading = "Agent")]
+    allow_unconfined_render: bool,
     /// Namespace whose Applications are reconciled [default: all]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
@@ -251,6 +258,8 @@ impl Args {
             allow_local_repositories,
             state,
             kustomize,
+            helm,
+            allow_unconfined_render,
             applications_namespace,
             log_format: _,
             log: _,
@@ -278,8 +287,19 @@ impl Args {
                     LocalRepositories::Refused
                 },
                 kustomize,
+                helm,
                 search_path: search_path(),
                 lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
+                launcher: Launcher {
+                    // The running program, even where its file was replaced.
+                    provost: PathBuf::from("/proc/self/exe"),
+                    confinement: if allow_unconfined_render {
+                        Confinement::WhereAvailable
+                    } else {
+                        Confinement::Required
+                    },
+                    deadline: render::DEADLINE,
+                },
                 namespace: applications_namespace,
             })
         } else {

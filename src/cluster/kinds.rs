@@ -98,6 +98,11 @@ impl Kinds {
         self.preferred.values().filter_map(|gvk| self.by_gvk.get(gvk))
     }
 
+    /// Everything that the cluster serves, in every version.
+    pub fn served(&self) -> impl Iterator<Item = &GroupVersionKind> {
+        self.by_gvk.keys()
+    }
+
     /// Whether the cluster serves anything in this version of the group.
     pub fn serves(&self, group: &str, version: &str) -> bool {
         let gvks = self.by_gvk.keys();

@@ -77,6 +77,12 @@ impl Cluster {
         Ok(self.kinds())
     }
 
+    /// The apiserver's version, such as `v1.35.4`: one request.
+    pub async fn version(&self) -> Result<String, Error> {
+        let version = self.ask("ask for the cluster's version", self.client.apiserver_version());
+        Ok(version.await?.git_version)
+    }
+
     /// The live object, `None` where there is none.
     pub async fn get(&self, target: &Target) -> Result<Option<Value>, Error> {
         let request = Request::new(target.collection()).get(&target.name, &kube::api::GetParams::default());

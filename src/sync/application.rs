@@ -23,9 +23,9 @@ use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
-use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
-use crate::git::{RepoPath, RepositoryUrl};
-use crate::render::{Render, Rendered, Source};
+use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::git::{Mirror, RepoPath, RepositoryUrl};
+use crate::render::{Render, Rendered, Request, SourceAt};
 
 /// How long to wait for more once something has happened.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -46,7 +46,8 @@ pub(super) struct Task {
     pub(super) inventory: Option<Inventory>,
     mailbox: Arc<Mailbox>,
     pub(super) application: Arc<Application>,
-    repository: Option<Subscription>,
+    /// One for each source, in order.
+    repositories: Vec<Subscription>,
     goal: Option<Arc<Goal>>,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
@@ -76,7 +77,7 @@ pub(super) struct Goal {
 /// What a comparison rests on.
 #[derive(Clone, Debug, PartialEq)]
 struct Compared {
-    generation: u64,
+    generations: Vec<u64>,
     spec: ApplicationSpec,
 }
 
@@ -111,7 +112,7 @@ impl Task {
             inventory: None,
             mailbox,
             application: Arc::new(application),
-            repository: None,
+            repositories: Vec::new(),
             goal: None,
             compared: None,
             failures: 0,
@@ -158,12 +159,14 @@ impl Task {
             }
         };
         let source = async {
-            if let Some(subscription) = &mut self.repository
-                && subscription.state.changed().await.is_ok()
-            {
-                return;
+            let subscriptions = self.repositories.iter_mut();
+            let changes: Vec<_> = subscriptions
+                .map(|subscription| Box::pin(subscription.state.changed()))
+                .collect();
+            // Nothing comes where there is no repository yet, or from one whose task has ended.
+            if changes.is_empty() || futures::future::select_ok(changes).await.is_err() {
+                std::future::pending::<()>().await;
             }
-            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = timer => {}
@@ -193,14 +196,12 @@ impl Task {
 
     /// Fetches now, where somebody asks for it. Nobody else waits for that: it needs no permit.
     async fn refresh(&mut self) {
-        let Some(subscription) = self
-            .repository
-            .as_ref()
-            .filter(|_| self.application.wants_refresh())
-        else {
+        if self.repositories.is_empty() || !self.application.wants_refresh() {
             return;
-        };
-        subscription.repository.refresh().await;
+        }
+        for subscription in &self.repositories {
+            subscription.repository.refresh().await;
+        }
         let change = json!({ "annotations": { REFRESH_ANNOTATION: Value::Null } });
         let cluster = &self.context.cluster;
         if let Err(error) = finalize::patch_metadata(cluster, &self.application, change).await {
@@ -281,79 +282,100 @@ impl Task {
 
     /// Finds out what Git says now, if that can have changed.
     async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
-        let url = RepositoryUrl::parse(&spec.source.repo_url, self.context.local_repositories)?;
-        let path = RepoPath::parse(&spec.source.path)?;
-        let state = self.source_state(url)?;
+        for source in &spec.sources {
+            RepoPath::parse(&source.path)?;
+        }
+        let states = self.source_states(spec)?;
         let compared = Compared {
-            generation: state.generation,
+            generations: states.iter().map(|state| state.generation).collect(),
             spec: spec.clone(),
         };
+        let error = states.into_iter().find_map(|state| state.error);
         if self.compared.as_ref() != Some(&compared) {
-            let read = self.read(spec, path).await;
+            let read = self.read(spec).await;
             // What could not be read may be there by now: the fetch that failed is what to look into.
-            match (read, &state.error) {
+            match (read, &error) {
                 (Ok(()), _) => self.compared = Some(compared),
                 (Err(_), Some(cause)) => return Err(Error::Fetch(cause.clone())),
                 (Err(error), _) => return Err(error),
             }
         }
-        state.error.map_or(Ok(()), |error| Err(Error::Fetch(error)))
+        error.map_or(Ok(()), |error| Err(Error::Fetch(error)))
     }
 
-    /// What the last fetch of the repository came to.
-    fn source_state(&mut self, url: RepositoryUrl) -> Result<SourceState, Error> {
-        if self
-            .repository
-            .as_ref()
-            .is_none_or(|subscription| subscription.url != url)
-        {
-            let repository = self.context.sources.repository(&url);
-            let state = repository.subscribe();
-            self.repository = Some(Subscription {
-                url,
-                repository,
-                state,
-            });
+    /// What the last fetch of each source's repository came to.
+    fn source_states(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceState>, Error> {
+        let mut urls = Vec::new();
+        for source in &spec.sources {
+            urls.push(RepositoryUrl::parse(
+                &source.repo_url,
+                self.context.local_repositories,
+            )?);
+        }
+        let ours = self.repositories.iter().map(|subscription| &subscription.url);
+        if !ours.eq(&urls) {
+            let subscribe = |url| {
+                let repository = self.context.sources.repository(&url);
+                let state = repository.subscribe();
+                Subscription {
+                    url,
+                    repository,
+                    state,
+                }
+            };
+            self.repositories = urls.into_iter().map(subscribe).collect();
             self.compared = None;
         }
-        let Some(subscription) = &mut self.repository else {
-            return Err(Error::Stopping);
-        };
-        let state = subscription.state.borrow_and_update().clone();
-        if state.generation == 0 && state.error.is_none() {
+        let states: Vec<_> = self
+            .repositories
+            .iter_mut()
+            .map(|subscription| subscription.state.borrow_and_update().clone())
+            .collect();
+        let waits = |state: &SourceState| state.generation == 0 && state.error.is_none();
+        if states.iter().any(waits) {
             return Err(Error::Waiting);
         }
-        Ok(state)
+        Ok(states)
     }
 
-    async fn read(&mut self, spec: &ApplicationSpec, path: RepoPath) -> Result<(), Error> {
-        let Some(subscription) = &self.repository else {
+    /// The sources, each at the commit that its revision names now.
+    async fn sources_now(&self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
+        let mirrors = self
+            .repositories
+            .iter()
+            .map(|subscription| subscription.repository.mirror.clone());
+        let sources: Vec<_> = spec.sources.iter().cloned().zip(mirrors).collect();
+        blocking(move || {
+            let resolve = |(source, mirror): (ApplicationSource, Mirror)| {
+                Ok(SourceAt {
+                    commit: mirror.resolve(&source.target_revision)?,
+                    source,
+                    mirror,
+                })
+            };
+            sources.into_iter().map(resolve).collect()
+        })
+        .await
+    }
+
+    async fn read(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
+        let sources = self.sources_now(spec).await?;
+        let Some(origin) = origin(&sources) else {
             return Err(Error::Stopping);
-        };
-        let mirror = subscription.repository.mirror.clone();
-        let commit = {
-            let (mirror, revision) = (mirror.clone(), spec.source.target_revision.clone());
-            blocking(move || Ok(mirror.resolve(&revision)?)).await?
-        };
-        let source = Source {
-            path,
-            recurse: spec.source.recurse,
         };
         // Where the objects go decides what they are, as much as what the files say.
         let destination = (spec.namespace.clone(), spec.create_namespace);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
-        let rendered = self
-            .context
-            .renderer
-            .render(&mirror, &commit, &source, key)
-            .await?;
-        let origin = Origin {
-            repository: mirror.url().to_string(),
-            path: source.path.to_string(),
-            revision: commit,
-            rendered_tree: String::new(),
+        let request = Request {
+            application: self.application.metadata.name.clone().unwrap_or_default(),
+            // The only one so far.
+            project: "default".to_owned(),
+            namespace: spec.namespace.clone(),
+            capabilities: Arc::new(self.context.capabilities()),
+            sources,
         };
+        let rendered = self.context.renderer.render(request, key).await?;
         let goal = match (rendered, last) {
             (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
             (None, Some(last)) => Goal {
@@ -501,6 +523,20 @@ impl Task {
             }
         }
     }
+}
+
+/// Where the render comes from: the first source that renders anything stands for all.
+fn origin(sources: &[SourceAt]) -> Option<Origin> {
+    let renders = |at: &&SourceAt| !at.source.is_reference_only();
+    let first = sources.iter().find(renders).or_else(|| sources.first())?;
+    Some(Origin {
+        repository: first.mirror.url().to_string(),
+        path: RepoPath::parse(&first.source.path)
+            .unwrap_or_default()
+            .to_string(),
+        revision: first.commit.clone(),
+        rendered_tree: String::new(),
+    })
 }
 
 fn backoff(failures: u32) -> Duration {

@@ -126,10 +126,14 @@ pub(super) fn desired(
 }
 
 fn place(rendered: &RenderedObject) -> String {
-    match (&rendered.file, rendered.line) {
+    let place = match (&rendered.file, rendered.line) {
         (Some(file), Some(line)) => format!("{file}:{line}"),
         (Some(file), None) => file.to_string(),
         (None, _) => "the render".to_owned(),
+    };
+    match &rendered.repository {
+        Some(repository) => format!("{place} of {repository}"),
+        None => place,
     }
 }
 

@@ -54,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, Lease};
 use crate::git::LocalRepositories;
 use crate::ledger::Ledger;
+use crate::render::Launcher;
 
 pub use error::Error;
 
@@ -76,8 +77,12 @@ pub struct SyncConfig {
     pub local_repositories: LocalRepositories,
     /// The kustomize program, where it is not to be looked for.
     pub kustomize: Option<PathBuf>,
-    /// The folders to look for kustomize in, as in `PATH`.
+    /// The helm program, where it is not to be looked for.
+    pub helm: Option<PathBuf>,
+    /// The folders to look for programs in, as in `PATH`.
     pub search_path: String,
+    /// How programs that render are started.
+    pub launcher: Launcher,
     /// The only namespace whose Applications are reconciled; `None` for all.
     pub namespace: Option<String>,
     /// The namespace of the lease that lets one agent at a time work.

@@ -1,11 +1,14 @@
 //! An Application's spec, read strictly: what is not understood is an error that names it.
 
+use std::collections::BTreeMap;
+
 use provost_delivery::fields as delivery;
 use provost_delivery::ignore::IgnoreRules;
 use serde_json::{Map, Value};
 
 use super::operation::read_info;
 use super::policy::{Automated, SyncPolicy, read_ignore_differences};
+use super::source::ApplicationSource;
 use super::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 
 /// The project of an Application that names none.
@@ -19,8 +22,8 @@ const MAX_HISTORY: usize = 100;
 /// The spec, every field of it understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationSpec {
-    /// Where the objects are declared.
-    pub source: ApplicationSource,
+    /// Where the objects are declared: at least one.
+    pub sources: Vec<ApplicationSource>,
     /// Namespace of namespaced objects that name none.
     pub namespace: Option<String>,
     /// Whether and how the agent acts by itself.
@@ -39,29 +42,16 @@ pub struct ApplicationSpec {
     pub info: Vec<(String, String)>,
 }
 
-/// One Git source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApplicationSource {
-    /// Repository URL, as written.
-    pub repo_url: String,
-    /// Folder, as written.
-    pub path: String,
-    /// Branch, tag, commit or `HEAD`.
-    pub target_revision: String,
-    /// Whether a plain folder's folders are read too.
-    pub recurse: bool,
-}
-
 /// Why a spec was refused: one sentence per field, each with the field's path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvalidSpec(pub Vec<String>);
 
 /// A map that is read field by field; what is left over was not understood.
-struct Fields<'v> {
+pub(super) struct Fields<'v> {
     path: String,
     left: Map<String, Value>,
-    empty: bool,
+    pub(super) empty: bool,
     flaws: &'v mut Vec<String>,
 }
 
@@ -108,7 +98,7 @@ impl ApplicationSpec {
 
     fn read(mut fields: Fields<'_>) -> Option<Self> {
         let project = fields.text("project").filter(|project| !project.is_empty());
-        let source = fields.child("source", ApplicationSource::read);
+        let sources = read_sources(&mut fields);
         let namespace = fields.child("destination", read_destination);
         let sync_policy = SyncPolicy::read(fields.take("syncPolicy").as_ref(), fields.flaws);
         let ignore_differences = read_ignore_differences(fields.take("ignoreDifferences"), fields.flaws);
@@ -132,7 +122,7 @@ impl ApplicationSpec {
         }
         fields.finish();
         Some(Self {
-            source: source?,
+            sources,
             namespace,
             automated: sync_policy.automated,
             create_namespace: sync_policy.options.create_namespace.unwrap_or_default(),
@@ -145,35 +135,43 @@ impl ApplicationSpec {
     }
 }
 
-// === impl ApplicationSource ===
-
-impl ApplicationSource {
-    fn read(mut fields: Fields<'_>) -> Option<Self> {
-        if fields.empty {
-            fields.refuse("", "is missing: a Git source with repoURL and path is wanted");
-            return None;
+/// `sources` where there are any, or else `source`, as Argo CD decides it.
+fn read_sources(fields: &mut Fields<'_>) -> Vec<ApplicationSource> {
+    let single = fields.take("source");
+    let several = match fields.take("sources") {
+        None => Vec::new(),
+        Some(Value::Array(sources)) => sources,
+        Some(_) => {
+            fields.refuse("sources", "must be a list");
+            Vec::new()
         }
-        let repo_url = fields.text("repoURL").unwrap_or_default();
-        if repo_url.is_empty() {
-            fields.refuse("repoURL", "is missing");
-        }
-        let path = fields.text("path").unwrap_or_default();
-        let target_revision = fields.text("targetRevision").filter(|text| !text.is_empty());
-        let recurse = fields.child("directory", |mut directory| {
-            let recurse = directory.flag("recurse");
-            directory.finish();
-            recurse
-        });
-        // Empty, it only says which tool; that is found out anyway.
-        fields.child("kustomize", |kustomize: Fields<'_>| kustomize.finish());
-        fields.finish();
-        Some(Self {
-            repo_url,
-            path,
-            target_revision: target_revision.unwrap_or_else(|| "HEAD".to_owned()),
-            recurse,
-        })
+    };
+    let written = if several.is_empty() {
+        vec![(format!("{}.source", fields.path), single)]
+    } else {
+        let place = |index| format!("{}.sources[{index}]", fields.path);
+        several
+            .into_iter()
+            .enumerate()
+            .map(|(index, source)| (place(index), Some(source)))
+            .collect()
+    };
+    let mut sources = Vec::new();
+    for (place, source) in written {
+        sources.extend(ApplicationSource::read(
+            Fields::of(&place, source.as_ref(), fields.flaws),
+            source.as_ref(),
+        ));
     }
+    let mut names: Vec<_> = sources
+        .iter()
+        .filter_map(|source| source.reference.as_deref())
+        .collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        fields.refuse("sources", "give one ref to two sources");
+    }
+    sources
 }
 
 fn read_destination(mut fields: Fields<'_>) -> Option<String> {
@@ -206,7 +204,7 @@ fn read_destination(mut fields: Fields<'_>) -> Option<String> {
 // === impl Fields ===
 
 impl<'v> Fields<'v> {
-    fn of(path: &str, value: Option<&Value>, flaws: &'v mut Vec<String>) -> Self {
+    pub(super) fn of(path: &str, value: Option<&Value>, flaws: &'v mut Vec<String>) -> Self {
         let left = match value {
             None | Some(Value::Null) => None,
             Some(Value::Object(fields)) => Some(fields.clone()),
@@ -223,11 +221,11 @@ impl<'v> Fields<'v> {
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.left.remove(name).filter(|value| !value.is_null())
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let value = self.take(name)?;
         if !value.is_string() {
             self.refuse(name, "must be text");
@@ -235,7 +233,7 @@ impl<'v> Fields<'v> {
         value.as_str().map(str::to_owned)
     }
 
-    fn flag(&mut self, name: &str) -> bool {
+    pub(super) fn flag(&mut self, name: &str) -> bool {
         match self.take(name) {
             None => false,
             Some(Value::Bool(flag)) => flag,
@@ -246,19 +244,68 @@ impl<'v> Fields<'v> {
         }
     }
 
-    fn child<T>(&mut self, name: &str, read: impl FnOnce(Fields<'_>) -> T) -> T {
+    pub(super) fn child<T>(&mut self, name: &str, read: impl FnOnce(Fields<'_>) -> T) -> T {
         let value = self.left.remove(name);
         let path = format!("{}.{name}", self.path);
         read(Fields::of(&path, value.as_ref(), self.flaws))
     }
 
-    fn refuse(&mut self, name: &str, reason: &str) {
+    /// A list, each entry of it a map that is read field by field.
+    pub(super) fn list<T>(&mut self, name: &str, read: impl Fn(Fields<'_>) -> T) -> Vec<T> {
+        let entries = match self.take(name) {
+            None => return Vec::new(),
+            Some(Value::Array(entries)) => entries,
+            Some(_) => {
+                self.refuse(name, "must be a list");
+                return Vec::new();
+            }
+        };
+        let place = |index| format!("{}.{name}[{index}]", self.path);
+        let places: Vec<String> = (0..entries.len()).map(place).collect();
+        let mut read_entries = Vec::with_capacity(entries.len());
+        for (place, entry) in places.iter().zip(&entries) {
+            read_entries.push(read(Fields::of(place, Some(entry), self.flaws)));
+        }
+        read_entries
+    }
+
+    /// A list of text.
+    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
+        match self.take(name) {
+            None => Vec::new(),
+            Some(Value::Array(texts)) if texts.iter().all(Value::is_string) => {
+                let texts = texts.iter().filter_map(Value::as_str);
+                texts.map(str::to_owned).collect()
+            }
+            Some(_) => {
+                self.refuse(name, "must be a list of text");
+                Vec::new()
+            }
+        }
+    }
+
+    /// A map of text.
+    pub(super) fn text_map(&mut self, name: &str) -> BTreeMap<String, String> {
+        match self.take(name) {
+            None => BTreeMap::new(),
+            Some(Value::Object(texts)) if texts.values().all(Value::is_string) => texts
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
+                .collect(),
+            Some(_) => {
+                self.refuse(name, "must be a map of text");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, name: &str, reason: &str) {
         let dot = if name.is_empty() { "" } else { "." };
         self.flaws.push(format!("{}{dot}{name} {reason}", self.path));
     }
 
     /// Whatever was not taken is not supported.
-    fn finish(self) {
+    pub(super) fn finish(self) {
         for name in self.left.keys() {
             self.flaws
                 .push(format!("{}.{name} is not supported yet", self.path));
@@ -297,7 +344,7 @@ mod tests {
             json!({"automated": {"prune": true, "selfHeal": true}, "syncOptions": ["CreateNamespace=true"]}),
         );
         let spec = ApplicationSpec::parse(&spec).unwrap();
-        assert_eq!(spec.source.target_revision, "HEAD");
+        assert_eq!(spec.sources[0].target_revision, "HEAD");
         assert_eq!(spec.namespace.as_deref(), Some("shop"));
         assert_eq!(
             spec.automated,
@@ -325,23 +372,28 @@ mod tests {
 
     #[rstest]
     #[case("project", json!("team-a"), "spec.project \"team-a\" is not known")]
-    #[case("sources", json!([]), "spec.sources is not supported yet")]
     #[case("ignoreDifferences", json!([{"kind": "Secret", "jsonPointers": ["/data"]}]), "spec.ignoreDifferences is not supported yet")]
     #[case("ignoreDifferences", json!([{"kind": "Secret"}]), "spec.ignoreDifferences[0] names no fields")]
     #[case("info", json!([{"name": "a", "odd": "b"}]), "spec.info[0].odd is not supported")]
     #[case("sourceHydrator", json!({}), "spec.sourceHydrator is not supported")]
     #[case("revisionHistoryLimit", json!(101), "spec.revisionHistoryLimit must be")]
     #[case("syncPolicy.managedNamespaceMetadata", json!({}), "spec.syncPolicy.managedNamespaceMetadata is not supported yet")]
-    #[case("source.chart", json!("nginx"), "spec.source.chart is not supported yet")]
-    #[case("source.helm", json!({"values": ""}), "spec.source.helm is not supported yet")]
-    #[case("source.plugin", json!({}), "spec.source.plugin is not supported yet")]
-    #[case("source.kustomize", json!({"images": ["a"]}), "spec.source.kustomize.images is not supported yet")]
-    #[case("source.directory", json!({"include": "*.yaml"}), "spec.source.directory.include is not supported yet")]
+    #[case("source.chart", json!("nginx"), "spec.source.chart is not supported: chart repositories")]
+    #[case("source.plugin", json!({}), "spec.source.plugin is not supported: plugins")]
     #[case("destination.server", json!("https://10.0.0.1"), "spec.destination.server \"https://10.0.0.1\" is another")]
     #[case("destination.name", json!("staging"), "spec.destination.name \"staging\" is another")]
     #[case("syncPolicy.retry", json!({"limit": 5}), "spec.syncPolicy.retry is not supported yet")]
     #[case("syncPolicy.syncOptions", json!(["Replace=true"]), "spec.syncPolicy.syncOptions: of these only")]
     #[case("syncPolicy.automated", json!({"prune": "yes"}), "spec.syncPolicy.automated.prune must be true or false")]
+    #[case("source.helm", json!({"repository": "x"}), "spec.source.helm.repository is not supported yet")]
+    #[case("source.helm", json!({"version": "v2"}), "spec.source.helm.version \"v2\" is not supported")]
+    #[case("source.helm", json!({"parameters": [{"value": "a"}]}), "spec.source.helm.parameters[0].name is missing")]
+    #[case("source.kustomize", json!({"version": "v4"}), "spec.source.kustomize.version is not supported yet")]
+    #[case("source.kustomize", json!({"labelIncludeTemplates": true}), "spec.source.kustomize.labelIncludeTemplates needs")]
+    #[case("source.directory", json!({"jsonnet": {"libs": ["a"]}}), "spec.source.directory.jsonnet is not supported")]
+    #[case("source", json!({"repoURL": "a", "helm": {"skipCrds": true}, "kustomize": {"namePrefix": "a"}}), "spec.source has options of kustomize and of helm")]
+    #[case("sources", json!([{"repoURL": "a", "ref": "v"}, {"repoURL": "b", "ref": "v"}]), "spec.sources give one ref to two")]
+    #[case("sources", json!([{"repoURL": "a", "helm": {"x": 1}}]), "spec.sources[0].helm.x is not supported yet")]
     #[case("source", json!(null), "spec.source is missing")]
     #[case("source", json!("x"), "spec.source must be a map")]
     fn refuses_by_name_what_it_does_not_support(
@@ -371,8 +423,8 @@ mod tests {
 
     #[test]
     fn every_flaw_is_named_at_once() {
-        let mut spec = spec_with("sources", json!([]));
-        spec["source"]["plugin"] = json!({});
+        let mut spec = spec_with("source.plugin", json!({"name": "x"}));
+        spec["sourceHydrator"] = json!({});
         assert_eq!(ApplicationSpec::parse(&spec).unwrap_err().0.len(), 2);
     }
 }

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::render::launcher;
+
 /// Long enough for a busy machine; what must be quick is measured by itself.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// How soon drift is put back: 2 s, and as much again for a busy machine.
@@ -326,7 +328,9 @@ async fn run_agent(
         poll_interval: Duration::from_millis(500),
         local_repositories: LocalRepositories::Allowed,
         kustomize: Some(cluster.binaries().path("kustomize")),
+        helm: Some(cluster.binaries().path("helm")),
         search_path: String::new(),
+        launcher: launcher(),
         namespace: Some(namespace.to_owned()),
         lease_namespace: namespace.to_owned(),
     };

@@ -4,4 +4,5 @@ pub(crate) mod agent;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod render;
 pub(crate) mod webhook;
