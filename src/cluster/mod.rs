@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
+use provost_delivery::options::Propagation;
 use serde_json::Value;
 
 pub use crds::{ensure_crd, install_crds, is_established, wait_established};
@@ -133,10 +134,25 @@ impl Cluster {
             .await
     }
 
-    /// Deletes the object of that uid and no other, dependents in the background. `false` where it is gone, or another
-    /// object has its name now.
-    pub async fn delete(&self, target: &Target, uid: &str) -> Result<bool, Error> {
-        let parameters = DeleteParams::background().preconditions(Preconditions {
+    /// Puts the object in the place of the one whose uid and resourceVersion it carries.
+    pub async fn replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let body = object.to_string().into_bytes();
+        let request = Request::new(target.collection()).replace(&target.name, &parameters, body);
+        self.send(target, "replace", request).await
+    }
+
+    /// Deletes the object of that uid and no other. `false` where it is gone, or another object has its name now.
+    pub async fn delete(&self, target: &Target, uid: &str, propagation: Propagation) -> Result<bool, Error> {
+        let parameters = match propagation {
+            Propagation::Foreground => DeleteParams::foreground(),
+            Propagation::Background => DeleteParams::background(),
+            Propagation::Orphan => DeleteParams::orphan(),
+        };
+        let parameters = parameters.preconditions(Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });

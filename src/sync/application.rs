@@ -18,7 +18,9 @@ use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
+use super::operation::AskedSync;
 use super::run::Run;
+use super::settings;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
@@ -51,10 +53,14 @@ pub(super) struct Task {
     goal: Option<Arc<Goal>>,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
-    failures: u32,
+    pub(super) failures: u32,
     pub(super) settled: Settled,
     /// The revision and result of the last sync, so that a failure that repeats itself is recorded once.
     pub(super) last_result: Option<(String, SyncOutcome)>,
+    /// The sync that somebody asked for, until it is done.
+    pub(super) asked: Option<AskedSync>,
+    /// Whether what an earlier agent left undone was looked for.
+    pub(super) has_started: bool,
     /// Whether the next try of a sync begins with its first step.
     pub(super) begins_anew: bool,
     /// The sync that is under way.
@@ -118,6 +124,8 @@ impl Task {
             failures: 0,
             settled: Settled::default(),
             last_result: None,
+            asked: None,
+            has_started: false,
             begins_anew: false,
             run: None,
         }
@@ -182,9 +190,7 @@ impl Task {
             if application.spec != self.application.spec
                 || annotations(&application) != annotations(&self.application)
             {
-                // What was left alone may be allowed now.
-                self.settled = Settled::default();
-                self.state.distrust_standing(Standing::OutOfSync);
+                self.look_anew();
             }
             self.application = application;
         }
@@ -192,6 +198,12 @@ impl Task {
             run.observe(&pending.observed);
         }
         self.state.observe(pending.observed);
+    }
+
+    /// What was left alone may be allowed now.
+    pub(super) fn look_anew(&mut self) {
+        self.settled = Settled::default();
+        self.state.distrust_standing(Standing::OutOfSync);
     }
 
     /// Fetches now, where somebody asks for it. Nobody else waits for that: it needs no permit.
@@ -215,6 +227,9 @@ impl Task {
 
     /// One pass. Whatever goes wrong in it is said on the status and tried again.
     async fn pass(&mut self, end: &CancellationToken) -> Next {
+        if settings::is_off(&self.application) {
+            return Next::Whenever;
+        }
         if self.application.metadata.deletion_timestamp.is_some() {
             return self.finalize().await;
         }
@@ -247,10 +262,23 @@ impl Task {
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
         match (failed, waits) {
-            (true, _) => Next::In(backoff(self.failures)),
+            (true, _) => Next::In(self.retry_after()),
             (false, true) => Next::In(LOOK_AGAIN),
             (false, false) => Next::Whenever,
         }
+    }
+
+    /// How long to wait before what failed is tried again: as the spec says, or else soon at first.
+    fn retry_after(&self) -> Duration {
+        let spec = ApplicationSpec::parse(&self.application.spec).ok();
+        let retry = self
+            .asked
+            .as_ref()
+            .and_then(|asked| asked.operation.retry)
+            .or_else(|| spec?.sync_policy.retry);
+        retry
+            .and_then(|retry| retry.wait(self.failures).to_std())
+            .unwrap_or_else(|| backoff(self.failures))
     }
 
     async fn reconcile(&mut self, end: &CancellationToken) -> Outcome {
@@ -262,9 +290,10 @@ impl Task {
                 return self.outcome(Converged::default(), errors);
             }
         };
-        if self.application.operation.is_some() {
-            errors.push(Error::Operation);
+        if let Err(error) = self.take_operation().await {
+            errors.push(error);
         }
+        let spec = self.asked.as_ref().map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
@@ -454,10 +483,7 @@ impl Task {
         Outcome {
             sync: match converged.sync {
                 _ if cannot_tell => SyncCode::Unknown,
-                // An operation that is refused changes nothing.
-                SyncCode::Synced if errors.iter().any(|error| !matches!(error, Error::Operation)) => {
-                    SyncCode::OutOfSync
-                }
+                SyncCode::Synced if !errors.is_empty() => SyncCode::OutOfSync,
                 sync => sync,
             },
             revision: self

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use provost_delivery::hook::Phase;
+use provost_delivery::options::Propagation;
 use tokio_util::sync::CancellationToken;
 
 use super::application::{Goal, Task};
@@ -11,6 +12,7 @@ use super::desired::Desired;
 use super::error::Error;
 use super::hooks::HooksState;
 use super::inventory::{Entries, Progress};
+use super::operation::AskedSync;
 use super::prune;
 use super::record::Tally;
 use super::run::Run;
@@ -59,7 +61,7 @@ impl Task {
         let mut converged = self.standing(goal);
         converged.waiting = tally.waiting;
         let outcome = match &advanced {
-            Ok(Advance::Done) => SyncOutcome::Succeeded(tally.summary()),
+            Ok(Advance::Done) => SyncOutcome::Succeeded(self.summary(&tally, &converged)),
             Ok(Advance::Waiting(what)) => {
                 converged.waiting = true;
                 SyncOutcome::Running(format!("waiting for {what}"))
@@ -68,17 +70,29 @@ impl Task {
         };
         let error = advanced.err();
         let is_running = matches!(outcome, SyncOutcome::Running(_));
-        if spec.automated.is_some() && (tally.is_sync() || error.is_some()) {
+        let asked = self.asked.clone();
+        let may_sync = spec.automated.is_some() || asked.is_some();
+        if may_sync && (tally.is_sync() || is_running || asked.is_some() || error.is_some()) {
             let is_news = self.last_result.as_ref() != Some(&(goal.origin.revision.clone(), outcome.clone()));
             if !is_running && (tally.is_sync() || is_news) {
-                self.record_sync(&goal.origin, &tally, &outcome);
+                let by = asked.as_ref().map(|asked| asked.operation.username.as_str());
+                self.record_sync(&goal.origin, &tally, &outcome, by);
             }
             self.last_result = Some((goal.origin.revision.clone(), outcome.clone()));
             converged.sync_run = Some(SyncRun {
                 revision: goal.origin.revision.clone(),
-                started_at: self.run.as_ref().map_or(started_at, |run| run.started_at),
+                started_at: match (&asked, &self.run) {
+                    (Some(asked), _) => asked.started_at,
+                    (None, Some(run)) => run.started_at,
+                    (None, None) => started_at,
+                },
+                brings_revision: asked.as_ref().is_none_or(AskedSync::brings_revision),
+                operation: asked.map(|asked| asked.written),
                 outcome,
             });
+        }
+        if !is_running {
+            self.end_asked(error.is_some());
         }
         (converged, error)
     }
@@ -97,13 +111,15 @@ impl Task {
         self.settled.key = None;
         let inventory = self.inventory().await?;
         let (recorded, before, progress) = (inventory.entries(), inventory.origin(), inventory.progress());
+        let is_asked = |key| self.asked.as_ref().is_none_or(|asked| asked.is_about(key));
         let removals: Entries = recorded
             .iter()
-            .filter(|(key, _)| !goal.desired.contains_key(*key))
+            .filter(|(key, _)| !goal.desired.contains_key(*key) && is_asked(key))
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect();
         self.settled.removals = removals.clone();
-        let settings = Settings::of(spec, &self.application)?;
+        let asked = self.asked.as_ref().map(AskedSync::settings);
+        let settings = Settings::of(spec, &self.application, asked)?;
 
         let (held, todo): (Vec<_>, Vec<_>) = todo
             .into_iter()
@@ -112,6 +128,7 @@ impl Task {
         let mut fights: Vec<String> = held.map(str::to_owned).collect();
         let coming = self.run.as_ref().map(|run| run.pending().clone()).unwrap_or_default();
         let mut planned = self.plan(&settings, &recorded, &todo, &coming).await?;
+        self.leave_unasked(&mut planned);
         fights.append(&mut planned.fights);
         if !settings.writes {
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
@@ -123,6 +140,7 @@ impl Task {
             let is_unfinished = progress.is_some();
             let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
             run.tally.is_new = is_new || is_unfinished;
+            run.skips_hooks = self.asked.as_ref().is_some_and(AskedSync::skips_hooks);
             run.tally.previous = Some(before.revision).filter(|revision| !revision.is_empty());
             self.run = Some(run);
         } else if !is_sync {
@@ -232,7 +250,7 @@ impl Task {
         run: &mut Run,
         end: &CancellationToken,
     ) -> Result<Advance, Error> {
-        let steps = goal.steps();
+        let steps = goal.steps(run.skips_hooks);
         let is_gated = steps.len() > 1;
         if !run.is_promised {
             self.promise(goal, recorded, Some(run.progress())).await?;
@@ -291,14 +309,18 @@ impl Task {
         tally: &mut Tally,
     ) -> Result<Entries, Error> {
         let cluster = self.context.cluster.clone();
-        let looked = prune::look(&cluster, &self.owner, &removals).await?;
+        let began_at = self.asked.as_ref().map(|asked| asked.started_at);
+        let removal = settings.removal(began_at);
+        let looked = prune::look(&cluster, &self.owner, &removals, &removal).await?;
         let declared = goal
             .desired
             .values()
             .filter(|desired| !desired.only_if_absent)
             .count();
         settings.guard.check(&looked.plan(), recorded.len(), declared)?;
-        prune::delete(&cluster, &looked.doomed).await?;
+        let propagation = settings.options.prune_propagation_policy;
+        let propagation = propagation.unwrap_or(Propagation::Background);
+        prune::delete(&cluster, &looked.doomed, propagation).await?;
         tally.pruned += looked.doomed.len() as u64;
         tally.waiting = !looked.doomed.is_empty() || !looked.going.is_empty();
         for key in &looked.forgotten {

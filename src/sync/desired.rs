@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use provost_delivery::hook::{self, Hook, Phase, Role};
+use provost_delivery::options::{SYNC_OPTIONS_ANNOTATION, SyncOptions};
 use provost_delivery::owner::Owner;
-use provost_delivery::prune::SYNC_OPTIONS_ANNOTATION;
 use provost_manifest::digest::Digest;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -16,16 +16,6 @@ use crate::render::{Rendered, RenderedObject};
 
 /// What runs when an Application is deleted.
 const UNSUPPORTED_PHASES: [Phase; 2] = [Phase::PreDelete, Phase::PostDelete];
-/// Options of an object that are kept, or done anyway.
-const SUPPORTED_OPTIONS: [&str; 7] = [
-    "Prune=false",
-    "Prune=confirm",
-    "Prune=true",
-    "Delete=false",
-    "Delete=true",
-    "ServerSideApply=true",
-    "SkipDryRunOnMissingResource=true",
-];
 
 /// One object as it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -262,13 +252,7 @@ fn unsupported(object: &Value) -> Option<String> {
             return Some(format!("{phase} hooks are not supported yet"));
         }
     }
-    let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
-    let options = annotations.get(SYNC_OPTIONS_ANNOTATION)?.as_str()?;
-    let option = options
-        .split(',')
-        .map(str::trim)
-        .find(|option| !option.is_empty() && !SUPPORTED_OPTIONS.contains(option))?;
-    Some(format!(
-        "{option} is not supported yet ({SYNC_OPTIONS_ANNOTATION})"
-    ))
+    let errors = SyncOptions::of_object(object).err()?;
+    let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Some(format!("{} ({SYNC_OPTIONS_ANNOTATION})", sentences.join("; ")))
 }

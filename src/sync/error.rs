@@ -89,9 +89,6 @@ pub enum Error {
     /// Objects that somebody else changes as often as we put them back, one sentence each.
     #[error("{}: it is left alone for a minute", .0.join("; "))]
     Fight(Vec<String>),
-    /// An operation was asked for.
-    #[error("operation is not supported yet: set spec.syncPolicy.automated")]
-    Operation,
     /// The repository's first fetch has not ended yet.
     #[error("the repository is being fetched for the first time")]
     Waiting,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use provost_delivery::health::Status;
 use provost_delivery::hook::{Phase, generated_name};
+use provost_delivery::options::Propagation;
 use provost_manifest::object::ObjectKey;
 use serde_json::{Value, json};
 
@@ -141,7 +142,9 @@ impl Task {
             let (key, _) = hook.named(goal, step.phase, run);
             let target = self.hook_target(hook, &key)?;
             if let Some(hook) = run.hooks.get(&(step.phase, key)) {
-                self.context.cluster.delete(&target, &hook.uid).await?;
+                self.context.cluster
+                    .delete(&target, &hook.uid, Propagation::Background)
+                    .await?;
             }
         }
         Ok(())
@@ -173,7 +176,8 @@ impl Task {
             let is_going = metadata["deletionTimestamp"].is_string();
             if is_going || hook.hook.is_deleted_before() {
                 let uid = metadata["uid"].as_str().unwrap_or_default();
-                if !is_going && cluster.delete(&target, uid).await? && cluster.get(&target).await?.is_none() {
+                let is_deleted = !is_going && cluster.delete(&target, uid, Propagation::Background).await?;
+                if is_deleted && cluster.get(&target).await?.is_none() {
                     return Ok(Some(Folded::of(&cluster.apply(&target, object).await?)));
                 }
                 return Ok(None);

@@ -35,6 +35,7 @@ mod hooks;
 mod identity;
 mod inventory;
 mod mailbox;
+mod operation;
 mod plan;
 mod prune;
 mod record;

@@ -66,10 +66,17 @@ impl Task {
     }
 
     /// The cluster was brought to a commit, or could not be.
-    pub(super) fn record_sync(&self, origin: &Origin, tally: &Tally, outcome: &SyncOutcome) {
+    pub(super) fn record_sync(
+        &self,
+        origin: &Origin,
+        tally: &Tally,
+        outcome: &SyncOutcome,
+        asked_by: Option<&str>,
+    ) {
         tracing::info!(
             application = self.name,
             revision = origin.revision,
+            asked_by,
             created = tally.created,
             changed = tally.changed,
             pruned = tally.pruned,

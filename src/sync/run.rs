@@ -41,6 +41,8 @@ pub(super) struct Run {
     pub(super) is_promised: bool,
     pub(super) tally: Tally,
     pub(super) hooks: Hooks,
+    /// Whether no hook runs.
+    pub(super) skips_hooks: bool,
     /// Whether what is no longer declared was deleted.
     pub(super) has_pruned: bool,
     /// Why it failed, while the hooks that run then are not done.
@@ -73,6 +75,7 @@ impl Run {
             is_promised: false,
             tally: Tally::default(),
             hooks: Hooks::new(),
+            skips_hooks: false,
             has_pruned: false,
             failure: None,
             pending: BTreeMap::new(),
@@ -127,9 +130,12 @@ impl Run {
 
 impl Goal {
     /// Phases and waves, first to last, those of a failed sync and of deletion left out.
-    pub(super) fn steps(&self) -> Vec<Step> {
+    pub(super) fn steps(&self, skips_hooks: bool) -> Vec<Step> {
         let mut steps = self.all_steps();
-        steps.retain(|step| step.phase.is_of_sync());
+        if skips_hooks {
+            steps.iter_mut().for_each(|step| step.hooks.clear());
+        }
+        steps.retain(|step| step.phase.is_of_sync() && !(step.objects.is_empty() && step.hooks.is_empty()));
         steps
     }
 
@@ -261,7 +267,6 @@ impl Task {
         writes: Vec<Write>,
         tally: &mut Tally,
     ) -> Result<(), Error> {
-        let foreign = settings.foreign;
         let mut crds = Vec::new();
         for group in by_rank(writes) {
             let cluster = self.context.cluster.clone();
@@ -269,7 +274,7 @@ impl Task {
                 .map(|write| {
                     let cluster = cluster.clone();
                     async move {
-                        let applied = apply_object(&cluster, &write.desired, &write.verdict, foreign).await;
+                        let applied = apply_object(&cluster, &write.desired, &write.verdict, settings).await;
                         (write, applied)
                     }
                 })

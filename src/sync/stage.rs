@@ -74,7 +74,7 @@ impl Task {
         }
         let mut planned = Planned::default();
         let mut failed = Vec::new();
-        for (desired, verdict) in plan_stage(&cluster, &self.owner, objects, settings.foreign).await {
+        for (desired, verdict) in plan_stage(&cluster, &self.owner, objects, settings).await {
             match verdict {
                 Ok(verdict) => self.decide(settings, recorded, desired, verdict, &mut planned),
                 Err(error) => failed.push((desired, error)),
@@ -138,6 +138,7 @@ impl Task {
                 return;
             }
             Verdict::Create => None,
+            Verdict::Recreate(live) => Some(live.clone()),
             Verdict::Update(update) => Some(update.live.clone()),
         };
         // What was applied like this before has drifted; anything else is news from Git.

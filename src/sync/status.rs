@@ -42,6 +42,10 @@ pub(super) struct SyncRun {
     pub(super) revision: String,
     /// When it began.
     pub(super) started_at: Timestamp,
+    /// What somebody asked for, as it was written; `None` for the agent's own.
+    pub(super) operation: Option<Value>,
+    /// Whether it brings the revision as a whole, so that it belongs into the history.
+    pub(super) brings_revision: bool,
     /// What came of it.
     pub(super) outcome: SyncOutcome,
 }
@@ -130,7 +134,9 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
     };
     let is_success = matches!(run.outcome, SyncOutcome::Succeeded(_));
     let state = OperationState {
-        operation: json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}}),
+        operation: run.operation.unwrap_or_else(|| {
+            json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}})
+        }),
         phase: phase.to_owned(),
         message: shorten(message),
         started_at: time(run.started_at),
@@ -150,7 +156,7 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
         .history
         .last()
         .is_none_or(|last| last.revision != run.revision);
-    if is_success && is_new {
+    if is_success && is_new && run.brings_revision {
         status.history.push(RevisionHistory {
             id: status.history.last().map_or(0, |last| last.id + 1),
             revision: run.revision,
@@ -246,6 +252,8 @@ mod tests {
         let run = || SyncRun {
             revision: "3f9c2ab".to_owned(),
             started_at: Timestamp::UNIX_EPOCH,
+            operation: None,
+            brings_revision: true,
             outcome: SyncOutcome::Failed("denied".to_owned()),
         };
         let mut status = ApplicationStatus::default();
@@ -271,6 +279,8 @@ mod tests {
             let run = SyncRun {
                 revision: revision.to_owned(),
                 started_at: Timestamp::UNIX_EPOCH,
+                operation: None,
+                brings_revision: true,
                 outcome: SyncOutcome::Succeeded(String::new()),
             };
             add_run(&mut status, run, Value::Null, 2);

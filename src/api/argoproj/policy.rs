@@ -124,25 +124,7 @@ impl SyncPolicy {
 
     /// What is understood and not carried out yet, a sentence each.
     pub(super) fn not_carried_out(&self) -> Vec<String> {
-        let options = &self.options;
-        // What is done anyway.
-        let done = SyncOptions {
-            create_namespace: options.create_namespace,
-            server_side_apply: options.server_side_apply.filter(|is_asked_for| *is_asked_for),
-            prune_last: options.prune_last.filter(|is_asked_for| *is_asked_for),
-            ..SyncOptions::default()
-        };
         let mut flaws = Vec::new();
-        if *options != done {
-            flaws.push(
-                "spec.syncPolicy.syncOptions: of these only CreateNamespace, ServerSideApply=true and \
-                 PruneLast=true are carried out, so far"
-                    .to_owned(),
-            );
-        }
-        if self.retry.is_some() {
-            flaws.push("spec.syncPolicy.retry is not supported yet".to_owned());
-        }
         if self.namespace_metadata.is_some() {
             flaws.push("spec.syncPolicy.managedNamespaceMetadata is not supported yet".to_owned());
         }

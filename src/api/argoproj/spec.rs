@@ -90,9 +90,6 @@ impl ApplicationSpec {
             ));
         }
         flaws.extend(self.sync_policy.not_carried_out());
-        if !self.ignore_differences.is_empty() {
-            flaws.push("spec.ignoreDifferences is not supported yet".to_owned());
-        }
         flaws
     }
 
