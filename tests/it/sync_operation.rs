@@ -73,7 +73,12 @@ async fn what_somebody_asks_for_is_done_once_and_no_more() -> anyhow::Result<()>
     agent.wait_synced("my-app", &second).await?;
     assert_eq!(live().await?["data"]["A"], "2");
     agent.ask(json!({"revision": first})).await?;
-    agent.wait_asked("the older commit", "0 created, 1 changed, 0 deleted").await?;
+    agent
+        .wait_status("my-app", "the older commit", |status| {
+            let state = &status["operationState"];
+            state["operation"]["sync"]["revision"] == first && state["phase"] == "Succeeded"
+        })
+        .await?;
     assert_eq!(live().await?["data"]["A"], "1");
     assert_eq!(agent.quiet_requests().await?, 0);
 
