@@ -124,21 +124,19 @@ impl SyncPolicy {
 
     /// What is understood and not carried out yet, a sentence each.
     pub(super) fn not_carried_out(&self) -> Vec<String> {
-        let options = &self.options;
-        // What is done anyway.
-        let done = SyncOptions {
-            create_namespace: options.create_namespace,
-            server_side_apply: options.server_side_apply.filter(|is_asked_for| *is_asked_for),
-            prune_last: options.prune_last.filter(|is_asked_for| *is_asked_for),
-            ..SyncOptions::default()
+        // What is done, or done anyway.
+        let is_done = |name: &&str| match *name {
+            "CreateNamespace" => true,
+            "ServerSideApply" => self.options.server_side_apply == Some(true),
+            "PruneLast" => self.options.prune_last == Some(true),
+            _ => false,
         };
         let mut flaws = Vec::new();
-        if *options != done {
-            flaws.push(
-                "spec.syncPolicy.syncOptions: of these only CreateNamespace, ServerSideApply=true and \
-                 PruneLast=true are carried out, so far"
-                    .to_owned(),
-            );
+        for name in self.options.said().iter().filter(|name| !is_done(name)) {
+            flaws.push(format!(
+                "spec.syncPolicy.syncOptions: {name} is not carried out yet: only CreateNamespace, \
+                 ServerSideApply=true and PruneLast=true are, so far"
+            ));
         }
         if self.retry.is_some() {
             flaws.push("spec.syncPolicy.retry is not supported yet".to_owned());
@@ -230,7 +228,7 @@ mod tests {
                 }),
             }
         );
-        assert_eq!(policy.not_carried_out().len(), 3);
+        assert_eq!(policy.not_carried_out().len(), 4);
         assert_eq!(read(json!({})).unwrap(), SyncPolicy::default());
     }
 

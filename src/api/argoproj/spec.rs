@@ -340,7 +340,7 @@ mod tests {
     #[case("destination.server", json!("https://10.0.0.1"), "spec.destination.server \"https://10.0.0.1\" is another")]
     #[case("destination.name", json!("staging"), "spec.destination.name \"staging\" is another")]
     #[case("syncPolicy.retry", json!({"limit": 5}), "spec.syncPolicy.retry is not supported yet")]
-    #[case("syncPolicy.syncOptions", json!(["Replace=true"]), "spec.syncPolicy.syncOptions: of these only")]
+    #[case("syncPolicy.syncOptions", json!(["Replace=true"]), "spec.syncPolicy.syncOptions: Replace is not carried out yet")]
     #[case("syncPolicy.automated", json!({"prune": "yes"}), "spec.syncPolicy.automated.prune must be true or false")]
     #[case("source", json!(null), "spec.source is missing")]
     #[case("source", json!("x"), "spec.source must be a map")]
