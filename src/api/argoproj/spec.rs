@@ -71,19 +71,19 @@ impl ApplicationSpec {
     /// Reads a spec strictly: what is not understood, and what is understood and not carried out yet, is an error
     /// that names it.
     pub fn parse(spec: &Value) -> Result<Self, InvalidSpec> {
-        let parsed = Self::parse_whole(spec)?;
-        let flaws = parsed.not_carried_out();
-        if flaws.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(InvalidSpec(flaws))
-        }
+        Self::checked(spec, Self::not_carried_out)
     }
 
     /// Reads a spec with all that is understood of it, whether or not it is carried out yet.
     pub fn parse_whole(spec: &Value) -> Result<Self, InvalidSpec> {
+        Self::checked(spec, |_| Vec::new())
+    }
+
+    /// Every flaw at once: of the form, and what `further` says.
+    fn checked(spec: &Value, further: impl Fn(&Self) -> Vec<String>) -> Result<Self, InvalidSpec> {
         let mut flaws = Vec::new();
         let parsed = Self::read(Fields::of("spec", Some(spec), &mut flaws));
+        flaws.extend(parsed.iter().flat_map(further));
         match parsed {
             Some(spec) if flaws.is_empty() => Ok(spec),
             _ => Err(InvalidSpec(flaws)),
@@ -111,7 +111,8 @@ impl ApplicationSpec {
         let source = fields.child("source", ApplicationSource::read);
         let namespace = fields.child("destination", read_destination);
         let sync_policy = SyncPolicy::read(fields.take("syncPolicy").as_ref(), fields.flaws);
-        let ignore_differences = read_ignore_differences(fields.take("ignoreDifferences"), fields.flaws);
+        let ignore_differences =
+            read_ignore_differences(fields.take("ignoreDifferences").as_ref(), fields.flaws);
         let info = serde_json::json!({ "info": fields.take("info") });
         let info = read_info(&mut delivery::Fields::of("spec", Some(&info), fields.flaws));
         let history_limit = match fields.take("revisionHistoryLimit") {
@@ -372,7 +373,7 @@ mod tests {
     #[test]
     fn every_flaw_is_named_at_once() {
         let mut spec = spec_with("sources", json!([]));
-        spec["source"]["plugin"] = json!({});
+        spec["project"] = json!("team-a");
         assert_eq!(ApplicationSpec::parse(&spec).unwrap_err().0.len(), 2);
     }
 }
