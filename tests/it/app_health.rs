@@ -152,10 +152,25 @@ fn what_cannot_be_read_is_named_and_the_rest_is_told() {
       | ^
      OBJECT       HEALTH   WHY
      ConfigMap a  Healthy
-    1 object, as a whole Healthy.
+    1 object, as a whole Unknown: something could not be read.
     exit code 2
     "#);
     let rules = "- kind: Pod\n  rules:\n    - status: Fine\n      when: object.\n";
-    assert_snapshot!(health(&[("rules.yaml", rules)], &["-f", "-", "--rules", "rules.yaml"], HEALTHY), @"");
-    assert_snapshot!(health(&[], &["-f", "nowhere.yaml"], ""), @"");
+    assert_snapshot!(health(&[("rules.yaml", rules)], &["-f", "-", "--rules", "rules.yaml"], HEALTHY), @r"
+    error: status must be Healthy, Progressing, Degraded, Suspended or Unknown
+     --> rules.yaml:3:7
+      |
+    3 |     - status: Fine
+      |       ^^^^^^
+    error: when: no viable alternative at input '.' (at byte 7 of the expression)
+     --> rules.yaml:4:7
+      |
+    4 |       when: object.
+      |       ^^^^
+    exit code 2
+    ");
+    assert_snapshot!(health(&[], &["-f", "nowhere.yaml"], ""), @r"
+    error: cannot read nowhere.yaml: No such file or directory (os error 2)
+    exit code 2
+    ");
 }

@@ -6,6 +6,7 @@
 )]
 
 mod app_health;
+mod app_project;
 mod architecture;
 mod check;
 mod documentation;

@@ -194,6 +194,38 @@ impl SyncOptions {
         }
     }
 
+    /// The names of those that say something.
+    pub fn said(&self) -> Vec<&'static str> {
+        let all = [
+            ("Prune", self.prune.is_some()),
+            ("Delete", self.delete.is_some()),
+            ("PruneLast", self.prune_last.is_some()),
+            ("Replace", self.replace.is_some()),
+            ("Force", self.force.is_some()),
+            ("ServerSideApply", self.server_side_apply.is_some()),
+            (
+                "ClientSideApplyMigration",
+                self.client_side_apply_migration.is_some(),
+            ),
+            ("Validate", self.validate.is_some()),
+            (
+                "SkipDryRunOnMissingResource",
+                self.skip_dry_run_on_missing_resource.is_some(),
+            ),
+            ("ApplyOutOfSyncOnly", self.apply_out_of_sync_only.is_some()),
+            ("CreateNamespace", self.create_namespace.is_some()),
+            (
+                "RespectIgnoreDifferences",
+                self.respect_ignore_differences.is_some(),
+            ),
+            ("FailOnSharedResource", self.fail_on_shared_resource.is_some()),
+            ("PrunePropagationPolicy", self.prune_propagation_policy.is_some()),
+        ];
+        all.into_iter()
+            .filter_map(|(name, is_said)| is_said.then_some(name))
+            .collect()
+    }
+
     fn read(&mut self, option: &str, place: Place) -> Result<(), OptionError> {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let of_application = |name| match place {
@@ -363,6 +395,8 @@ mod tests {
     fn every_option_of_the_list_is_known(#[case] option: &str, #[case] is_as_expected: Expected) {
         let options = on_application(option).unwrap();
         assert!(is_as_expected(&options), "{options:?}");
+        let name = option.trim().split_once('=').unwrap().0;
+        assert_eq!(options.said(), [name]);
     }
 
     #[rstest]

@@ -10,6 +10,10 @@ use super::spec::InvalidSpec;
 
 /// A sync that somebody asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a choice of its own where it is written"
+)]
 pub struct Operation {
     /// Who asks; empty where nobody says.
     pub username: String,

@@ -61,19 +61,19 @@ impl ApplicationSpec {
     /// Reads a spec strictly: what is not understood, and what is understood and not carried out yet, is an error
     /// that names it.
     pub fn parse(spec: &Value) -> Result<Self, InvalidSpec> {
-        let parsed = Self::parse_whole(spec)?;
-        let flaws = parsed.not_carried_out();
-        if flaws.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(InvalidSpec(flaws))
-        }
+        Self::checked(spec, Self::not_carried_out)
     }
 
     /// Reads a spec with all that is understood of it, whether or not it is carried out yet.
     pub fn parse_whole(spec: &Value) -> Result<Self, InvalidSpec> {
+        Self::checked(spec, |_| Vec::new())
+    }
+
+    /// Every flaw at once: of the form, and what `further` says.
+    fn checked(spec: &Value, further: impl Fn(&Self) -> Vec<String>) -> Result<Self, InvalidSpec> {
         let mut flaws = Vec::new();
         let parsed = Self::read(Fields::of("spec", Some(spec), &mut flaws));
+        flaws.extend(parsed.iter().flat_map(further));
         match parsed {
             Some(spec) if flaws.is_empty() => Ok(spec),
             _ => Err(InvalidSpec(flaws)),
@@ -98,7 +98,8 @@ impl ApplicationSpec {
         let sources = read_sources(&mut fields);
         let namespace = fields.child("destination", read_destination);
         let sync_policy = SyncPolicy::read(fields.take("syncPolicy").as_ref(), fields.flaws);
-        let ignore_differences = read_ignore_differences(fields.take("ignoreDifferences"), fields.flaws);
+        let ignore_differences =
+            read_ignore_differences(fields.take("ignoreDifferences").as_ref(), fields.flaws);
         let info = serde_json::json!({ "info": fields.take("info") });
         let info = read_info(&mut delivery::Fields::of("spec", Some(&info), fields.flaws));
         let history_limit = match fields.take("revisionHistoryLimit") {
@@ -369,7 +370,6 @@ mod tests {
 
     #[rstest]
     #[case("project", json!("team-a"), "spec.project \"team-a\" is not known")]
-    #[case("ignoreDifferences", json!([{"kind": "Secret", "jsonPointers": ["/data"]}]), "spec.ignoreDifferences is not supported yet")]
     #[case("ignoreDifferences", json!([{"kind": "Secret"}]), "spec.ignoreDifferences[0] names no fields")]
     #[case("info", json!([{"name": "a", "odd": "b"}]), "spec.info[0].odd is not supported")]
     #[case("sourceHydrator", json!({}), "spec.sourceHydrator is not supported")]
@@ -379,8 +379,6 @@ mod tests {
     #[case("source.plugin", json!({}), "spec.source.plugin is not supported: plugins")]
     #[case("destination.server", json!("https://10.0.0.1"), "spec.destination.server \"https://10.0.0.1\" is another")]
     #[case("destination.name", json!("staging"), "spec.destination.name \"staging\" is another")]
-    #[case("syncPolicy.retry", json!({"limit": 5}), "spec.syncPolicy.retry is not supported yet")]
-    #[case("syncPolicy.syncOptions", json!(["Replace=true"]), "spec.syncPolicy.syncOptions: of these only")]
     #[case("syncPolicy.automated", json!({"prune": "yes"}), "spec.syncPolicy.automated.prune must be true or false")]
     #[case("source.helm", json!({"repository": "x"}), "spec.source.helm.repository is not supported yet")]
     #[case("source.helm", json!({"version": "v2"}), "spec.source.helm.version \"v2\" is not supported")]
@@ -421,7 +419,7 @@ mod tests {
     #[test]
     fn every_flaw_is_named_at_once() {
         let mut spec = spec_with("source.plugin", json!({"name": "x"}));
-        spec["sourceHydrator"] = json!({});
+        spec["project"] = json!("team-a");
         assert_eq!(ApplicationSpec::parse(&spec).unwrap_err().0.len(), 2);
     }
 }

@@ -97,7 +97,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             findings.judge(&text, "stdin", &rules);
             continue;
         }
-        for file in folder::files(path)? {
+        let files = if path.is_dir() {
+            folder::files(path)?
+        } else {
+            vec![path.clone()]
+        };
+        for file in files {
             let name = file.display().to_string();
             let text = File::open(&file)
                 .and_then(read_bounded)
@@ -172,8 +177,11 @@ impl Findings {
         anstream::eprintln!("{diagnostic}");
     }
 
-    /// How all that counts is doing.
+    /// How all that counts is doing; what could not be read may be anything.
     fn worst(&self) -> Status {
+        if self.is_unread {
+            return Status::Unknown;
+        }
         let counted = self.judged.iter().filter(|judged| judged.counts);
         health::worst(counted.map(|judged| judged.health.status))
     }
@@ -199,7 +207,12 @@ impl Findings {
             1 => "1 object".to_owned(),
             many => format!("{many} objects"),
         };
-        anstream::println!("{objects}, as a whole {}.", self.worst());
+        let but = if self.is_unread {
+            ": something could not be read"
+        } else {
+            ""
+        };
+        anstream::println!("{objects}, as a whole {}{but}.", self.worst());
     }
 
     fn print_json(&self) {

@@ -3,17 +3,17 @@
 
 use serde_json::Value;
 
-use super::conditions::{Condition, by_conditions, conditions, conditions_of};
-use super::{Health, Status, items, text};
+use super::conditions::{Condition, conditions, conditions_of};
+use super::{Health, Rule, Status, items, text};
 
-pub(super) fn assess(object: &Value, kind: &str) -> Health {
-    match kind {
-        "GatewayClass" => class(object),
-        "Gateway" | "ListenerSet" | "XListenerSet" => gateway(object),
-        "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "UDPRoute" => route(object),
-        "BackendTLSPolicy" | "BackendLBPolicy" => policy(object),
-        _ => by_conditions(object),
-    }
+pub(super) fn rule_of(kind: &str) -> Option<Rule> {
+    Some(match kind {
+        "GatewayClass" => class,
+        "Gateway" | "ListenerSet" | "XListenerSet" => gateway,
+        "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "UDPRoute" => route,
+        "BackendTLSPolicy" | "BackendLBPolicy" => policy,
+        _ => return None,
+    })
 }
 
 /// Accepted by its controller, or not.

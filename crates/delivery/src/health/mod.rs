@@ -77,51 +77,56 @@ pub fn assess(object: &Value) -> Health {
     by_kind(object)
 }
 
+/// The rule of a kind.
+type Rule = fn(&Value) -> Health;
+
 /// The same, of an object that nobody deletes.
 fn by_kind(object: &Value) -> Health {
-    let Some(GroupVersionKind { group, version, kind }) = GroupVersionKind::of(object) else {
+    let Some(GroupVersionKind { group, kind, .. }) = GroupVersionKind::of(object) else {
         return Health::new(Status::Unknown, "has no apiVersion or no kind");
     };
-    if let Some(flaw) = malformed(object) {
-        return Health::new(Status::Unknown, flaw);
-    }
-    match (group.as_str(), kind.as_str()) {
-        ("apps" | "extensions", "Deployment") => workloads::deployment(object),
-        ("apps", "StatefulSet") => workloads::stateful_set(object),
-        ("apps" | "extensions", "DaemonSet") => workloads::daemon_set(object),
-        ("apps" | "extensions", "ReplicaSet") | ("", "ReplicationController") => {
-            workloads::replica_set(object)
-        }
-        ("batch", "Job") => workloads::job(object),
-        ("batch", "CronJob") => workloads::cron_job(object),
-        ("", "Pod") => workloads::pod(object),
-        ("", "Service") => platform::service(object),
-        ("networking.k8s.io" | "extensions", "Ingress") => platform::ingress(object),
-        ("", "Namespace") => platform::namespace(object),
-        ("autoscaling", "HorizontalPodAutoscaler") => platform::pod_autoscaler(object, &version),
-        ("apiregistration.k8s.io", "APIService") => platform::api_service(object),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => platform::custom_resource_definition(object),
-        ("policy", "PodDisruptionBudget") => platform::disruption_budget(object),
-        ("", "PersistentVolumeClaim") => storage::volume_claim(object),
-        ("", "PersistentVolume") => storage::volume(object),
-        ("snapshot.storage.k8s.io", "VolumeSnapshot" | "VolumeSnapshotContent") => storage::snapshot(object),
-        ("groupsnapshot.storage.k8s.io", "VolumeGroupSnapshot" | "VolumeGroupSnapshotContent") => {
-            storage::snapshot(object)
-        }
-        ("gateway.networking.k8s.io", kind) => gateway::assess(object, kind),
-        ("argoproj.io", "Workflow") => gitops::workflow(object),
-        ("argoproj.io", "Rollout") => gitops::rollout(object),
-        ("argoproj.io", "AnalysisRun" | "Experiment") => gitops::analysis(object),
-        ("argoproj.io", "Application") => gitops::application(object),
-        ("kustomize.toolkit.fluxcd.io", "Kustomization") => gitops::flux_kustomization(object),
-        _ => conditions::by_conditions(object),
+    match (rule_of(&group, &kind), malformed(object)) {
+        (None, _) => conditions::by_conditions(object),
+        (Some(_), Some(flaw)) => Health::new(Status::Unknown, flaw),
+        (Some(rule), None) => rule(object),
     }
 }
 
-/// What about the object is not of the form that every object has, so that no rule can be asked.
+fn rule_of(group: &str, kind: &str) -> Option<Rule> {
+    Some(match (group, kind) {
+        ("apps" | "extensions", "Deployment") => workloads::deployment,
+        ("apps", "StatefulSet") => workloads::stateful_set,
+        ("apps" | "extensions", "DaemonSet") => workloads::daemon_set,
+        ("apps" | "extensions", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set,
+        ("batch", "Job") => workloads::job,
+        ("batch", "CronJob") => workloads::cron_job,
+        ("", "Pod") => workloads::pod,
+        ("", "Service") => platform::service,
+        ("networking.k8s.io" | "extensions", "Ingress") => platform::ingress,
+        ("", "Namespace") => platform::namespace,
+        ("autoscaling", "HorizontalPodAutoscaler") => platform::pod_autoscaler,
+        ("apiregistration.k8s.io", "APIService") => platform::api_service,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => platform::custom_resource_definition,
+        ("policy", "PodDisruptionBudget") => platform::disruption_budget,
+        ("", "PersistentVolumeClaim") => storage::volume_claim,
+        ("", "PersistentVolume") => storage::volume,
+        ("snapshot.storage.k8s.io", "VolumeSnapshot" | "VolumeSnapshotContent")
+        | ("groupsnapshot.storage.k8s.io", "VolumeGroupSnapshot" | "VolumeGroupSnapshotContent") => {
+            storage::snapshot
+        }
+        ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", kind) => return gateway::rule_of(kind),
+        ("argoproj.io", "Workflow") => gitops::workflow,
+        ("argoproj.io", "Rollout") => gitops::rollout,
+        ("argoproj.io", "AnalysisRun" | "Experiment") => gitops::analysis,
+        ("argoproj.io", "Application") => gitops::application,
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => gitops::flux_kustomization,
+        _ => return None,
+    })
+}
+
+/// What about an object of a kind with a rule is not of the form of its kind, so that the rule cannot be asked.
 fn malformed(object: &Value) -> Option<String> {
     for part in ["metadata", "spec", "status"] {
-        // An Event or a ConfigMap may have anything else; these three are maps wherever they are.
         if !matches!(object[part], Value::Null | Value::Object(_)) {
             return Some(format!("{part} is not a map"));
         }
@@ -132,7 +137,6 @@ fn malformed(object: &Value) -> Option<String> {
     }
     COUNTS.into_iter().find_map(|pointer| {
         let value = object.pointer(pointer)?;
-        // A Rollout may have percentages and texts elsewhere; these are whole numbers in every kind that has them.
         (!value.is_null() && value.as_i64().is_none())
             .then(|| format!("{} is not a whole number", pointer[1..].replace('/', ".")))
     })

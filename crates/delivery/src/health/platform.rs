@@ -33,8 +33,8 @@ pub(super) fn namespace(object: &Value) -> Health {
 /// Version 1 of the API keeps its conditions as text in this annotation.
 const AUTOSCALER_CONDITIONS: &str = "/metadata/annotations/autoscaling.alpha.kubernetes.io~1conditions";
 
-pub(super) fn pod_autoscaler(object: &Value, version: &str) -> Health {
-    if version != "v1" {
+pub(super) fn pod_autoscaler(object: &Value) -> Health {
+    if object["apiVersion"] != "autoscaling/v1" {
         return scaling(object);
     }
     match text(object, AUTOSCALER_CONDITIONS) {

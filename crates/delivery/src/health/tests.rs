@@ -42,6 +42,7 @@ fn assert_health(api_version: &str, kind: &str, rest: Value, status: Status, mes
 #[case(json!({"spec": {"replicas": 1}, "status": {"updatedReplicas": 1, "replicas": 3, "availableReplicas": 1}}), Progressing, "2 old pods are still")]
 #[case(json!({"spec": {"replicas": "three"}}), Unknown, "spec.replicas is not a whole number")]
 #[case(json!({"spec": []}), Unknown, "spec is not a map")]
+#[case(json!({"status": "odd"}), Unknown, "status is not a map")]
 #[case(json!({"status": {"conditions": {}}}), Unknown, "status.conditions is not a list")]
 fn deployments(#[case] rest: Value, #[case] status: Status, #[case] message: &str) {
     assert_health("apps/v1", "Deployment", rest, status, message);
@@ -285,7 +286,7 @@ fn flux_kustomizations(#[case] rest: Value, #[case] status: Status, #[case] mess
 #[case(json!({"status": {"conditions": [{"type": "Reconciling", "status": "True"}, {"type": "Stalled", "status": "True"}]}}), Progressing, "Reconciling")]
 #[case(json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "Waiting"}]}}), Progressing, "Waiting")]
 #[case(json!({"status": {"conditions": [{"type": "Degraded", "status": "True", "reason": "Broken"}, {"type": "Available", "status": "True"}]}}), Degraded, "Broken")]
-#[case(json!({"status": "odd"}), Unknown, "status is not a map")]
+#[case(json!({"status": "odd", "spec": {"replicas": "many"}}), Healthy, "")]
 fn unknown_kinds_are_judged_by_their_conditions(
     #[case] rest: Value,
     #[case] status: Status,

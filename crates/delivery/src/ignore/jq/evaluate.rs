@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use provost_manifest::path::{FieldPath, Segment};
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::{Comparison, Node, OutOfSteps};
@@ -19,13 +21,23 @@ type Items<'v> = Result<Vec<Item<'v>>, OutOfSteps>;
 
 pub(super) struct Evaluator {
     steps: usize,
+    /// Those that were compiled already; `None` for a pattern that is none.
+    patterns: HashMap<String, Option<Regex>>,
 }
+
+/// Steps that a pattern costs to compile: it takes that much longer than looking at a value.
+const STEPS_OF_PATTERN: usize = 2_000;
+/// The largest pattern, compiled.
+const MAX_PATTERN_BYTES: usize = 64 * 1024;
 
 // === impl Evaluator ===
 
 impl Evaluator {
     pub(super) fn new(steps: usize) -> Self {
-        Self { steps }
+        Self {
+            steps,
+            patterns: HashMap::new(),
+        }
     }
 
     pub(super) fn paths(&mut self, node: &Node, object: &Value) -> Result<Vec<FieldPath>, OutOfSteps> {
@@ -214,11 +226,29 @@ impl Evaluator {
                 let mut found = Vec::new();
                 for argument in self.evaluate(argument, input)? {
                     self.spend(provost_manifest::bounds::nodes(&input.value))?;
-                    found.extend(with_argument(name, &input.value, &argument.value).map(Item::made));
+                    let value = match name {
+                        "test" => self.test(&input.value, &argument.value)?,
+                        _ => with_argument(name, &input.value, &argument.value),
+                    };
+                    found.extend(value.map(Item::made));
                 }
                 Ok(found)
             }
         }
+    }
+
+    /// Whether a text has what the pattern describes.
+    fn test(&mut self, input: &Value, pattern: &Value) -> Result<Option<Value>, OutOfSteps> {
+        let (Some(text), Some(pattern)) = (input.as_str(), pattern.as_str()) else {
+            return Ok(None);
+        };
+        if !self.patterns.contains_key(pattern) {
+            self.spend(STEPS_OF_PATTERN)?;
+            let regex = RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
+            self.patterns.insert(pattern.to_owned(), regex.ok());
+        }
+        let regex = self.patterns.get(pattern).and_then(Option::as_ref);
+        Ok(regex.map(|regex| regex.is_match(text).into()))
     }
 
     fn quantify<'v>(&mut self, is_any: bool, arguments: &[Node], input: &Item<'v>) -> Items<'v> {
@@ -358,14 +388,6 @@ fn with_argument(name: &str, input: &Value, argument: &Value) -> Option<Value> {
         "inside" => contains(argument, input)?.into(),
         "startswith" => texts().map(|(text, start)| text.starts_with(start))?.into(),
         "endswith" => texts().map(|(text, end)| text.ends_with(end))?.into(),
-        "test" => {
-            let (text, pattern) = texts()?;
-            let regex = regex::RegexBuilder::new(pattern)
-                .size_limit(64 * 1024)
-                .build()
-                .ok()?;
-            regex.is_match(text).into()
-        }
         "index" => texts()
             .and_then(|(text, part)| text.find(part))
             .map_or(Value::Null, Value::from),
