@@ -136,7 +136,7 @@ impl Renderer {
         let cache = Cache::open(&config.folder.join("kept")).map_err(unusable)?;
         let started = Arc::new(AtomicU64::new(0));
         let search = Search {
-            search_path: &config.search_path,
+            folders: &config.search_path,
             launcher: &config.launcher,
             started: &started,
         };

@@ -144,7 +144,7 @@ impl Program {
         }
         let status = child.wait().await.map_err(failed)?;
         match ended {
-            Ok(Ok(Some((stdout, stderr)))) => self.outcome(status, stdout, &stderr),
+            Ok(Ok(Some((stdout, stderr)))) => outcome(status, stdout, &stderr),
             Ok(Ok(None)) => Err(RunError::Program(self.problem(format!(
                 "was ended: it printed more than {} MiB",
                 MAX_OUTPUT >> 20
@@ -211,27 +211,28 @@ impl Program {
         Ok(Some((stdout, stderr)))
     }
 
-    fn outcome(&self, status: ExitStatus, stdout: Vec<u8>, stderr: &[u8]) -> Result<Output, RunError> {
-        let stderr = String::from_utf8_lossy(stderr);
-        let stderr = stderr.trim();
-        if status.code() == Some(i32::from(jail::EXIT_CODE))
-            && let Some(reason) = stderr.strip_prefix(jail::COMPLAINT)
-        {
-            return Err(RunError::Unconfined(reason.to_owned()));
-        }
-        Ok(Output {
-            success: status.success(),
-            stdout,
-            complaint: explain(status, stderr),
-        })
-    }
-
     fn problem(&self, reason: String) -> Error {
         Error::Program {
             program: self.path.display().to_string(),
             reason,
         }
     }
+}
+
+/// What a program that has ended said, if it was one: the jail has its own way to say that there was none.
+fn outcome(status: ExitStatus, stdout: Vec<u8>, stderr: &[u8]) -> Result<Output, RunError> {
+    let stderr = String::from_utf8_lossy(stderr);
+    let stderr = stderr.trim();
+    if status.code() == Some(i32::from(jail::EXIT_CODE))
+        && let Some(reason) = stderr.strip_prefix(jail::COMPLAINT)
+    {
+        return Err(RunError::Unconfined(reason.to_owned()));
+    }
+    Ok(Output {
+        success: status.success(),
+        stdout,
+        complaint: explain(status, stderr),
+    })
 }
 
 // === impl Start ===

@@ -79,9 +79,8 @@ impl BuildEnvironment {
             let after = &rest[dollar + 1..];
             let (name, length) = variable(after);
             match name {
-                Some("$") => filled.push('$'),
+                Some("$") | None => filled.push('$'),
                 Some(name) => filled.push_str(self.0.get(name).map_or("", String::as_str)),
-                None => filled.push('$'),
             }
             rest = &after[length..];
         }

@@ -47,6 +47,10 @@ pub struct DirectoryOptions {
 
 /// `kustomize`: changes to the folder's kustomization, as `kustomize edit` would make them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Argo CD's fields, each a switch of its own"
+)]
 pub struct KustomizeOptions {
     /// Replaces `namePrefix`.
     pub name_prefix: Option<String>,
@@ -82,6 +86,10 @@ pub struct KustomizeOptions {
 
 /// `helm`: what `helm template` is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Argo CD's fields, each a switch of its own"
+)]
 pub struct HelmOptions {
     /// The release's name; the Application's where absent.
     pub release_name: Option<String>,

@@ -58,13 +58,14 @@ impl ApplicationSpec {
     pub fn parse(spec: &Value) -> Result<Self, InvalidSpec> {
         let mut flaws = Vec::new();
         let parsed = Self::read(Fields::of("spec", Some(spec), &mut flaws));
-        match parsed {
-            Some(spec) if flaws.is_empty() => Ok(spec),
-            _ => Err(InvalidSpec(flaws)),
+        if flaws.is_empty() {
+            Ok(parsed)
+        } else {
+            Err(InvalidSpec(flaws))
         }
     }
 
-    fn read(mut fields: Fields<'_>) -> Option<Self> {
+    fn read(mut fields: Fields<'_>) -> Self {
         if let Some(project) = fields
             .text("project")
             .filter(|project| !project.is_empty() && project != "default")
@@ -90,13 +91,13 @@ impl ApplicationSpec {
         // Free text for people.
         fields.take("info");
         fields.finish();
-        Some(Self {
+        Self {
             sources,
             namespace,
             automated,
             create_namespace,
             history_limit,
-        })
+        }
     }
 }
 
