@@ -23,6 +23,7 @@ use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome};
 use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::cluster::Kinds;
 use crate::git::{Mirror, RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Request, SourceAt};
 
@@ -72,6 +73,8 @@ pub(super) struct Goal {
 struct Compared {
     generations: Vec<u64>,
     spec: ApplicationSpec,
+    /// Charts may ask for them.
+    kinds: Arc<Kinds>,
 }
 
 struct Subscription {
@@ -277,6 +280,7 @@ impl Task {
         let compared = Compared {
             generations: states.iter().map(|state| state.generation).collect(),
             spec: spec.clone(),
+            kinds: self.context.cluster.kinds(),
         };
         let error = states.into_iter().find_map(|state| state.error);
         if self.compared.as_ref() != Some(&compared) {

@@ -287,7 +287,11 @@ async fn value_files_come_from_another_source_at_its_own_revision() -> anyhow::R
             charts.source(&chart, "charts/web", &helm)?,
             values.source(commit, "", &json!({"ref": "values"}))?,
         ];
-        let objects = renderer.render(request(sources.clone()), None).await?.unwrap().objects;
+        let objects = renderer
+            .render(request(sources.clone()), None)
+            .await?
+            .unwrap()
+            .objects;
         assert_eq!(objects[0].value["data"]["replicas"], replicas);
         assert_eq!(
             objects[0].repository.as_deref(),

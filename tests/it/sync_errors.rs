@@ -179,7 +179,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .application(
             "my-app",
             "app",
-            json!({"source": {"helm": {"releaseName": "x"}}, "project": "team-a"}),
+            json!({"source": {"chart": "x"}, "project": "team-a"}),
         )
         .await?;
     let status = agent
@@ -189,7 +189,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .await?;
     let message = status["conditions"][0]["message"].as_str().unwrap();
     assert!(
-        message.contains("spec.source.helm.releaseName") || message.contains("spec.source.helm"),
+        message.contains("spec.source.chart is not supported"),
         "{message}"
     );
     assert!(message.contains("spec.project \"team-a\""), "{message}");

@@ -93,6 +93,8 @@ pub enum JailError {
 /// Confines this process, which must have no other thread, and becomes the program.
 pub fn enter(cell: &Cell) -> Result<Infallible, JailError> {
     end_with_the_agent()?;
+    // Where memory ends, this is what ends with it, and not the agent. Where that cannot be said, nothing is lost.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     attempt(cell, files::restrict)?;
     // Before the last step, which refuses it.
     limit()?;
