@@ -122,6 +122,7 @@ fn tagged(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     #[rstest]
@@ -186,5 +187,13 @@ mod tests {
                 json!({"name": "z", "newTag": "1"}),
             ]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_image_or_an_error(text in any::<String>()) {
+            let mut images = Vec::new();
+            prop_assert_eq!(set(&mut images, [text]).is_ok(), images.len() == 1);
+        }
     }
 }
