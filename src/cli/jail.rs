@@ -33,7 +33,7 @@ pub(super) fn run(args: Args) -> ExitCode {
         program,
         arguments,
     } = args;
-    let outcome = jail::enter(Cell {
+    let outcome = jail::enter(&Cell {
         read,
         execute,
         confinement: if unconfined {

@@ -33,6 +33,7 @@ Examples:
 /// stopped. With --service the process runs in a cluster: a Secret keeps the certificates, and the configuration stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Serve with no cluster: policies from a folder, everything on one listener
     #[arg(long, conflicts_with_all = ["kubeconfig", "context", "service", "webhook_url", "install_crds"])]

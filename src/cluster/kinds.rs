@@ -22,7 +22,7 @@ pub struct Kind {
 }
 
 /// The kinds that a cluster serves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
     by_gvk: HashMap<GroupVersionKind, Kind>,
     /// The version that the cluster prefers, by group and kind.

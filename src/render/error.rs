@@ -99,7 +99,7 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    pub(super) fn refused(place: impl ToString, reason: impl Into<String>) -> Self {
+    pub(super) fn refused(place: &impl ToString, reason: impl Into<String>) -> Self {
         Self::Refused {
             place: place.to_string(),
             reason: reason.into(),

@@ -133,10 +133,12 @@ impl Renderer {
             std::fs::remove_dir_all(&copies).map_err(unusable)?;
         }
         std::fs::create_dir_all(&copies).map_err(unusable)?;
+        // A program runs in its copy, where a relative path would mean something else.
+        let copies = copies.canonicalize().map_err(unusable)?;
         let cache = Cache::open(&config.folder.join("kept")).map_err(unusable)?;
         let started = Arc::new(AtomicU64::new(0));
         let search = Search {
-            search_path: &config.search_path,
+            folders: &config.search_path,
             launcher: &config.launcher,
             started: &started,
         };

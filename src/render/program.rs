@@ -17,6 +17,8 @@ use super::jail::{self, Confinement};
 pub const DEADLINE: Duration = Duration::from_mins(1);
 /// How much a program may print.
 const MAX_OUTPUT: u64 = 64 << 20;
+/// The error of a program that prints more.
+const TOO_MUCH: std::io::ErrorKind = std::io::ErrorKind::FileTooLarge;
 /// How much of its complaint is kept.
 const MAX_COMPLAINT: u64 = 16 << 10;
 /// How much of it is shown.
@@ -80,6 +82,15 @@ pub(super) struct Output {
     pub(super) complaint: String,
 }
 
+/// What becomes of more than is wanted.
+#[derive(Clone, Copy)]
+enum Excess {
+    /// It is an error, at once.
+    Refused,
+    /// It is read and dropped.
+    Dropped,
+}
+
 /// Why there is no output.
 #[derive(Debug)]
 pub(super) enum RunError {
@@ -137,15 +148,15 @@ impl Program {
             .spawn()
             .map_err(failed)?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let ended = tokio::time::timeout(self.launcher.deadline, self.watch(&mut child, group)).await;
+        let ended = tokio::time::timeout(self.launcher.deadline, watch(&mut child, group)).await;
         // Whatever happened, nothing of it stays. Where its leader has not been waited for, the group is still its own.
         if let Some(group) = group {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let status = child.wait().await.map_err(failed)?;
         match ended {
-            Ok(Ok(Some((stdout, stderr)))) => self.outcome(status, stdout, &stderr),
-            Ok(Ok(None)) => Err(RunError::Program(self.problem(format!(
+            Ok(Ok((stdout, stderr))) => outcome(status, stdout, &stderr),
+            Ok(Err(error)) if error.kind() == TOO_MUCH => Err(RunError::Program(self.problem(format!(
                 "was ended: it printed more than {} MiB",
                 MAX_OUTPUT >> 20
             )))),
@@ -185,53 +196,28 @@ impl Program {
         command
     }
 
-    /// Reads what it prints until it has ended; `None` where it prints too much.
-    async fn watch(
-        &self,
-        child: &mut Child,
-        group: Option<Pid>,
-    ) -> std::io::Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let stdout = async {
-            let stdout = read(stdout, MAX_OUTPUT, false).await?;
-            Ok::<_, std::io::Error>((stdout.len() as u64) < MAX_OUTPUT).map(|whole| (stdout, whole))
-        };
-        let reading = async { tokio::try_join!(stdout, read(stderr, MAX_COMPLAINT, true)) };
-        let ((stdout, whole), stderr) = reading.await?;
-        if !whole {
-            return Ok(None);
-        }
-        if let Some(leader) = group {
-            // Seen to have ended, and not yet waited for: so its id stays its own until its group is ended.
-            let end = move || waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-            tokio::task::spawn_blocking(end)
-                .await
-                .map_err(std::io::Error::other)??;
-        }
-        Ok(Some((stdout, stderr)))
-    }
-
-    fn outcome(&self, status: ExitStatus, stdout: Vec<u8>, stderr: &[u8]) -> Result<Output, RunError> {
-        let stderr = String::from_utf8_lossy(stderr);
-        let stderr = stderr.trim();
-        if status.code() == Some(i32::from(jail::EXIT_CODE))
-            && let Some(reason) = stderr.strip_prefix(jail::COMPLAINT)
-        {
-            return Err(RunError::Unconfined(reason.to_owned()));
-        }
-        Ok(Output {
-            success: status.success(),
-            stdout,
-            complaint: explain(status, stderr),
-        })
-    }
-
     fn problem(&self, reason: String) -> Error {
         Error::Program {
             program: self.path.display().to_string(),
             reason,
         }
     }
+}
+
+/// What a program that has ended said, if it was one: the jail has its own way to say that there was none.
+fn outcome(status: ExitStatus, stdout: Vec<u8>, stderr: &[u8]) -> Result<Output, RunError> {
+    let stderr = String::from_utf8_lossy(stderr);
+    let stderr = stderr.trim();
+    if status.code() == Some(i32::from(jail::EXIT_CODE))
+        && let Some(reason) = stderr.strip_prefix(jail::COMPLAINT)
+    {
+        return Err(RunError::Unconfined(reason.to_owned()));
+    }
+    Ok(Output {
+        success: status.success(),
+        stdout,
+        complaint: explain(status, stderr),
+    })
 }
 
 // === impl Start ===
@@ -318,16 +304,36 @@ fn explain(status: ExitStatus, stderr: &str) -> String {
     }
 }
 
-async fn read(
-    stream: Option<impl AsyncRead + Unpin>,
-    limit: u64,
-    to_its_end: bool,
-) -> std::io::Result<Vec<u8>> {
+/// Reads what it prints until it has ended.
+async fn watch(child: &mut Child, group: Option<Pid>) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let printed = tokio::try_join!(read(stdout, Excess::Refused), read(stderr, Excess::Dropped))?;
+    if let Some(leader) = group {
+        // Seen to have ended, and not yet waited for: so its id stays its own until its group is ended.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let end = move || rustix::io::retry_on_intr(|| waitid(WaitId::Pid(leader), options));
+        tokio::task::spawn_blocking(end)
+            .await
+            .map_err(std::io::Error::other)??;
+    }
+    Ok(printed)
+}
+
+async fn read(stream: Option<impl AsyncRead + Unpin>, excess: Excess) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        (&mut stream).take(limit).read_to_end(&mut bytes).await?;
-        if to_its_end {
-            // Kept short, but read to its end, or the program would wait for us.
+    let Some(mut stream) = stream else {
+        return Ok(bytes);
+    };
+    match excess {
+        Excess::Refused => {
+            (&mut stream).take(MAX_OUTPUT).read_to_end(&mut bytes).await?;
+            if bytes.len() as u64 == MAX_OUTPUT {
+                return Err(TOO_MUCH.into());
+            }
+        }
+        Excess::Dropped => {
+            (&mut stream).take(MAX_COMPLAINT).read_to_end(&mut bytes).await?;
+            // Read to its end, or the program would wait for us.
             tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
         }
     }

@@ -79,9 +79,8 @@ impl BuildEnvironment {
             let after = &rest[dollar + 1..];
             let (name, length) = variable(after);
             match name {
-                Some("$") => filled.push('$'),
+                Some("$") | None => filled.push('$'),
                 Some(name) => filled.push_str(self.0.get(name).map_or("", String::as_str)),
-                None => filled.push('$'),
             }
             rest = &after[length..];
         }
@@ -112,6 +111,7 @@ fn variable(text: &str) -> (Option<&str>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     #[rstest]
@@ -126,5 +126,13 @@ mod tests {
     fn fills_in_build_variables_as_argo_cd_does(#[case] text: &str, #[case] filled: &str) {
         let environment = BuildEnvironment(BTreeMap::from([("ARGOCD_APP_NAME", "my-app".to_owned())]));
         assert_eq!(environment.substitute(text), filled);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_filled_in(text in any::<String>()) {
+            let filled = BuildEnvironment(BTreeMap::new()).substitute(&text);
+            prop_assert!(text.contains('$') || filled == text);
+        }
     }
 }

@@ -122,20 +122,20 @@ fn overridden(
             continue;
         };
         let text = snapshot.read(&file)?;
-        let patch = yaml::parse_one(&String::from_utf8_lossy(&text)).map_err(|error| Error::Parse {
+        let change = yaml::parse_one(&String::from_utf8_lossy(&text)).map_err(|error| Error::Parse {
             file: path.to_string(),
             line: error.line,
             column: error.column,
             message: error.message,
         })?;
         let changes_where_it_is = |field: &&&str| {
-            let wanted = patch.value.get(**field);
+            let wanted = change.value.get(**field);
             wanted.is_some() && wanted != source.written.get(**field)
         };
         if let Some(field) = FIXED.iter().find(changes_where_it_is) {
-            return Err(Error::refused(path, format!("{field} may not be changed here")));
+            return Err(Error::refused(&path, format!("{field} may not be changed here")));
         }
-        json_patch::merge(&mut source.written, &patch.value);
+        json_patch::merge(&mut source.written, &change.value);
         source = ApplicationSource::parse("source", &source.written)
             .map_err(|flaws| Error::refused(&path, flaws.join("; ")))?;
     }

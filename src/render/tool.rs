@@ -34,7 +34,8 @@ pub(super) struct Ready {
 
 /// Where programs are looked for, and how they are started.
 pub(super) struct Search<'a> {
-    pub(super) search_path: &'a str,
+    /// As in `PATH`.
+    pub(super) folders: &'a str,
     pub(super) launcher: &'a Launcher,
     pub(super) started: &'a Arc<AtomicU64>,
 }
@@ -53,7 +54,7 @@ impl Tool {
         search: &Search<'_>,
         folder: &Path,
     ) -> Result<Self, Error> {
-        let Some(found) = program::find(name, path, search.search_path) else {
+        let Some(found) = program::find(name, path, search.folders) else {
             tracing::warn!("No {name} was found: sources that need it are refused.");
             return Ok(Self::missing(name));
         };

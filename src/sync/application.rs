@@ -26,6 +26,7 @@ use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
 use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::cluster::Kinds;
 use crate::git::{Mirror, RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Request, SourceAt};
 
@@ -85,6 +86,8 @@ pub(super) struct Goal {
 struct Compared {
     generations: Vec<u64>,
     spec: ApplicationSpec,
+    /// Charts may ask for them.
+    kinds: Arc<Kinds>,
 }
 
 struct Subscription {
@@ -293,7 +296,10 @@ impl Task {
         if let Err(error) = self.take_operation().await {
             errors.push(error);
         }
-        let spec = self.asked.as_ref().map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
+        let spec = self
+            .asked
+            .as_ref()
+            .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
@@ -318,6 +324,7 @@ impl Task {
         let compared = Compared {
             generations: states.iter().map(|state| state.generation).collect(),
             spec: spec.clone(),
+            kinds: self.context.cluster.kinds(),
         };
         let error = states.into_iter().find_map(|state| state.error);
         if self.compared.as_ref() != Some(&compared) {
@@ -398,8 +405,7 @@ impl Task {
         let key = last.as_ref().map(|goal| goal.key.as_str());
         let request = Request {
             application: self.application.metadata.name.clone().unwrap_or_default(),
-            // The only one so far.
-            project: "default".to_owned(),
+            project: spec.project.clone(),
             namespace: spec.namespace.clone(),
             capabilities: Arc::new(self.context.capabilities()),
             sources,

@@ -238,18 +238,18 @@ async fn a_tree_that_names_its_parent_writes_nothing_outside() -> anyhow::Result
 #[tokio::test]
 async fn a_plain_folder_is_read_as_directory_says() -> anyhow::Result<()> {
     let mut fixture = Fixture::new()?;
-    let named = |name: &str| CONFIG.replace("name: a", &format!("name: {name}"));
+    let config = |name: &str| CONFIG.replace("name: a", &format!("name: {name}"));
     let commit = fixture.push(
         &[
-            ("app/a.yaml", &named("a")),
-            ("app/deeper/b.yaml", &named("b")),
+            ("app/a.yaml", &config("a")),
+            ("app/deeper/b.yaml", &config("b")),
             (
                 "app/deeper/c.json",
                 &r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}"#.to_owned(),
             ),
             (
                 "app/skipped.yaml",
-                &format!("# +argocd:skip-file-rendering\n{}", named("skipped")),
+                &format!("# +argocd:skip-file-rendering\n{}", config("skipped")),
             ),
             ("script/a.jsonnet", &"{}".to_owned()),
         ]

@@ -287,17 +287,21 @@ async fn value_files_come_from_another_source_at_its_own_revision() -> anyhow::R
             charts.source(&chart, "charts/web", &helm)?,
             values.source(commit, "", &json!({"ref": "values"}))?,
         ];
-        let rendered = renderer.render(request(sources.clone()), None).await?.unwrap();
-        assert_eq!(rendered.objects[0].value["data"]["replicas"], replicas);
+        let objects = renderer
+            .render(request(sources.clone()), None)
+            .await?
+            .unwrap()
+            .objects;
+        assert_eq!(objects[0].value["data"]["replicas"], replicas);
         assert_eq!(
-            rendered.objects[0].repository.as_deref(),
+            objects[0].repository.as_deref(),
             Some(charts.mirror.url().to_string().as_str())
         );
         if commit == &after {
             // A source may be rendered and named at the same time.
             sources[1] = values.source(commit, "extra", &json!({"ref": "values"}))?;
             let both = renderer.render(request(sources), None).await?.unwrap();
-            assert_eq!(both.objects.len(), rendered.objects.len() + 1);
+            assert_eq!(both.objects.len(), objects.len() + 1);
             assert_eq!(both.objects.last().unwrap().value["metadata"]["name"], "extra");
         }
     }

@@ -1,10 +1,11 @@
 //! Kustomize folders, rendered by the real program.
 
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::support::render::{CONFIG, Fixture, program, programs_or_skip};
+use super::support::render::{CONFIG, Fixture, program, programs_or_skip, renderer, request};
 
 const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
@@ -274,5 +275,55 @@ openapi: {path: schema.json}
     assert_eq!(deployment["spec"]["replicas"], 7);
     assert_eq!(deployment["metadata"]["labels"]["inline"], "yes");
     assert_eq!(deployment["metadata"]["annotations"]["b"], "B");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_out_of_the_repository_is_refused_wherever_it_lies() -> anyhow::Result<()> {
+    if !programs_or_skip(module_path!())? {
+        return Ok(());
+    }
+    let mut fixture = Fixture::new()?;
+    for (file, text) in [
+        ("app/kustomization.yaml", "resources: [a.yaml]\n"),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("chart/templates/b.yaml", CONFIG),
+    ] {
+        fixture.repository.write(file, text)?;
+    }
+    let root = fixture.repository.path().to_owned();
+    symlink("/etc/passwd", root.join("app/a.yaml"))?;
+    symlink("../../../../../etc/passwd", root.join("chart/templates/a.yaml"))?;
+    let commit = fixture.push(&[])?;
+    for (path, link) in [("app", "app/a.yaml"), ("chart", "chart/templates/a.yaml")] {
+        assert_eq!(
+            fixture.refusal(&commit, path).await,
+            format!("symbolic link {link} is refused: it leaves the repository")
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_program_a_folder_that_needs_it_is_refused() -> anyhow::Result<()> {
+    let mut fixture = Fixture::new()?;
+    let commit = fixture.push(&[
+        ("app/kustomization.yaml", "namePrefix: a-\n"),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+    ])?;
+    let renderer = renderer(&fixture.folder.path().join("renders"), None, None).await?;
+    for (path, program) in [("app", "kustomize"), ("chart", "helm")] {
+        let source = fixture.source(&commit, path, &json!({}))?;
+        let said = renderer
+            .render(request(vec![source]), None)
+            .await
+            .expect_err("a refusal");
+        assert_eq!(
+            said.to_string(),
+            format!(
+                "{path} needs {program}, and no such program was found: put one on PATH or name it with --{program}"
+            )
+        );
+    }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Applications of charts, changed kustomizations and several sources, in a cluster.
 
+use harness::{Provost, User};
 use serde_json::json;
 
-use super::support::agent::{Agent, CONFIG};
+use super::support::agent::{Agent, CONFIG, LIMIT};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chart_and_a_folder_are_synced_as_one_application() -> anyhow::Result<()> {
@@ -63,4 +64,36 @@ data: {kube: '{{ .Capabilities.KubeVersion.Version }}', apps: '{{ .Capabilities.
         })
         .await?;
     agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_starts_its_programs_by_itself_in_the_jail() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let namespace = cluster.namespace("launched").await?;
+    let kubeconfig = cluster.kubeconfig(User::Admin).display().to_string();
+    let programs = ["kustomize", "helm"].map(|name| cluster.binaries().path(name).display().to_string());
+    let mut provost = Provost::start(
+        &[
+            "serve",
+            "--role=agent",
+            "--kubeconfig",
+            &kubeconfig,
+            "--applications-namespace",
+            &namespace,
+            // A relative folder: the programs run in another.
+            "--state=state",
+            "--ledger=none",
+            "--metrics-listen=127.0.0.1:0",
+            "--kustomize",
+            &programs[0],
+            "--helm",
+            &programs[1],
+        ],
+        &[],
+    )?;
+    for line in ["kustomize renders", "helm renders"] {
+        provost.wait_for_line(line, LIMIT).await?;
+    }
+    assert_eq!(provost.stop().await?, 0);
+    Ok(())
 }

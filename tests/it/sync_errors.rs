@@ -73,7 +73,8 @@ async fn a_hook_of_no_known_phase_is_refused_by_name() -> anyhow::Result<()> {
     agent
         .wait_status("my-app", "a refusal", |status| {
             let message = status["conditions"][0]["message"].as_str().unwrap_or_default();
-            message.contains("argocd.argoproj.io/hook: Presync is not known") && message.contains("app/hook.yaml:1")
+            message.contains("argocd.argoproj.io/hook: Presync is not known")
+                && message.contains("app/hook.yaml:1")
         })
         .await?;
     assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
@@ -179,7 +180,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .application(
             "my-app",
             "app",
-            json!({"source": {"helm": {"releaseName": "x"}}, "project": "team-a"}),
+            json!({"source": {"chart": "x"}, "project": "team-a"}),
         )
         .await?;
     let status = agent
@@ -189,7 +190,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .await?;
     let message = status["conditions"][0]["message"].as_str().unwrap();
     assert!(
-        message.contains("spec.source.helm.releaseName") || message.contains("spec.source.helm"),
+        message.contains("spec.source.chart is not supported"),
         "{message}"
     );
     assert!(message.contains("spec.project \"team-a\""), "{message}");

@@ -39,6 +39,11 @@ impl<'v> Fields<'v> {
         self.is_absent
     }
 
+    /// Where flaws go: for readers of a part that is not a field of its own.
+    pub fn flaws(&mut self) -> &mut Vec<String> {
+        self.flaws
+    }
+
     /// Where it is.
     pub fn path(&self) -> &str {
         &self.path

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::spec::Fields;
+use provost_delivery::fields::Fields;
 
 /// One Git source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,10 @@ pub struct DirectoryOptions {
 
 /// `kustomize`: changes to the folder's kustomization, as `kustomize edit` would make them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Argo CD's fields, each a switch of its own"
+)]
 pub struct KustomizeOptions {
     /// Replaces `namePrefix`.
     pub name_prefix: Option<String>,
@@ -82,6 +86,10 @@ pub struct KustomizeOptions {
 
 /// `helm`: what `helm template` is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Argo CD's fields, each a switch of its own"
+)]
 pub struct HelmOptions {
     /// The release's name; the Application's where absent.
     pub release_name: Option<String>,
@@ -137,7 +145,7 @@ impl ApplicationSource {
     }
 
     pub(super) fn read(mut fields: Fields<'_>, written: Option<&Value>) -> Option<Self> {
-        if fields.empty {
+        if fields.is_absent() {
             fields.refuse("", "is missing: a Git source with repoURL and path is wanted");
             return None;
         }
@@ -236,7 +244,7 @@ impl KustomizeOptions {
             name_suffix: fields.text("nameSuffix").filter(|text| !text.is_empty()),
             namespace: fields.text("namespace").filter(|text| !text.is_empty()),
             images: fields.texts("images"),
-            replicas: fields.list("replicas", |mut replica| {
+            replicas: fields.children("replicas", |mut replica| {
                 let name = replica.text("name").unwrap_or_default();
                 let count = match replica.take("count") {
                     Some(Value::String(count)) => count.parse().ok(),
@@ -248,11 +256,11 @@ impl KustomizeOptions {
                 replica.finish();
                 (name, count.unwrap_or_default())
             }),
-            common_labels: fields.text_map("commonLabels"),
+            common_labels: fields.text_map("commonLabels").into_iter().collect(),
             label_without_selector: fields.flag("labelWithoutSelector"),
             label_include_templates: fields.flag("labelIncludeTemplates"),
             force_common_labels: fields.flag("forceCommonLabels"),
-            common_annotations: fields.text_map("commonAnnotations"),
+            common_annotations: fields.text_map("commonAnnotations").into_iter().collect(),
             common_annotations_envsubst: fields.flag("commonAnnotationsEnvsubst"),
             force_common_annotations: fields.flag("forceCommonAnnotations"),
             patches: match fields.take("patches") {
@@ -300,8 +308,8 @@ impl HelmOptions {
                 .filter(is_set)
                 .map(|values| values.to_string())
                 .or(values),
-            parameters: fields.list("parameters", HelmParameter::read),
-            file_parameters: fields.list("fileParameters", |mut parameter| {
+            parameters: fields.children("parameters", HelmParameter::read),
+            file_parameters: fields.children("fileParameters", |mut parameter| {
                 let named = (
                     parameter.text("name").unwrap_or_default(),
                     parameter.text("path").unwrap_or_default(),

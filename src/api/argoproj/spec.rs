@@ -1,10 +1,8 @@
 //! An Application's spec, read strictly: what is not understood is an error that names it.
 
-use std::collections::BTreeMap;
-
-use provost_delivery::fields as delivery;
+use provost_delivery::fields::Fields;
 use provost_delivery::ignore::IgnoreRules;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::operation::read_info;
 use super::policy::{Automated, SyncPolicy, read_ignore_differences};
@@ -47,14 +45,6 @@ pub struct ApplicationSpec {
 #[error("{}", .0.join("; "))]
 pub struct InvalidSpec(pub Vec<String>);
 
-/// A map that is read field by field; what is left over was not understood.
-pub(super) struct Fields<'v> {
-    path: String,
-    left: Map<String, Value>,
-    pub(super) empty: bool,
-    flaws: &'v mut Vec<String>,
-}
-
 // === impl ApplicationSpec ===
 
 impl ApplicationSpec {
@@ -73,10 +63,11 @@ impl ApplicationSpec {
     fn checked(spec: &Value, further: impl Fn(&Self) -> Vec<String>) -> Result<Self, InvalidSpec> {
         let mut flaws = Vec::new();
         let parsed = Self::read(Fields::of("spec", Some(spec), &mut flaws));
-        flaws.extend(parsed.iter().flat_map(further));
-        match parsed {
-            Some(spec) if flaws.is_empty() => Ok(spec),
-            _ => Err(InvalidSpec(flaws)),
+        flaws.extend(further(&parsed));
+        if flaws.is_empty() {
+            Ok(parsed)
+        } else {
+            Err(InvalidSpec(flaws))
         }
     }
 
@@ -93,15 +84,15 @@ impl ApplicationSpec {
         flaws
     }
 
-    fn read(mut fields: Fields<'_>) -> Option<Self> {
+    fn read(mut fields: Fields<'_>) -> Self {
         let project = fields.text("project").filter(|project| !project.is_empty());
         let sources = read_sources(&mut fields);
         let namespace = fields.child("destination", read_destination);
-        let sync_policy = SyncPolicy::read(fields.take("syncPolicy").as_ref(), fields.flaws);
+        let sync_policy = SyncPolicy::read(fields.take("syncPolicy").as_ref(), fields.flaws());
         let ignore_differences =
-            read_ignore_differences(fields.take("ignoreDifferences").as_ref(), fields.flaws);
+            read_ignore_differences(fields.take("ignoreDifferences").as_ref(), fields.flaws());
         let info = serde_json::json!({ "info": fields.take("info") });
-        let info = read_info(&mut delivery::Fields::of("spec", Some(&info), fields.flaws));
+        let info = read_info(&mut Fields::of("spec", Some(&info), fields.flaws()));
         let history_limit = match fields.take("revisionHistoryLimit") {
             None => DEFAULT_HISTORY,
             Some(limit) => match limit.as_u64().and_then(|limit| usize::try_from(limit).ok()) {
@@ -119,7 +110,7 @@ impl ApplicationSpec {
             );
         }
         fields.finish();
-        Some(Self {
+        Self {
             sources,
             namespace,
             automated: sync_policy.automated,
@@ -129,7 +120,7 @@ impl ApplicationSpec {
             sync_policy,
             ignore_differences,
             info,
-        })
+        }
     }
 }
 
@@ -145,9 +136,9 @@ fn read_sources(fields: &mut Fields<'_>) -> Vec<ApplicationSource> {
         }
     };
     let written = if several.is_empty() {
-        vec![(format!("{}.source", fields.path), single)]
+        vec![(format!("{}.source", fields.path()), single)]
     } else {
-        let place = |index| format!("{}.sources[{index}]", fields.path);
+        let place = |index| format!("{}.sources[{index}]", fields.path());
         several
             .into_iter()
             .enumerate()
@@ -157,7 +148,7 @@ fn read_sources(fields: &mut Fields<'_>) -> Vec<ApplicationSource> {
     let mut sources = Vec::new();
     for (place, source) in written {
         sources.extend(ApplicationSource::read(
-            Fields::of(&place, source.as_ref(), fields.flaws),
+            Fields::of(&place, source.as_ref(), fields.flaws()),
             source.as_ref(),
         ));
     }
@@ -173,7 +164,7 @@ fn read_sources(fields: &mut Fields<'_>) -> Vec<ApplicationSource> {
 }
 
 fn read_destination(mut fields: Fields<'_>) -> Option<String> {
-    if fields.empty {
+    if fields.is_absent() {
         fields.refuse("", "is missing: server or name, and namespace are wanted");
     }
     if let Some(server) = fields
@@ -197,118 +188,6 @@ fn read_destination(mut fields: Fields<'_>) -> Option<String> {
     let namespace = fields.text("namespace").filter(|namespace| !namespace.is_empty());
     fields.finish();
     namespace
-}
-
-// === impl Fields ===
-
-impl<'v> Fields<'v> {
-    pub(super) fn of(path: &str, value: Option<&Value>, flaws: &'v mut Vec<String>) -> Self {
-        let left = match value {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(fields)) => Some(fields.clone()),
-            Some(_) => {
-                flaws.push(format!("{path} must be a map"));
-                Some(Map::new())
-            }
-        };
-        Self {
-            path: path.to_owned(),
-            empty: left.is_none(),
-            left: left.unwrap_or_default(),
-            flaws,
-        }
-    }
-
-    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
-        self.left.remove(name).filter(|value| !value.is_null())
-    }
-
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
-        let value = self.take(name)?;
-        if !value.is_string() {
-            self.refuse(name, "must be text");
-        }
-        value.as_str().map(str::to_owned)
-    }
-
-    pub(super) fn flag(&mut self, name: &str) -> bool {
-        match self.take(name) {
-            None => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(_) => {
-                self.refuse(name, "must be true or false");
-                false
-            }
-        }
-    }
-
-    pub(super) fn child<T>(&mut self, name: &str, read: impl FnOnce(Fields<'_>) -> T) -> T {
-        let value = self.left.remove(name);
-        let path = format!("{}.{name}", self.path);
-        read(Fields::of(&path, value.as_ref(), self.flaws))
-    }
-
-    /// A list, each entry of it a map that is read field by field.
-    pub(super) fn list<T>(&mut self, name: &str, read: impl Fn(Fields<'_>) -> T) -> Vec<T> {
-        let entries = match self.take(name) {
-            None => return Vec::new(),
-            Some(Value::Array(entries)) => entries,
-            Some(_) => {
-                self.refuse(name, "must be a list");
-                return Vec::new();
-            }
-        };
-        let place = |index| format!("{}.{name}[{index}]", self.path);
-        let places: Vec<String> = (0..entries.len()).map(place).collect();
-        let mut read_entries = Vec::with_capacity(entries.len());
-        for (place, entry) in places.iter().zip(&entries) {
-            read_entries.push(read(Fields::of(place, Some(entry), self.flaws)));
-        }
-        read_entries
-    }
-
-    /// A list of text.
-    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
-        match self.take(name) {
-            None => Vec::new(),
-            Some(Value::Array(texts)) if texts.iter().all(Value::is_string) => {
-                let texts = texts.iter().filter_map(Value::as_str);
-                texts.map(str::to_owned).collect()
-            }
-            Some(_) => {
-                self.refuse(name, "must be a list of text");
-                Vec::new()
-            }
-        }
-    }
-
-    /// A map of text.
-    pub(super) fn text_map(&mut self, name: &str) -> BTreeMap<String, String> {
-        match self.take(name) {
-            None => BTreeMap::new(),
-            Some(Value::Object(texts)) if texts.values().all(Value::is_string) => texts
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
-                .collect(),
-            Some(_) => {
-                self.refuse(name, "must be a map of text");
-                BTreeMap::new()
-            }
-        }
-    }
-
-    pub(super) fn refuse(&mut self, name: &str, reason: &str) {
-        let dot = if name.is_empty() { "" } else { "." };
-        self.flaws.push(format!("{}{dot}{name} {reason}", self.path));
-    }
-
-    /// Whatever was not taken is not supported.
-    pub(super) fn finish(self) {
-        for name in self.left.keys() {
-            self.flaws
-                .push(format!("{}.{name} is not supported yet", self.path));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -380,15 +259,15 @@ mod tests {
     #[case("destination.server", json!("https://10.0.0.1"), "spec.destination.server \"https://10.0.0.1\" is another")]
     #[case("destination.name", json!("staging"), "spec.destination.name \"staging\" is another")]
     #[case("syncPolicy.automated", json!({"prune": "yes"}), "spec.syncPolicy.automated.prune must be true or false")]
-    #[case("source.helm", json!({"repository": "x"}), "spec.source.helm.repository is not supported yet")]
+    #[case("source.helm", json!({"repository": "x"}), "spec.source.helm.repository is not supported")]
     #[case("source.helm", json!({"version": "v2"}), "spec.source.helm.version \"v2\" is not supported")]
     #[case("source.helm", json!({"parameters": [{"value": "a"}]}), "spec.source.helm.parameters[0].name is missing")]
-    #[case("source.kustomize", json!({"version": "v4"}), "spec.source.kustomize.version is not supported yet")]
+    #[case("source.kustomize", json!({"version": "v4"}), "spec.source.kustomize.version is not supported")]
     #[case("source.kustomize", json!({"labelIncludeTemplates": true}), "spec.source.kustomize.labelIncludeTemplates needs")]
     #[case("source.directory", json!({"jsonnet": {"libs": ["a"]}}), "spec.source.directory.jsonnet is not supported")]
     #[case("source", json!({"repoURL": "a", "helm": {"skipCrds": true}, "kustomize": {"namePrefix": "a"}}), "spec.source has options of kustomize and of helm")]
     #[case("sources", json!([{"repoURL": "a", "ref": "v"}, {"repoURL": "b", "ref": "v"}]), "spec.sources give one ref to two")]
-    #[case("sources", json!([{"repoURL": "a", "helm": {"x": 1}}]), "spec.sources[0].helm.x is not supported yet")]
+    #[case("sources", json!([{"repoURL": "a", "helm": {"x": 1}}]), "spec.sources[0].helm.x is not supported")]
     #[case("source", json!(null), "spec.source is missing")]
     #[case("source", json!("x"), "spec.source must be a map")]
     fn refuses_by_name_what_it_does_not_support(

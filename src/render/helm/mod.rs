@@ -207,10 +207,8 @@ fn release(folder: &Entry, options: &HelmOptions, request: &Request) -> Vec<Stri
         (options.skip_tests, "--skip-tests"),
         (options.skip_schema_validation, "--skip-schema-validation"),
     ];
-    let flags = flags
-        .into_iter()
-        .filter_map(|(set, flag)| set.then(|| flag.to_owned()));
-    arguments.extend(flags);
+    let flags = flags.iter().filter(|(set, _)| *set);
+    arguments.extend(flags.map(|(_, flag)| (*flag).to_owned()));
     arguments
 }
 

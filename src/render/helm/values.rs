@@ -60,13 +60,13 @@ impl<'a> Files<'a> {
         if let Some(at) = named.reference.and_then(|name| self.context.references.get(name)) {
             let snapshot = at.mirror.snapshot(&at.commit)?;
             for file in self.find(&snapshot, &named)? {
-                let place = self.place(&file, named.written);
+                let place = self.place(named.written);
                 work.written.insert(place.clone(), snapshot.read(&file)?);
                 places.push(place);
             }
         } else {
             for file in self.find(self.snapshot, &named)? {
-                let place = self.place(&file, file.path.as_str());
+                let place = self.place(file.path.as_str());
                 work.files.insert(place.clone(), file);
                 places.push(place);
             }
@@ -181,14 +181,9 @@ impl<'a> Files<'a> {
         Ok(found)
     }
 
-    /// Where the copy of a file goes: a place without what Helm would read otherwise, such as commas.
-    fn place(&mut self, file: &Entry, name: &str) -> String {
-        let ending = if file.path.name().ends_with(".json") {
-            "json"
-        } else {
-            "yaml"
-        };
-        let place = format!("values/{}.{ending}", self.names.len());
+    /// Where the copy of a file goes: a place without what Helm would read otherwise, such as commas. JSON is YAML.
+    fn place(&mut self, name: &str) -> String {
+        let place = format!("values/{}.yaml", self.names.len());
         self.names.push((place.clone(), name.to_owned()));
         place
     }

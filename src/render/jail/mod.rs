@@ -91,12 +91,14 @@ pub enum JailError {
 }
 
 /// Confines this process, which must have no other thread, and becomes the program.
-pub fn enter(cell: Cell) -> Result<Infallible, JailError> {
+pub fn enter(cell: &Cell) -> Result<Infallible, JailError> {
     end_with_the_agent()?;
-    attempt(&cell, files::restrict)?;
+    // Where memory ends, this is what ends with it, and not the agent. Where that cannot be said, nothing is lost.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    attempt(cell, files::restrict)?;
     // Before the last step, which refuses it.
     limit()?;
-    attempt(&cell, system_calls::restrict)?;
+    attempt(cell, system_calls::restrict)?;
     let reason = Command::new(&cell.program).args(&cell.arguments).exec();
     Err(JailError::Execute {
         program: cell.program.display().to_string(),

@@ -180,7 +180,7 @@ pub(super) fn restrict(_: &Cell) -> Result<(), JailError> {
             .and_then(BpfProgram::try_from)
             .map_err(|error| refused(error.into()))
     };
-    let refuses = compile(
+    let by_name = compile(
         refusals()?,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EACCES.unsigned_abs()),
@@ -190,7 +190,7 @@ pub(super) fn restrict(_: &Cell) -> Result<(), JailError> {
         SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
         SeccompAction::Allow,
     )?;
-    for filter in [refuses, lets_in] {
+    for filter in [by_name, lets_in] {
         apply_filter(&filter).map_err(|error| match error {
             seccompiler::Error::Prctl(_) | seccompiler::Error::Seccomp(_) => JailError::Unsupported(
                 "this kernel cannot filter system calls: seccomp is missing (CONFIG_SECCOMP_FILTER)",

@@ -21,24 +21,24 @@ struct Image {
 /// # Errors
 /// A change that is not written as kustomize wants it.
 pub(super) fn set(images: &mut Vec<Value>, changes: impl IntoIterator<Item = String>) -> Result<(), String> {
-    let mut changed = BTreeMap::new();
+    let mut wanted = BTreeMap::new();
     for text in changes {
         let image = Image::parse(&text).ok_or_else(|| {
             format!("kustomize.images has {text:?}: NAME=NEW, NAME=NEW:TAG, NAME=NEW@DIGEST, NAME:TAG or NAME@DIGEST is wanted")
         })?;
-        changed.insert(image.name.clone(), image);
+        wanted.insert(image.name.clone(), image);
     }
     let mut all = BTreeMap::new();
     for there in images.drain(..) {
         let name = text_of(&there, "name");
-        match changed.get_mut(&name) {
+        match wanted.get_mut(&name) {
             Some(image) => image.keep(&there),
             None => {
                 all.insert(name, there);
             }
         }
     }
-    for (name, mut image) in changed {
+    for (name, mut image) in wanted {
         image.keep(&Value::Null);
         all.insert(name, image.write());
     }
@@ -55,29 +55,23 @@ fn text_of(image: &Value, field: &str) -> String {
 
 impl Image {
     fn parse(text: &str) -> Option<Self> {
-        match text.split('=').collect::<Vec<_>>()[..] {
-            [name, new] => {
-                let (new_name, new_tag, digest) = parts(new).or_else(|| {
-                    let bare = (new.to_owned(), String::new(), String::new());
-                    (!new.is_empty()).then_some(bare)
-                })?;
-                Some(Self {
-                    name: name.to_owned(),
-                    new_name,
-                    new_tag,
-                    digest,
-                })
-            }
-            _ => {
-                let (name, new_tag, digest) = parts(text)?;
-                Some(Self {
-                    name,
-                    new_tag,
-                    digest,
-                    ..Self::default()
-                })
-            }
+        if let [name, new] = text.split('=').collect::<Vec<_>>()[..] {
+            let bare = || (!new.is_empty()).then(|| (new.to_owned(), String::new(), String::new()));
+            let (new_name, new_tag, digest) = parts(new).or_else(bare)?;
+            return Some(Self {
+                name: name.to_owned(),
+                new_name,
+                new_tag,
+                digest,
+            });
         }
+        let (name, new_tag, digest) = parts(text)?;
+        Some(Self {
+            name,
+            new_tag,
+            digest,
+            ..Self::default()
+        })
     }
 
     /// Fills in what is to stay as it is.
@@ -128,6 +122,7 @@ fn tagged(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     #[rstest]
@@ -192,5 +187,13 @@ mod tests {
                 json!({"name": "z", "newTag": "1"}),
             ]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_image_or_an_error(text in any::<String>()) {
+            let mut images = Vec::new();
+            prop_assert_eq!(set(&mut images, [text]).is_ok(), images.len() == 1);
+        }
     }
 }

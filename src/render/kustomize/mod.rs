@@ -67,7 +67,9 @@ impl Plan {
         let reads = graph::walk(snapshot, folder, &file, &kustomization)?;
         let keeps_origins = ask_for_origins(&mut kustomization).map_err(refuse)?;
         let mut work = Work::default();
-        reads.into_values().for_each(|entry| work.copy(entry));
+        for entry in reads.into_values() {
+            work.copy(entry);
+        }
         // JSON is YAML, and there is nothing in it to be read in two ways.
         work.written
             .insert(place_of(&file.path), kustomization.to_string().into_bytes());
