@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::{
     config::{FailurePolicy, OWN_NAMESPACE, Role},
     install::{Namespace, Settings, WebhookUrl, default_image, manifests, to_json, to_yaml},
+    policies::CallHost,
 };
 
 const EXAMPLES: &str = "\
@@ -54,6 +55,10 @@ pub(super) struct Args {
     /// Namespace whose PolicyExceptions count; may be given often [default: none count]
     #[arg(long = "exception-namespace", value_name = "NAME")]
     exception_namespaces: Vec<Namespace>,
+    /// Host that policies may call, as HOST or HOST:PORT; http:// before it asks in plain HTTP; may be given often
+    /// [default: none is called]
+    #[arg(long = "policy-call-host", value_name = "HOST")]
+    policy_call_hosts: Vec<CallHost>,
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
@@ -80,6 +85,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         failure_policy,
         exempt_namespaces,
         exception_namespaces,
+        policy_call_hosts,
         no_crds,
         output,
     } = args;
@@ -96,6 +102,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         failure_policy,
         exempt_namespaces,
         exception_namespaces,
+        policy_call_hosts,
         crds: !no_crds,
     };
     let manifests = manifests(&settings)?;

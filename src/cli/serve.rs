@@ -8,7 +8,7 @@ use crate::{
     config::{Address, FailurePolicy, Role, search_path, state_directory},
     git::LocalRepositories,
     ledger::{Destination, Ledger},
-    policies,
+    policies::{self, CallHost, ServiceCalls},
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::SyncConfig,
@@ -44,6 +44,13 @@ pub(super) struct Args {
     /// Namespace whose PolicyExceptions count; may be given often [default: none count]
     #[arg(long = "exception-namespace", value_name = "NAME")]
     exception_namespaces: Vec<String>,
+    /// Host that policies may call, as HOST or HOST:PORT; http:// before it asks in plain HTTP; may be given often
+    /// [default: none is called]
+    #[arg(long = "policy-call-host", value_name = "HOST")]
+    policy_call_hosts: Vec<CallHost>,
+    /// Let policies call listed hosts on this machine. For trying policies out: never in a cluster
+    #[arg(long, hide = true, requires = "policy_call_hosts", conflicts_with = "service")]
+    policy_call_allow_loopback: bool,
     /// Address of the admission listener; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -243,6 +250,8 @@ impl Args {
             standalone,
             policies,
             exception_namespaces,
+            policy_call_hosts,
+            policy_call_allow_loopback,
             listen,
             certs,
             ledger,
@@ -306,6 +315,11 @@ impl Args {
         } else {
             None
         };
+        let mut service_calls = ServiceCalls::to(policy_call_hosts);
+        if policy_call_allow_loopback {
+            tracing::warn!("Policies may call listed hosts on this machine (--policy-call-allow-loopback).");
+            service_calls = service_calls.with_loopback_for_development();
+        }
         let config = Config {
             policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
             webhook: standalone || roles.contains(&Role::Webhook),
@@ -319,6 +333,7 @@ impl Args {
             failure_policy,
             exempt_namespaces,
             exception_namespaces,
+            service_calls,
         };
         Ok((config, ledger.unwrap_or_default()))
     }

@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     cluster,
     config::{FailurePolicy, Role},
-    policies::{PolicyKind, crds},
+    policies::{CallHost, PolicyKind, crds},
 };
 
 /// The Service through which the apiserver reaches the webhook.
@@ -56,6 +56,8 @@ pub struct Settings {
     pub exempt_namespaces: Vec<Namespace>,
     /// Namespaces whose PolicyExceptions count.
     pub exception_namespaces: Vec<Namespace>,
+    /// Servers that policies may call.
+    pub policy_call_hosts: Vec<CallHost>,
     /// Whether CRDs are among the manifests.
     pub crds: bool,
 }
@@ -213,6 +215,7 @@ impl Settings {
             failure_policy: FailurePolicy::default(),
             exempt_namespaces: Vec::new(),
             exception_namespaces: Vec::new(),
+            policy_call_hosts: Vec::new(),
             crds: true,
         }
     }
@@ -384,6 +387,7 @@ mod tests {
             failure_policy: FailurePolicy::Ignore,
             exempt_namespaces: vec!["sandbox".parse().unwrap()],
             exception_namespaces: vec!["security".parse().unwrap()],
+            policy_call_hosts: vec!["scanner.example.com:8443".parse().unwrap()],
             ..settings()
         };
         let text = to_json(&manifests(&settings).unwrap());
@@ -392,6 +396,8 @@ mod tests {
             "--failure-policy=ignore",
             "--exempt-namespace=sandbox",
             "--exception-namespace=security",
+            "--policy-call-host=scanner.example.com:8443",
+            "\"port\": 8443",
         ] {
             assert!(text.contains(argument), "{argument} is missing in {text}");
         }

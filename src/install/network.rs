@@ -1,12 +1,14 @@
 //! Who may speak to a role's pods, and to whom they may speak.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{
     Manifest, Settings, metadata, name, selector,
     workload::{ADMISSION, METRICS},
 };
-use crate::config::Role;
+use crate::{config::Role, policies::CallHost};
 
 /// Label of the namespaces from which metrics may be read.
 const METRICS_LABEL: &str = "provost.dev/metrics";
@@ -28,7 +30,10 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
     });
     let apiserver = APISERVER.map(tcp).to_vec();
     let (ingress, targets) = match role {
-        Role::Webhook => (vec![json!({"ports": [tcp(ADMISSION)]}), metrics], apiserver),
+        Role::Webhook => (
+            vec![json!({"ports": [tcp(ADMISSION)]}), metrics],
+            [apiserver, called(settings)].concat(),
+        ),
         Role::Agent => (vec![metrics], [apiserver, vec![tcp(GIT_SSH)]].concat()),
     };
     Manifest {
@@ -48,6 +53,13 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
             },
         }),
     }
+}
+
+/// Where the servers listen that policies may call, besides the apiserver's ports.
+fn called(settings: &Settings) -> Vec<Value> {
+    let ports: BTreeSet<u16> = settings.policy_call_hosts.iter().map(CallHost::port).collect();
+    let others = ports.into_iter().filter(|port| !APISERVER.contains(port));
+    others.map(tcp).collect()
 }
 
 fn tcp(port: u16) -> Value {

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Manifest, Settings, labels, metadata, name};
-use crate::config::{Role, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET};
+use crate::{
+    config::{Role, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET},
+    policies::PolicyKind,
+};
 
 const API: &str = "rbac.authorization.k8s.io/v1";
 const AUTHORIZATION: &str = "rbac.authorization.k8s.io";
@@ -12,7 +15,8 @@ const AGENT: &str = "\
 The agent applies what Git declares as itself, whatever it is, so it may do everything: whoever can write to a
 repository that an Application names, or make an Application, has the power of a cluster administrator. Guard both.";
 const API_CALLS: &str = "\
-What the API calls of your policies read is not here: bind a role that reads it to the ServiceAccount as well.";
+What the API calls of your policies read, and what your GlobalContextEntries keep (list, watch), is not here: bind a
+role that reads it to the ServiceAccount as well.";
 const OWN_SECRET: &str = "\
 A Secret cannot be made by name alone: RBAC does not know the name of what is being created. It can only be read and
 changed by its name.";
@@ -35,9 +39,12 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
         .iter()
         .map(|crd| &crd["spec"]["names"]["plural"])
         .collect();
+    let statuses: Vec<_> = PolicyKind::ALL
+        .map(|kind| format!("{}/status", kind.plural()))
+        .to_vec();
     let cluster_rules = json!([
-        {"apiGroups": ["kyverno.io"], "resources": plurals, "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["kyverno.io"], "resources": ["clusterpolicies/status", "policies/status"], "verbs": ["patch"]},
+        {"apiGroups": ["kyverno.io"], "resources": plurals, "verbs": ["list", "watch"]},
+        {"apiGroups": ["kyverno.io"], "resources": statuses, "verbs": ["patch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
         {
@@ -57,6 +64,7 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
             "resourceNames": names,
             "verbs": ["get"],
         },
+        {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["list", "watch"]},
     ]);
     let own_rules = json!([
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [WEBHOOK_SECRET], "verbs": ["get", "update"]},

@@ -105,6 +105,8 @@ fn webhook_arguments(settings: &Settings) -> Vec<String> {
     arguments.extend(exempt.map(|namespace| format!("--exempt-namespace={namespace}")));
     let exceptions = settings.exception_namespaces.iter();
     arguments.extend(exceptions.map(|namespace| format!("--exception-namespace={namespace}")));
+    let hosts = settings.policy_call_hosts.iter();
+    arguments.extend(hosts.map(|host| format!("--policy-call-host={host}")));
     arguments
 }
 

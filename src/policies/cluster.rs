@@ -1,6 +1,7 @@
-//! Policies from the cluster: ClusterPolicy, Policy and PolicyException objects, watched.
+//! Policies from the cluster: ClusterPolicy, Policy, PolicyException and GlobalContextEntry objects, watched.
 //!
-//! RBAC: get, list, watch on clusterpolicies, policies and policyexceptions of kyverno.io; more in [`status`].
+//! RBAC: list, watch on clusterpolicies, policies, policyexceptions and globalcontextentries of kyverno.io; more in
+//! [`status`] and [`super::crds`].
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +12,7 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use provost_manifest::digest::Digest;
-use provost_policy::{Exception, Fault, Policy};
+use provost_policy::{Exception, Fault, GlobalEntry, Policy};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ use super::{
 };
 use crate::cluster::Folded;
 
+/// The API group of policies.
+pub const GROUP: &str = "kyverno.io";
 /// How many policies of a kind are taken from a cluster; what is over the bound is out, by name.
 pub const MAX_POLICIES: usize = 5_000;
 
@@ -34,6 +37,8 @@ pub enum PolicyKind {
     Policy,
     /// Excuses from rules of policies.
     PolicyException,
+    /// A value that many rules read.
+    GlobalContextEntry,
 }
 
 /// A kind in the version in which the cluster serves it.
@@ -43,6 +48,8 @@ pub struct ServedKind {
     pub kind: PolicyKind,
     /// One of its [`PolicyKind::versions`].
     pub version: &'static str,
+    /// Whether its objects have a status, which then tells what became of them.
+    pub has_status: bool,
 }
 
 /// The objects of a kind, by namespace and name.
@@ -61,7 +68,12 @@ struct Object {
 
 impl PolicyKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ClusterPolicy, Self::Policy, Self::PolicyException];
+    pub const ALL: [Self; 4] = [
+        Self::ClusterPolicy,
+        Self::Policy,
+        Self::PolicyException,
+        Self::GlobalContextEntry,
+    ];
 
     /// As objects name it.
     pub fn name(self) -> &'static str {
@@ -69,6 +81,7 @@ impl PolicyKind {
             Self::ClusterPolicy => "ClusterPolicy",
             Self::Policy => "Policy",
             Self::PolicyException => "PolicyException",
+            Self::GlobalContextEntry => "GlobalContextEntry",
         }
     }
 
@@ -77,25 +90,28 @@ impl PolicyKind {
         match self {
             Self::ClusterPolicy | Self::Policy => &["v1"],
             Self::PolicyException => &["v2", "v2beta1"],
+            Self::GlobalContextEntry => &["v2", "v2beta1", "v2alpha1"],
+        }
+    }
+
+    /// Its name in paths.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::ClusterPolicy => "clusterpolicies",
+            Self::Policy => "policies",
+            Self::PolicyException => "policyexceptions",
+            Self::GlobalContextEntry => "globalcontextentries",
         }
     }
 
     /// As kube's client wants it, in a version that the cluster serves.
     pub fn api_resource(self, version: &str) -> ApiResource {
-        let plural = match self {
-            Self::ClusterPolicy => "clusterpolicies",
-            Self::Policy => "policies",
-            Self::PolicyException => "policyexceptions",
-        };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kyverno.io", version, self.name()), plural)
+        let kind = GroupVersionKind::gvk(GROUP, version, self.name());
+        ApiResource::from_gvk_with_plural(&kind, self.plural())
     }
 
-    /// Whether a Ready condition is kept on its objects.
-    pub fn has_condition(self) -> bool {
-        matches!(self, Self::ClusterPolicy | Self::Policy)
-    }
-
-    pub(super) fn read(self, object: &Value) -> Contents {
+    /// What is understood of an object of this kind, and what is not.
+    pub fn read(self, object: &Value) -> Contents {
         let mut contents = Contents::default();
         match self {
             Self::ClusterPolicy | Self::Policy => match Policy::from_object(object) {
@@ -104,6 +120,10 @@ impl PolicyKind {
             },
             Self::PolicyException => match Exception::from_object(object) {
                 Ok(exception) => contents.exceptions.push(exception),
+                Err(fault) => contents.faults.push(fault),
+            },
+            Self::GlobalContextEntry => match GlobalEntry::from_object(object) {
+                Ok(entry) => contents.globals.push(entry),
                 Err(fault) => contents.faults.push(fault),
             },
         }
@@ -115,7 +135,7 @@ impl PolicyKind {
 /// Errors of the watch are tried again with backoff; the policies that were read stay in force meanwhile.
 pub async fn watch(client: Client, served: ServedKind, policies: Arc<Policies>, stop: CancellationToken) {
     let observed = watch::Sender::new(Vec::new());
-    if served.kind.has_condition() {
+    if served.has_status {
         let (client, policies) = (client.clone(), Arc::clone(&policies));
         let keep = status::keep(client, served, policies, observed.subscribe());
         tokio::spawn(stop.clone().run_until_cancelled_owned(keep));
@@ -130,7 +150,7 @@ async fn follow(
     policies: &Policies,
     observed: &watch::Sender<Vec<Observed>>,
 ) {
-    let ServedKind { kind, version } = served;
+    let ServedKind { kind, version, .. } = served;
     let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource(version));
     let events = watcher(api, watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
@@ -201,12 +221,8 @@ fn insert(objects: &mut Objects, kind: PolicyKind, object: &DynamicObject) -> bo
 
 fn too_many(kind: PolicyKind, (namespace, name): &(String, String)) -> Contents {
     let slash = if namespace.is_empty() { "" } else { "/" };
-    let fault = Fault {
-        message: format!("the cluster holds more than {MAX_POLICIES} objects of this kind"),
-        subject: format!("{} {namespace}{slash}{name}", kind.name()),
-        field: Box::default(),
-        place: None,
-    };
+    let message = format!("the cluster holds more than {MAX_POLICIES} objects of this kind");
+    let fault = Fault::mistake(message, format!("{} {namespace}{slash}{name}", kind.name()));
     Contents {
         faults: vec![fault],
         ..Contents::default()

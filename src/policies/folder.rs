@@ -23,12 +23,10 @@ pub fn read(path: &Path) -> Result<Contents, Error> {
         let name = file.display().to_string();
         match read_bounded(&file) {
             Ok(text) => contents.extend(Policy::parse(&text, &name).into()),
-            Err(error) => contents.faults.push(Fault {
-                message: format!("the file cannot be read: {error}"),
-                subject: name,
-                field: Box::default(),
-                place: None,
-            }),
+            Err(error) => {
+                let message = format!("the file cannot be read: {error}");
+                contents.faults.push(Fault::mistake(message, name));
+            }
         }
     }
     Ok(contents)

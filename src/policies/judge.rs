@@ -31,7 +31,8 @@ pub async fn judge(
             Outcome::Done(results) => return results,
             Outcome::Needs(keys) => {
                 let fetch = async |key| {
-                    let input = timeout_at(deadline, fetcher.fetch(&key, request.user)).await;
+                    let input =
+                        timeout_at(deadline, fetcher.fetch(&key, request.user, &snapshot.globals)).await;
                     (
                         key,
                         input.unwrap_or_else(|_| Err("it was not fetched in time".to_owned())),

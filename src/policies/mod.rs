@@ -10,13 +10,15 @@
 //! - A policy that cannot be understood is out, with the reason and its place; every other one stays in force.
 //! - An exception counts only where a setting names its namespace, wherever it was read; one that does not is named.
 //! - Readers take no lock: a judgement sees one snapshot from its beginning to its end.
-//! - A change of the policies in force is one ledger record and one log line.
+//! - A change of the policies in force is one ledger record and one log line; a policy that is out is logged when it
+//!   goes out, and again only when the reason changes.
 
 pub mod check;
 pub mod cluster;
 pub mod crds;
 pub mod fetch;
 pub mod folder;
+pub mod hindrance;
 pub mod judge;
 pub mod reload;
 pub mod status;
@@ -26,18 +28,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use provost_evidence::event::{self, Event};
 use provost_manifest::escape;
-use provost_policy::{Exception, Fault, Parsed, Policy, PolicySet};
+use provost_policy::{Exception, Fault, GlobalEntry, Parsed, Policy, PolicySet};
 use tokio::sync::watch;
 
 use crate::ledger::Ledger;
 
 pub use cluster::{PolicyKind, ServedKind};
-pub use fetch::Fetcher;
+pub use fetch::{CallHost, Fetcher, Globals, ServiceCalls};
+pub use hindrance::Hindrances;
 pub use judge::judge;
 
 /// The policies in force at one moment, and those that are out.
@@ -47,6 +51,8 @@ pub struct Snapshot {
     pub set: PolicySet,
     /// The exceptions that count, `namespace/name`, sorted.
     pub exceptions: Vec<Arc<str>>,
+    /// The entries of the global context, which rules may ask for.
+    pub globals: Globals,
     /// Why other policies and exceptions are out.
     pub refused: Vec<Fault>,
     /// The exceptions that do not count because no setting names their namespace, one sentence each.
@@ -74,6 +80,8 @@ pub struct Contents {
     pub policies: Vec<Policy>,
     /// The exceptions that were understood.
     pub exceptions: Vec<Exception>,
+    /// The entries of the global context that were understood.
+    pub globals: Vec<GlobalEntry>,
     /// Why others were not.
     pub faults: Vec<Fault>,
 }
@@ -86,6 +94,7 @@ pub struct Policies {
     sources: Mutex<BTreeMap<Source, Option<Contents>>>,
     exception_namespaces: ExceptionNamespaces,
     changes: watch::Sender<()>,
+    hindrances: watch::Sender<Hindrances>,
     ledger: Ledger,
 }
 
@@ -144,6 +153,7 @@ impl Contents {
     fn extend(&mut self, other: Self) {
         self.policies.extend(other.policies);
         self.exceptions.extend(other.exceptions);
+        self.globals.extend(other.globals);
         self.faults.extend(other.faults);
     }
 }
@@ -153,6 +163,7 @@ impl From<Parsed> for Contents {
         Self {
             policies: parsed.policies,
             exceptions: parsed.exceptions,
+            globals: parsed.globals,
             faults: parsed.faults,
         }
     }
@@ -170,9 +181,17 @@ impl Snapshot {
         let mut policies = Vec::new();
         let mut refused = Vec::new();
         let (mut counted, mut uncounted) = (Vec::new(), Vec::new());
+        let mut globals = Globals::new();
         for contents in sources {
             policies.extend(contents.policies.iter().filter(|policy| wanted(policy)).cloned());
             refused.extend(contents.faults.iter().cloned());
+            for entry in &contents.globals {
+                if let Some(first) = globals.get(entry.name()) {
+                    refused.push(entry_twice(entry, first));
+                } else {
+                    globals.insert(Arc::clone(entry.name()), Arc::new(entry.clone()));
+                }
+            }
             for exception in &contents.exceptions {
                 if namespaces.admit(exception) {
                     counted.push(exception.clone());
@@ -191,6 +210,7 @@ impl Snapshot {
         Self {
             set,
             exceptions,
+            globals,
             refused,
             uncounted,
         }
@@ -205,6 +225,11 @@ impl Snapshot {
         self.set.digest() == other.set.digest()
             && self.refused == other.refused
             && self.uncounted == other.uncounted
+            && self.globals.len() == other.globals.len()
+            && self.globals.iter().all(|(name, entry)| {
+                let other = other.globals.get(name);
+                other.is_some_and(|other| entry.says_the_same(other))
+            })
     }
 
     /// The names of the policies in force.
@@ -228,6 +253,7 @@ impl Policies {
             current: ArcSwap::default(),
             sources: Mutex::new(sources.into_iter().map(|source| (source, None)).collect()),
             changes: watch::Sender::new(()),
+            hindrances: watch::Sender::default(),
             ledger,
         }
     }
@@ -260,8 +286,10 @@ impl Policies {
         let before = self.current.swap(Arc::clone(&snapshot));
         drop(sources);
         if !before.says_the_same(&snapshot) {
-            self.announce(&snapshot);
+            self.announce(&before, &snapshot);
         }
+        self.hindrances
+            .send_if_modified(|hindrances| hindrances.forget_changed(&before.set, &snapshot.set));
         self.changes.send_replace(());
     }
 
@@ -270,11 +298,53 @@ impl Policies {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn announce(&self, snapshot: &Snapshot) {
-        for fault in &snapshot.refused {
+    /// Tells that the kinds which the cluster serves changed: what follows the policies in force looks again.
+    pub fn kinds_changed(&self) {
+        self.changes.send_replace(());
+    }
+
+    /// What is in the way of policies; tells each time that this changes.
+    pub fn hindrances(&self) -> watch::Receiver<Hindrances> {
+        self.hindrances.subscribe()
+    }
+
+    /// To be called when the webhook configuration was written for the policies in force, or, with a sentence, when it
+    /// could not be: the Ready conditions of all policies say so until it is.
+    pub fn configured(&self, outcome: Result<(), String>) {
+        self.hindrances
+            .send_if_modified(|hindrances| hindrances.configured(outcome));
+    }
+
+    /// To be called when a rule was stopped because it overran `deadline`: its policy's Ready condition says so until
+    /// the policy changes.
+    pub fn overran(&self, policy: &Arc<str>, rule: &Arc<str>, deadline: Duration) {
+        let is_news = self
+            .hindrances
+            .send_if_modified(|hindrances| hindrances.overran(policy, rule, deadline));
+        if is_news {
+            let milliseconds = deadline.as_millis();
+            tracing::warn!(%policy, %rule, milliseconds, "A rule was stopped at its deadline.");
+        }
+    }
+
+    /// Whether an exception of this namespace counts.
+    pub fn counts_exceptions_of(&self, namespace: &str) -> bool {
+        self.exception_namespaces.0.contains(namespace)
+    }
+
+    fn announce(&self, before: &Snapshot, snapshot: &Snapshot) {
+        for fault in snapshot
+            .refused
+            .iter()
+            .filter(|fault| !before.refused.contains(fault))
+        {
             tracing::warn!("A policy is out: {fault}.");
         }
-        for exception in &snapshot.uncounted {
+        for exception in snapshot
+            .uncounted
+            .iter()
+            .filter(|text| !before.uncounted.contains(text))
+        {
             tracing::warn!("{exception}.");
         }
         let loaded = snapshot.loaded();
@@ -293,6 +363,18 @@ impl Policies {
             exceptions,
             refused: snapshot.refused.iter().map(Fault::to_string).collect(),
         }));
+    }
+}
+
+fn entry_twice(second: &GlobalEntry, first: &GlobalEntry) -> Fault {
+    let subject = format!("GlobalContextEntry {}", second.name());
+    let first = first
+        .place()
+        .map(|place| format!("; the first is {place}"))
+        .unwrap_or_default();
+    Fault {
+        place: second.place().cloned(),
+        ..Fault::mistake(format!("{subject} is there twice{first}"), subject)
     }
 }
 

@@ -1,9 +1,21 @@
-//! The Ready condition of the cluster's policies: whether a policy is in force, and if not, why.
+//! The Ready condition of the cluster's policies and exceptions: whether one is in force, and if not, why.
+//!
+//! | reason | status | says |
+//! |---|---|---|
+//! | `InForce` | True | |
+//! | `NotForAdmission` | True | `spec.admission` is false |
+//! | `Invalid` | False | what is wrong, field by field |
+//! | `Unsupported` | False | what Provost does not do, by name |
+//! | `Duplicate` | False | where the other one of this name is |
+//! | `NotCounted` | False | an exception: which setting it would need |
+//! | `WebhookNotConfigured`, `DeadlineExceeded` | False | what hinders it, see [`super::hindrance`] |
 //!
 //! Written by server-side apply of the status, only where it would say something else than what is there. A condition
 //! that another manager owns (Kyverno's, during a migration) is left alone.
 //!
-//! RBAC: patch on clusterpolicies/status and policies/status of kyverno.io.
+//! Kinds whose definition has no status (Kyverno's PolicyException) have no condition: /readyz and the log speak of them.
+//!
+//! RBAC: patch on the status of clusterpolicies, policies, policyexceptions and globalcontextentries of kyverno.io.
 
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -16,14 +28,14 @@ use kube::{
     api::{Patch, PatchParams},
     core::DynamicObject,
 };
-use provost_policy::{Fault, Policy};
+use provost_policy::Fault;
 use serde_json::json;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 
-use super::{Contents, Policies, ServedKind, Snapshot};
+use super::{Contents, Hindrances, Policies, ServedKind, Snapshot};
 
 /// The condition's type.
 pub const READY: &str = "Ready";
@@ -47,8 +59,23 @@ pub struct Observed {
     faults: Vec<Fault>,
     /// What it is called among the policies in force; none where it was not understood.
     subject: Option<String>,
-    /// Whether it takes part in admission.
-    admission: bool,
+    role: Role,
+}
+
+/// What an object is to judgements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Role {
+    /// It was not understood.
+    #[default]
+    None,
+    /// A policy of this key that takes part in admission.
+    Policy(String),
+    /// A policy that does not.
+    PolicyElsewhere,
+    /// An exception of this namespace.
+    Exception(String),
+    /// An entry of the global context.
+    Global,
 }
 
 /// What was written, and which version of the object called for it. The watch shows it a moment later.
@@ -65,15 +92,17 @@ pub async fn keep(
     mut observed: watch::Receiver<Vec<Observed>>,
 ) {
     let mut changes = policies.subscribe();
+    let mut hindrances = policies.hindrances();
     let mut written: HashMap<String, Written> = HashMap::new();
     loop {
         changes.mark_unchanged();
         let objects = observed.borrow_and_update().clone();
         written.retain(|uid, _| objects.iter().any(|object| object.uid == *uid));
+        let hindered = hindrances.borrow_and_update().clone();
         let snapshot = policies.current();
         let mut whole = true;
         for object in &objects {
-            let wanted = object.wanted(&snapshot);
+            let wanted = object.wanted(&snapshot, &hindered);
             if object.needs(&wanted, written.get(&object.uid)) {
                 match write(&client, served, object, &wanted).await {
                     Ok(()) => {
@@ -100,6 +129,7 @@ pub async fn keep(
             still = observed.changed() => if still.is_err() { return },
             // The sender lives as long as `policies`.
             _ = changes.changed() => {}
+            _ = hindrances.changed() => {}
             () = sleep(AGAIN), if !whole => {}
         }
     }
@@ -154,13 +184,32 @@ fn message(faults: &[&Fault]) -> String {
     text
 }
 
+/// What an object is, and what it is called in faults.
+fn role(contents: &Contents) -> (Role, Option<String>) {
+    if let Some(policy) = contents.policies.first() {
+        let role = if policy.admission() {
+            Role::Policy(policy.key().to_string())
+        } else {
+            Role::PolicyElsewhere
+        };
+        (role, Some(format!("{} {}", policy.kind(), policy.key())))
+    } else if let Some(exception) = contents.exceptions.first() {
+        let role = Role::Exception(exception.namespace().to_owned());
+        (role, Some(format!("PolicyException {}", exception.key())))
+    } else if let Some(entry) = contents.globals.first() {
+        (Role::Global, Some(format!("GlobalContextEntry {}", entry.name())))
+    } else {
+        (Role::None, None)
+    }
+}
+
 // === impl Observed ===
 
 impl Observed {
     /// From an object and what was understood of it.
     pub fn new(object: &DynamicObject, contents: &Contents) -> Self {
         let metadata = &object.metadata;
-        let policy = contents.policies.first();
+        let (role, subject) = role(contents);
         let conditions = object.data.pointer("/status/conditions").cloned();
         let conditions = conditions.map(serde_json::from_value::<Vec<Condition>>);
         Self {
@@ -175,13 +224,13 @@ impl Observed {
                 .flatten()
                 .find(|condition| condition.type_ == READY),
             faults: contents.faults.clone(),
-            subject: policy.map(|policy| format!("{} {}", policy.kind(), policy.key())),
-            admission: policy.is_some_and(Policy::admission),
+            subject,
+            role,
         }
     }
 
     /// The condition that tells what became of it in `snapshot`.
-    fn wanted(&self, snapshot: &Snapshot) -> Condition {
+    fn wanted(&self, snapshot: &Snapshot, hindrances: &Hindrances) -> Condition {
         let own = self.faults.iter();
         // Compiling a set finds more: a second policy of one name. That of a file has a place.
         let found = snapshot
@@ -189,14 +238,10 @@ impl Observed {
             .iter()
             .filter(|fault| fault.place.is_none() && Some(&fault.subject) == self.subject.as_ref());
         let faults: Vec<&Fault> = own.chain(found).collect();
-        let (status, reason, message) = match (faults.is_empty(), self.admission) {
-            (false, _) => ("False", "Refused", message(&faults)),
-            (true, true) => ("True", "InForce", "in force".to_owned()),
-            (true, false) => (
-                "True",
-                "NotForAdmission",
-                "spec.admission is false: no request is judged by it".to_owned(),
-            ),
+        let (status, reason, message) = if faults.is_empty() {
+            self.fares(snapshot, hindrances)
+        } else {
+            ("False", self.reason(), message(&faults))
         };
         let before = self.ready.as_ref().filter(|before| before.status == status);
         Condition {
@@ -209,6 +254,41 @@ impl Observed {
                 || Time(Timestamp::now()),
                 |before| before.last_transition_time.clone(),
             ),
+        }
+    }
+
+    /// How one fares that was understood.
+    fn fares(&self, snapshot: &Snapshot, hindrances: &Hindrances) -> (&'static str, &'static str, String) {
+        match &self.role {
+            Role::Policy(key) => match hindrances.of(key) {
+                Some(hindrance) => ("False", hindrance.reason, hindrance.message),
+                None => ("True", "InForce", "in force".to_owned()),
+            },
+            Role::PolicyElsewhere => (
+                "True",
+                "NotForAdmission",
+                "spec.admission is false: no request is judged by it".to_owned(),
+            ),
+            Role::Exception(namespace) => {
+                let key = format!("{namespace}/{}", self.name);
+                if snapshot.exceptions.iter().any(|counted| **counted == *key) {
+                    ("True", "InForce", "counts".to_owned())
+                } else {
+                    let message = format!("does not count: that needs --exception-namespace {namespace}");
+                    ("False", "NotCounted", message)
+                }
+            }
+            Role::Global => ("True", "InForce", "kept once a rule reads it".to_owned()),
+            Role::None => ("False", "Invalid", "it was not understood".to_owned()),
+        }
+    }
+
+    /// Why it is out, in a word.
+    fn reason(&self) -> &'static str {
+        match self.faults.as_slice() {
+            [] => "Duplicate",
+            faults if faults.iter().all(Fault::is_unsupported) => "Unsupported",
+            _ => "Invalid",
         }
     }
 
@@ -230,12 +310,7 @@ mod tests {
     use super::*;
 
     fn fault(message: &str, subject: &str) -> Fault {
-        Fault {
-            message: message.to_owned(),
-            subject: subject.to_owned(),
-            field: Box::default(),
-            place: None,
-        }
+        Fault::mistake(message, subject)
     }
 
     fn observed() -> Observed {
@@ -245,14 +320,14 @@ mod tests {
             resource_version: "7".to_owned(),
             generation: Some(1),
             subject: Some("ClusterPolicy p".to_owned()),
-            admission: true,
+            role: Role::Policy("p".to_owned()),
             ..Observed::default()
         }
     }
 
     #[test]
     fn a_policy_is_ready_where_it_is_in_force() {
-        let condition = observed().wanted(&Snapshot::default());
+        let condition = observed().wanted(&Snapshot::default(), &Hindrances::default());
         assert_eq!(
             (condition.status.as_str(), condition.message.as_str()),
             ("True", "in force")
@@ -268,15 +343,51 @@ mod tests {
             ],
             ..Snapshot::default()
         };
-        let condition = observed().wanted(&snapshot);
+        let condition = observed().wanted(&snapshot, &Hindrances::default());
         assert_eq!(condition.status, "False");
+        assert_eq!(condition.reason, "Duplicate");
         assert_eq!(condition.message, "is there twice (ClusterPolicy p)");
+    }
+
+    #[test]
+    fn a_policy_that_is_hindered_is_not_ready_and_says_by_what() {
+        let mut hindrances = Hindrances::default();
+        hindrances.configured(Err("forbidden".to_owned()));
+        let condition = observed().wanted(&Snapshot::default(), &hindrances);
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_str()),
+            ("False", "WebhookNotConfigured")
+        );
+        let elsewhere = Observed {
+            role: Role::PolicyElsewhere,
+            ..observed()
+        };
+        assert_eq!(elsewhere.wanted(&Snapshot::default(), &hindrances).status, "True");
+    }
+
+    #[test]
+    fn an_exception_says_whether_it_counts() {
+        let exception = Observed {
+            role: Role::Exception("shop".to_owned()),
+            subject: Some("PolicyException shop/p".to_owned()),
+            ..observed()
+        };
+        let condition = exception.wanted(&Snapshot::default(), &Hindrances::default());
+        assert_eq!(
+            condition.message,
+            "does not count: that needs --exception-namespace shop"
+        );
+        let snapshot = Snapshot {
+            exceptions: vec!["shop/p".into()],
+            ..Snapshot::default()
+        };
+        assert_eq!(exception.wanted(&snapshot, &Hindrances::default()).status, "True");
     }
 
     #[test]
     fn a_condition_is_written_once_and_again_only_where_it_would_say_something_else() {
         let mut object = observed();
-        let wanted = object.wanted(&Snapshot::default());
+        let wanted = object.wanted(&Snapshot::default(), &Hindrances::default());
         assert!(object.needs(&wanted, None));
         let written = Written {
             resource_version: "7".to_owned(),
@@ -291,7 +402,7 @@ mod tests {
         assert!(!object.needs(&wanted, None));
 
         object.faults = vec![fault("unknown field", "ClusterPolicy p")];
-        let refused = object.wanted(&Snapshot::default());
+        let refused = object.wanted(&Snapshot::default(), &Hindrances::default());
         assert!(object.needs(&refused, Some(&written)));
     }
 
@@ -300,17 +411,21 @@ mod tests {
         let mut object = observed();
         let first = Condition {
             last_transition_time: Time("2026-01-02T03:04:05Z".parse().unwrap()),
-            ..object.wanted(&Snapshot::default())
+            ..object.wanted(&Snapshot::default(), &Hindrances::default())
         };
         object.ready = Some(first.clone());
         object.generation = Some(2);
         assert_eq!(
-            object.wanted(&Snapshot::default()).last_transition_time,
+            object
+                .wanted(&Snapshot::default(), &Hindrances::default())
+                .last_transition_time,
             first.last_transition_time
         );
         object.faults = vec![fault("unknown field", "")];
         assert_ne!(
-            object.wanted(&Snapshot::default()).last_transition_time,
+            object
+                .wanted(&Snapshot::default(), &Hindrances::default())
+                .last_transition_time,
             first.last_transition_time
         );
     }

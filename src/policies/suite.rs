@@ -86,20 +86,14 @@ pub fn run(root: &Path, file: &Path, now: Timestamp) -> Outcome {
 
 fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
     let name = shown(file);
-    let text = read_regular(file).map_err(|reason| Fault {
-        message: format!("the suite cannot be read: {reason}"),
-        subject: name.clone(),
-        field: Box::default(),
-        place: None,
-    })?;
+    let text = read_regular(file)
+        .map_err(|reason| Fault::mistake(format!("the suite cannot be read: {reason}"), &name))?;
     let suite = Suite::parse(&text, &name)?;
     let mut files = Vec::new();
     for named in suite.files() {
         let fault = |reason: String| Fault {
-            message: format!("{} cannot be read: {reason}", named.path),
-            subject: String::new(),
-            field: Box::default(),
             place: named.place.clone(),
+            ..Fault::mistake(format!("{} cannot be read: {reason}", named.path), "")
         };
         read_named(folder, named, &mut files).map_err(fault)?;
         if files.len() > MAX_FILES {

@@ -24,7 +24,7 @@ use crate::{
     cluster,
     config::{Address, FailurePolicy, Role},
     ledger::Ledger,
-    policies,
+    policies::{self, ServiceCalls},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
@@ -58,6 +58,8 @@ pub struct Config {
     pub exempt_namespaces: Vec<String>,
     /// Namespaces whose PolicyExceptions count.
     pub exception_namespaces: Vec<String>,
+    /// Which servers policies may call.
+    pub service_calls: ServiceCalls,
     /// Whether CRDs are installed where they are absent.
     pub install_crds: bool,
 }

@@ -20,7 +20,7 @@ use crate::{
     cluster::Cluster,
     config::{Address, WEBHOOK_SECRET},
     ledger::Ledger,
-    policies::{self, Fetcher, Policies, Source},
+    policies::{self, Fetcher, Policies, PolicyKind, Source},
     server::{Drained, Listener, ServingCertificate, Shutdown},
     telemetry::Metrics,
     webhook::{
@@ -89,7 +89,8 @@ pub(super) async fn start(
         fetcher: match &client {
             Some(client) => Fetcher::cluster(client.clone(), shutdown.abort.clone()),
             None => Fetcher::default(),
-        },
+        }
+        .calling(config.service_calls.clone()),
         ledger: ledger.clone(),
         metrics: WebhookMetrics::register(metrics, Arc::clone(&policies), ledger.clone()),
         exempt_namespaces: exempt_namespaces.clone(),
@@ -194,16 +195,13 @@ async fn read_policies(
     shutdown: &Shutdown,
 ) -> Result<Arc<Policies>, Error> {
     let folder = config.policies.clone().map(Source::Folder);
-    let kinds = match client {
-        Some(client) => {
-            let cluster = Cluster::connect(client.clone()).await?;
-            policies::crds::served(&cluster, config.install_crds).await?
-        }
-        None => Vec::new(),
-    };
-    let sources = folder
-        .into_iter()
-        .chain(kinds.iter().map(|served| Source::Cluster(served.kind)));
+    let mut kinds = Vec::new();
+    if let Some(client) = client {
+        let cluster = Cluster::connect(client.clone()).await?;
+        policies::crds::ensure(&cluster, config.install_crds).await?;
+        kinds.extend(PolicyKind::ALL);
+    }
+    let sources = folder.into_iter().chain(kinds.into_iter().map(Source::Cluster));
     let exception_namespaces = config.exception_namespaces.iter().cloned().collect();
     let policies = Arc::new(Policies::new(ledger.clone(), sources, exception_namespaces));
     if let Some(folder) = &config.policies {
@@ -213,10 +211,8 @@ async fn read_policies(
     }
     if let Some(client) = client {
         let mut changes = policies.subscribe();
-        for kind in kinds {
-            let (policies, stop) = (Arc::clone(&policies), shutdown.drain.clone());
-            tokio::spawn(policies::cluster::watch(client.clone(), kind, policies, stop));
-        }
+        let keep = policies::crds::keep(client.clone(), Arc::clone(&policies), shutdown.drain.clone());
+        tokio::spawn(keep);
         let listed = timeout(FIRST_LIST, async {
             while !policies.complete() {
                 // The sender lives as long as `policies`, which we hold.

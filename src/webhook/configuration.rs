@@ -1,6 +1,8 @@
 //! The ValidatingWebhookConfiguration that makes the apiserver ask us: for the kinds that policies in force judge, and
 //! for nothing else.
 //!
+//! A third, `policies.provost.dev`, is for policies themselves (see [`super::policies`]).
+//!
 //! Two webhooks of one configuration lead to the same path. `enforce.provost.dev` has the kinds that some policy may
 //! deny and denies when we do not answer; `audit.provost.dev` has the rest and lets in. No kind is in both.
 //!
@@ -24,6 +26,7 @@ use kube::{
 use provost_manifest::wildcard::Wildcard;
 use provost_policy::{MatchedKind, Operation};
 
+use super::policies;
 use crate::config::{Address, FailurePolicy, SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION};
 
 /// Name of the configuration.
@@ -119,11 +122,11 @@ pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error>
     let Some(present) = present.map_err(|source| Error::Read(Box::new(source)))? else {
         return Ok(false);
     };
-    let ours = endpoint.client_config();
+    let ours = endpoint.client_config("").url;
     let webhooks = present.webhooks.unwrap_or_default();
-    if webhooks
+    if !webhooks
         .iter()
-        .any(|webhook| webhook.client_config.url != ours.url)
+        .all(|webhook| is_at_or_below(webhook.client_config.url.as_deref(), ours.as_deref()))
     {
         return Ok(false);
     }
@@ -136,6 +139,17 @@ pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error>
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         Err(source) => Err(Error::Write(Box::new(source))),
+    }
+}
+
+/// Whether a webhook is ours: each has a path of its own below that of reviews.
+fn is_at_or_below(url: Option<&str>, ours: Option<&str>) -> bool {
+    match (url, ours) {
+        (Some(url), Some(ours)) => url
+            .strip_prefix(ours)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -204,6 +218,7 @@ pub fn configuration(
                 .into_iter()
                 .filter(|(_, _, rules)| !rules.is_empty())
                 .map(|(name, failure_policy, rules)| endpoint.webhook(name, failure_policy, rules))
+                .chain([policies::entry(endpoint.client_config(policies::PATH))])
                 .collect(),
         ),
     }
@@ -291,7 +306,7 @@ impl Endpoint {
         ValidatingWebhook {
             name: name.to_owned(),
             admission_review_versions: vec!["v1".to_owned()],
-            client_config: self.client_config(),
+            client_config: self.client_config(""),
             failure_policy: Some(failure_policy.name().to_owned()),
             match_policy: Some("Equivalent".to_owned()),
             namespace_selector: Some(self.namespace_selector()),
@@ -313,12 +328,13 @@ impl Endpoint {
         }
     }
 
-    fn client_config(&self) -> WebhookClientConfig {
+    /// How the apiserver reaches what is at `below` our path.
+    fn client_config(&self, below: &str) -> WebhookClientConfig {
         let ca_bundle = Some(ByteString(self.authority.clone().into_bytes()));
         match &self.address {
             Address::Url(url) | Address::Service { url: Some(url), .. } => WebhookClientConfig {
                 ca_bundle,
-                url: Some(format!("{}{}", url.trim_end_matches('/'), self.path)),
+                url: Some(format!("{}{}{below}", url.trim_end_matches('/'), self.path)),
                 service: None,
             },
             Address::Service {
@@ -331,7 +347,7 @@ impl Endpoint {
                 service: Some(ServiceReference {
                     namespace: namespace.clone(),
                     name: name.clone(),
-                    path: Some(self.path.clone()),
+                    path: Some(format!("{}{below}", self.path)),
                     port: None,
                 }),
             },
@@ -498,7 +514,10 @@ mod tests {
             .iter()
             .map(|webhook| (webhook.name.as_str(), webhook.failure_policy.as_deref().unwrap()))
             .collect();
-        assert_eq!(policies, [(ENFORCE, "Fail"), (AUDIT, "Ignore")]);
+        assert_eq!(
+            policies,
+            [(ENFORCE, "Fail"), (AUDIT, "Ignore"), (policies::NAME, "Ignore")]
+        );
         assert_eq!(
             webhooks[0].client_config.url.as_deref(),
             Some("https://127.0.0.1:8443/validate/t")
@@ -515,10 +534,26 @@ mod tests {
     }
 
     #[test]
-    fn without_policies_the_apiserver_asks_nothing() {
+    fn without_policies_the_apiserver_asks_about_policies_only() {
+        let webhooks = configuration(&endpoint(FailurePolicy::Fail), &[], &served())
+            .webhooks
+            .unwrap();
+        let names: Vec<_> = webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+        assert_eq!(names, [policies::NAME]);
+        let url = webhooks[0].client_config.url.as_deref();
+        assert_eq!(url, Some("https://127.0.0.1:8443/validate/t/policies"));
+    }
+
+    #[rstest]
+    #[case(Some("https://127.0.0.1:8443/validate/t"), true)]
+    #[case(Some("https://127.0.0.1:8443/validate/t/policies"), true)]
+    #[case::another_token(Some("https://127.0.0.1:8443/validate/tt"), false)]
+    #[case::another_process(Some("https://127.0.0.1:9443/validate/t"), false)]
+    #[case::a_service(None, false)]
+    fn a_webhook_is_ours_where_it_leads_to_our_path_or_below(#[case] url: Option<&str>, #[case] ours: bool) {
         assert_eq!(
-            configuration(&endpoint(FailurePolicy::Fail), &[], &served()).webhooks,
-            Some(Vec::new())
+            is_at_or_below(url, Some("https://127.0.0.1:8443/validate/t")),
+            ours
         );
     }
 }

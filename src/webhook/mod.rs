@@ -18,6 +18,7 @@ pub mod body;
 pub mod certificate;
 pub mod configuration;
 pub mod metrics;
+pub mod policies;
 pub mod review;
 pub mod run;
 pub mod store;
@@ -87,15 +88,24 @@ impl Webhook {
     /// The routes of the admission listener: reviews and probes.
     pub fn router(self: Arc<Self>) -> Router {
         let reviews = if self.token.is_some() {
-            Router::new().route("/validate/{token}", post(validate_with_token))
+            Router::new()
+                .route("/validate/{token}", post(validate_with_token))
+                .route("/validate/{token}/policies", post(validate_policy_with_token))
         } else {
-            Router::new().route("/validate", post(validate))
+            Router::new()
+                .route("/validate", post(validate))
+                .route("/validate/policies", post(validate_policy))
         };
         reviews
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
             .layer(CatchPanicLayer::new())
             .with_state(self)
+    }
+
+    fn is_called_with(&self, token: &str) -> bool {
+        let expected = self.token.as_ref();
+        expected.is_some_and(|expected| expected.admits(token))
     }
 
     /// Judges one review and records it.
@@ -109,6 +119,13 @@ impl Webhook {
             let results = judge(&snapshot, &request, &self.fetcher, seed).await;
             Answer::new(&request, &results, snapshot.set.digest())
         };
+        self.record(review, &answer);
+        answer
+    }
+
+    /// Judges one review of a policy, as such, and records it.
+    pub fn review_policy(&self, review: &Review) -> Answer {
+        let answer = policies::judge(review, &self.policies);
         self.record(review, &answer);
         answer
     }
@@ -150,27 +167,55 @@ async fn validate_with_token(
     Path(token): Path<String>,
     request: Request,
 ) -> Response {
-    if webhook
-        .token
-        .as_ref()
-        .is_some_and(|expected| expected.admits(&token))
-    {
+    if webhook.is_called_with(&token) {
         validate(State(webhook), request).await
     } else {
         StatusCode::NOT_FOUND.into_response()
     }
 }
 
+async fn validate_policy_with_token(
+    State(webhook): State<Arc<Webhook>>,
+    Path(token): Path<String>,
+    request: Request,
+) -> Response {
+    if webhook.is_called_with(&token) {
+        validate_policy(State(webhook), request).await
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
+
 async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    respond(&webhook, request, Reviewed::Object).await
+}
+
+async fn validate_policy(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    respond(&webhook, request, Reviewed::Policy).await
+}
+
+/// What a review is looked at as.
+#[derive(Clone, Copy, Debug)]
+enum Reviewed {
+    /// An object, by the policies in force.
+    Object,
+    /// A policy, by the language of policies.
+    Policy,
+}
+
+async fn respond(webhook: &Webhook, request: Request, reviewed: Reviewed) -> Response {
     let started = Instant::now();
     // The body's room is held until the answer: what was parsed from it lives as long.
-    let reviewed = webhook.bodies.read(request).await.and_then(|body| {
+    let read = webhook.bodies.read(request).await.and_then(|body| {
         let review = Review::parse(&body.bytes)?;
         Ok((body, review))
     });
-    match reviewed {
+    match read {
         Ok((_body, review)) => {
-            let answer = webhook.review(&review).await;
+            let answer = match reviewed {
+                Reviewed::Object => webhook.review(&review).await,
+                Reviewed::Policy => webhook.review_policy(&review),
+            };
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -309,6 +354,8 @@ mod tests {
             "/validate/0124",
             "/validate/012",
             "/validate/01234",
+            "/validate/policies",
+            "/validate/0124/policies",
         ] {
             assert_eq!(
                 ask(&webhook, "POST", path).await.0,
@@ -316,10 +363,13 @@ mod tests {
                 "{path}"
             );
         }
-        assert_eq!(
-            ask(&webhook, "POST", "/validate/0123").await.0,
-            StatusCode::BAD_REQUEST
-        );
+        for path in ["/validate/0123", "/validate/0123/policies"] {
+            assert_eq!(
+                ask(&webhook, "POST", path).await.0,
+                StatusCode::BAD_REQUEST,
+                "{path}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -63,7 +63,10 @@ impl Keeper {
                     continue;
                 }
             }
-            if let Err(error) = self.announce().await {
+            let announced = self.announce().await;
+            let outcome = announced.as_ref().map_err(|error| describe(error)).copied();
+            self.policies.configured(outcome);
+            if let Err(error) = announced {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "The webhook configuration is not as it should be."
@@ -83,6 +86,12 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// An error and what caused it, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Ticks each `period`, the first time when one has passed.

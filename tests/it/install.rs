@@ -62,13 +62,14 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
     }
     insta::assert_snapshot!(granted.join("\n"), @r#"
     ClusterRole "provost-webhook"
-      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies","policies","policyexceptions"],"verbs":["get","list","watch"]}
-      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies/status","policies/status"],"verbs":["patch"]}
+      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies","policies","policyexceptions","globalcontextentries"],"verbs":["list","watch"]}
+      {"apiGroups":["kyverno.io"],"resources":["clusterpolicies/status","policies/status","policyexceptions/status","globalcontextentries/status"],"verbs":["patch"]}
       {"apiGroups":[""],"resources":["namespaces"],"verbs":["get","list","watch"]}
       {"apiGroups":[""],"resources":["configmaps"],"verbs":["get"]}
       {"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterrolebindings","rolebindings"],"verbs":["list","watch"]}
       {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
-      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io"],"verbs":["get"]}
+      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io","globalcontextentries.kyverno.io"],"verbs":["get"]}
+      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["list","watch"]}
     Role "provost-webhook"
       {"apiGroups":[""],"resources":["secrets"],"resourceNames":["provost-webhook"],"verbs":["get","update"]}
       {"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}
@@ -417,6 +418,7 @@ async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result
     kept  CustomResourceDefinition clusterpolicies.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition policies.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition policyexceptions.kyverno.io: with it would go every object of its kind; --crds removes it
+    kept  CustomResourceDefinition globalcontextentries.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition applications.argoproj.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition inventories.provost.dev: with it would go every object of its kind; --crds removes it
 

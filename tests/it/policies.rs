@@ -37,6 +37,7 @@ async fn apply(cluster: &Cluster, manifest: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// CVE-2024-48921: an exception in any namespace excused, so that whoever has a namespace could waive policies.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exception_lets_an_object_in_only_from_the_namespace_that_was_named() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
@@ -136,9 +137,23 @@ fn reading_policies() -> String {
         deny: {conditions: {any: [{key: '{{permits}}', operator: Equals, value: 0}]}}",
         ),
         policy(
+            "reviewed",
+            "",
+            "      context: [{name: allowed, apiCall: {
+        urlPath: /apis/authorization.k8s.io/v1/subjectaccessreviews, method: POST, jmesPath: status.allowed, data: [
+          {key: kind, value: SubjectAccessReview},
+          {key: apiVersion, value: authorization.k8s.io/v1},
+          {key: spec, value: {
+            user: '{{request.userInfo.username}}',
+            resourceAttributes: {namespace: '{{request.namespace}}', verb: delete, resource: secrets}}}]}}]
+      validate:
+        message: only who may delete secrets
+        deny: {conditions: {any: [{key: '{{allowed}}', operator: Equals, value: false}]}}",
+        ),
+        policy(
             "global",
             "",
-            "      context: [{name: known, globalReference: {name: deployments}}]
+            "      context: [{name: known, globalReference: {name: deployments.count}}]
       validate: {message: unknown, deny: {conditions: {any: [{key: '{{known}}', operator: Equals, value: 0}]}}}",
         ),
     ]
@@ -213,7 +228,43 @@ async fn rules_see_what_the_cluster_holds_now_and_what_they_cannot_read_is_an_er
     admin(&["create", "configmap", "permit"]).await?;
     let_in("permitted-1").await?;
 
-    refused("global-1", "GlobalContextEntry deployments is not supported").await?;
+    refused("reviewed-1", "only who may delete secrets").await?;
+    admin(&["create", "role", "secrets", "--verb=delete", "--resource=secrets"]).await?;
+    admin(&[
+        "create",
+        "rolebinding",
+        "secrets",
+        "--role=secrets",
+        "--user=dana",
+    ])
+    .await?;
+    let_in("reviewed-1").await?;
+
+    refused("global-1", "there is no GlobalContextEntry deployments").await?;
+    let entry = |resource: &str| {
+        format!(
+            "\
+apiVersion: kyverno.io/v2beta1
+kind: GlobalContextEntry
+metadata: {{name: deployments}}
+spec:
+  kubernetesResource: {{version: v1, resource: {resource}, namespace: {namespace}}}
+  projections: [{{name: count, jmesPath: \"[?metadata.labels.counted=='yes'] | length(@)\"}}]
+"
+        )
+    };
+    apply(&cluster, &entry("services")).await?;
+    refused("global-1", "unknown").await?;
+    apply(&cluster, &entry("configmaps")).await?;
+    admin(&["label", "configmap", "allowed", "counted=yes"]).await?;
+    let_in("global-1").await?;
+    admin(&["label", "configmap", "allowed", "counted=no", "--overwrite"]).await?;
+    refused("global-1", "unknown").await?;
+    apply(&cluster, &entry("nosuchthings")).await?;
+    refused("global-1", "GlobalContextEntry deployments has no value").await?;
+    let delete = ["delete", "globalcontextentry", "deployments"];
+    cluster.kubectl(User::Admin, &delete, "").await?.success()?;
+    refused("global-1", "there is no GlobalContextEntry deployments").await?;
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
 }
@@ -263,7 +314,13 @@ async fn the_ready_condition_says_whether_a_policy_is_in_force_and_why_not() -> 
     let still = condition(&cluster, "mine").await?;
     assert_eq!(still, ready, "nothing is written where nothing changed");
 
-    apply(&cluster, &bad).await?;
+    // What is wrong is refused while somebody looks: this was applied before.
+    assert_eq!(webhook.provost.stop().await?, 0);
+    wait_for("the apiserver no longer asks", SOON, async || {
+        apply(&cluster, &bad).await
+    })
+    .await?;
+    let webhook = Webhook::guarding(&cluster, &[], seed).await?;
     let refused = becomes(&cluster, "mine", "False").await?;
     let why = "spec.rules[0].validate.mesage: unknown field \"mesage\" in validate; did you mean \"message\"? \
         (rule \"mine\" of ClusterPolicy mine)";

@@ -9,6 +9,8 @@ use provost_manifest::path::FieldPath;
 /// One reason why a policy (or a file of policies) is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
+    /// Whether the policy is wrong, or Provost does not do what it says.
+    pub reason: Reason,
     /// What is wrong, such as `unknown field "patern" in validate; did you mean "pattern"?`.
     pub message: String,
     /// What it is wrong with, such as `rule "check-labels" of ClusterPolicy require-labels`; may be empty.
@@ -18,6 +20,16 @@ pub struct Fault {
     pub field: Box<FieldPath>,
     /// Where it stands; `None` for a policy that came from the cluster.
     pub place: Option<Place>,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The policy's: the language has no such field, value or name. Nobody can run it.
+    #[default]
+    Mistake,
+    /// Provost's: the language has this, and Provost does not do it, or not to this extent. Kyverno may run it.
+    Unsupported,
 }
 
 /// A place in a file.
@@ -32,16 +44,35 @@ pub struct Place {
     /// How many characters are meant, at least 1.
     pub width: usize,
     /// The text of the line.
-    pub source: String,
+    pub source: Box<str>,
 }
 
 // === impl Fault ===
 
 impl Fault {
-    /// Whether the policy is right, and says what the language has and Provost does not do (yet): the words by which
-    /// such a thing is refused are these everywhere.
+    /// A mistake that has no place in a file.
+    pub fn mistake(message: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::Mistake,
+            message: message.into(),
+            subject: subject.into(),
+            field: Box::default(),
+            place: None,
+        }
+    }
+
+    /// Whether the policy may be right, and says what the language has and Provost does not do.
     pub fn is_unsupported(&self) -> bool {
-        self.message.contains(" is not supported")
+        self.reason == Reason::Unsupported
+    }
+
+    /// The same fault, as one of what Provost does not do.
+    #[must_use]
+    pub(crate) fn unsupported(self) -> Self {
+        Self {
+            reason: Reason::Unsupported,
+            ..self
+        }
     }
 
     /// The same fault, known to concern `subject`; what was said before stays.
@@ -117,7 +148,7 @@ impl Place {
             line,
             column,
             width: width.clamp(1, rest.max(1)),
-            source: source.to_owned(),
+            source: source.into(),
         }
     }
 }

@@ -50,9 +50,10 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 
+pub use context::{GlobalEntry, GlobalSource, ServiceCall};
 pub use evaluate::evaluate;
 pub use exception::Exception;
-pub use fault::Fault;
+pub use fault::{Fault, Reason};
 pub use policy::{Parsed, Policy};
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};
 pub use result::{Accepted, FailureAction, Found, Outcome, RuleResult, Status, Violation};

@@ -7,6 +7,7 @@ use provost_expression::cel::Program;
 use serde_json::Value;
 
 use crate::action::Actions;
+use crate::context::GlobalEntry;
 use crate::exception::Exception;
 use crate::fault::{Fault, Place};
 use crate::parse;
@@ -52,6 +53,8 @@ pub struct Parsed {
     pub policies: Vec<Policy>,
     /// The good exceptions, in the order of the stream.
     pub exceptions: Vec<Exception>,
+    /// The good entries of the global context, in the order of the stream.
+    pub globals: Vec<GlobalEntry>,
     /// Why documents are refused.
     pub faults: Vec<Fault>,
 }
@@ -112,6 +115,11 @@ impl Policy {
     /// The names of its rules, as written.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         self.written.iter().map(|rule| &*rule.name)
+    }
+
+    /// Whether the other one demands the same under the same name, wherever it was read.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
     }
 
     /// The rules that judge objects of a kind.

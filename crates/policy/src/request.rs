@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use provost_manifest::object::GroupVersionKind;
 use serde_json::Value;
 
+use crate::context::ServiceCall;
+
 /// The operation of an admission request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
@@ -73,7 +75,16 @@ pub enum Key {
         /// Path and query, `/api/v1/namespaces/shop/pods`.
         path: String,
     },
-    /// An entry of the global context.
+    /// A review that the apiserver answers to a POST; it changes nothing.
+    ApiPost {
+        /// Path, `/apis/authorization.k8s.io/v1/subjectaccessreviews`.
+        path: String,
+        /// JSON.
+        body: String,
+    },
+    /// A request to another server.
+    Service(ServiceCall),
+    /// An entry of the global context, `name` or `name.projection`.
     GlobalContext(String),
     /// A value that a policy test states for a name, in place of what a context entry would fetch. Never asked for.
     Stated {

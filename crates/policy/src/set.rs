@@ -161,10 +161,8 @@ fn twice(second: &Policy, first: &Policy) -> Fault {
         let _ = write!(message, "; the first is {place}");
     }
     Fault {
-        message,
-        subject: format!("{} {}", second.kind, second.key),
-        field: Box::default(),
         place: second.place.clone(),
+        ..Fault::mistake(message, format!("{} {}", second.kind, second.key))
     }
 }
 

@@ -7,7 +7,7 @@ use provost_manifest::wildcard::Wildcard;
 use provost_manifest::yaml::{Document, Position, Positions};
 use serde_json::{Map, Value};
 
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, Place, Reason};
 
 /// What a document is read from.
 #[derive(Clone, Debug)]
@@ -171,7 +171,9 @@ impl<'d> Cursor<'d> {
     pub(crate) fn refuse(&self, unsupported: &[(&str, &str)]) -> Result<(), Fault> {
         for (key, reason) in unsupported {
             if let Some(child) = self.get(key) {
-                return Err(child.key_fault(format!("{key} is not supported: {reason}")));
+                return Err(child
+                    .key_fault(format!("{key} is not supported: {reason}"))
+                    .unsupported());
             }
         }
         Ok(())
@@ -204,6 +206,7 @@ impl<'d> Cursor<'d> {
 
     fn fault_at(&self, message: String, position: Option<Position>) -> Fault {
         Fault {
+            reason: Reason::Mistake,
             message,
             subject: String::new(),
             field: Box::new(self.path.clone()),

@@ -1,9 +1,10 @@
-//! API calls of policies: a GET on the apiserver, within bounds, which leads nowhere else.
+//! API calls of policies: a GET on the apiserver, or a review that it answers to a POST; within bounds, and leading
+//! nowhere else.
 
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
-use hyper::Request;
+use hyper::{Request, header::CONTENT_TYPE};
 use kube::{Client, client::Body};
 use provost_policy::Input;
 use serde_json::Value;
@@ -16,17 +17,32 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the apiserver answers to a GET of `path`.
 pub(super) async fn get(client: &Client, path: &str) -> Input {
+    answer(client, path, Request::get(path).body(Body::empty())).await
+}
+
+/// What the apiserver answers to a POST of a review. The engine lets no other be asked for.
+pub(super) async fn review(client: &Client, path: &str, body: &str) -> Input {
+    let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    answer(
+        client,
+        path,
+        request.body(Body::from(body.to_owned().into_bytes())),
+    )
+    .await
+}
+
+async fn answer(client: &Client, path: &str, request: hyper::http::Result<Request<Body>>) -> Input {
     let about = |why: String| format!("cannot read {path}: {why}");
     leads_to_the_api(path).map_err(|why| about(why.to_owned()))?;
-    match timeout(TIMEOUT, ask(client, path)).await {
+    let request = request.map_err(|error| about(error.to_string()))?;
+    match timeout(TIMEOUT, ask(client, request)).await {
         Ok(answer) => answer.map_err(about),
         Err(_) => Err(about(format!("no answer within {} s", TIMEOUT.as_secs()))),
     }
 }
 
-async fn ask(client: &Client, path: &str) -> Input {
-    let request = Request::get(path).body(Body::empty());
-    let answer = client.send(request.map_err(|error| error.to_string())?).await;
+async fn ask(client: &Client, request: Request<Body>) -> Input {
+    let answer = client.send(request).await;
     let answer = answer.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;

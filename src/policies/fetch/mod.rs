@@ -5,20 +5,25 @@
 //! | labels of a namespace | a watch, names and labels only | one GET: the namespace may be newer than the watch |
 //! | roles of the user | a watch of the bindings | no role |
 //! | ConfigMap | a GET, kept for [`config_map::FRESH`] | an error |
-//! | API call | a GET | an error |
+//! | API call | a GET, or the POST of a review | an error |
+//! | HTTP call | a request, to hosts that a setting lists ([`service`]) | an error |
+//! | global context | a watch, or an answer asked for again at intervals ([`global`]) | an error |
 //!
 //! A watch begins with the first rule that asks, so that a cluster whose policies ask for nothing is not watched.
 //!
 //! # Guarantees
 //! - What could not be read is an error, never "none".
-//! - Nothing but the apiserver is asked, and only with GET.
+//! - Nothing is changed anywhere, and nobody is asked but the apiserver and the hosts that a setting lists.
 //!
 //! RBAC: get, list, watch on namespaces; list, watch on rolebindings and clusterrolebindings; get on the ConfigMaps, and
-//! on whatever else the policies' API calls read.
+//! on whatever else the policies' API calls read; list, watch on what the global context keeps.
 
+mod address;
 mod api_call;
 mod bindings;
 mod config_map;
+mod global;
+mod service;
 mod watched;
 
 use std::{
@@ -36,7 +41,7 @@ use kube::{
     core::PartialObjectMeta,
     runtime::watcher::{Config, watcher},
 };
-use provost_policy::{Input, Key, UserInfo};
+use provost_policy::{GlobalEntry, Input, Key, UserInfo};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -44,10 +49,27 @@ use bindings::Binding;
 use config_map::ConfigMaps;
 use watched::Watched;
 
+pub use service::{CallHost, CallHostError, ServiceCalls};
+
+const NO_CLUSTER: &str = "there is no cluster to ask";
+
 /// Fetches what rules ask for; from nowhere where there is no cluster.
 #[derive(Clone, Default)]
 pub struct Fetcher {
     cluster: Option<Arc<Cluster>>,
+    origin: Origin,
+    globals: Arc<global::Kept>,
+}
+
+/// The entries of the global context, by name.
+pub type Globals = BTreeMap<Arc<str>, Arc<GlobalEntry>>;
+
+/// Whom calls go to, and until when.
+#[derive(Clone, Default)]
+struct Origin {
+    client: Option<Client>,
+    services: Arc<ServiceCalls>,
+    stop: CancellationToken,
 }
 
 /// A cluster to ask.
@@ -68,6 +90,11 @@ type Labels = BTreeMap<String, String>;
 impl Fetcher {
     /// Fetches from the cluster that `client` speaks to, until `stop`.
     pub fn cluster(client: Client, stop: CancellationToken) -> Self {
+        let origin = Origin {
+            client: Some(client.clone()),
+            services: Arc::default(),
+            stop: stop.clone(),
+        };
         let cluster = Cluster {
             client,
             stop,
@@ -78,28 +105,42 @@ impl Fetcher {
         };
         Self {
             cluster: Some(Arc::new(cluster)),
+            origin,
+            globals: Arc::default(),
         }
     }
 
+    /// With the servers that policies may call.
+    #[must_use]
+    pub fn calling(mut self, services: ServiceCalls) -> Self {
+        self.origin.services = Arc::new(services);
+        self
+    }
+
     /// The value for a key, for a request of `user`; in an error, why there is none.
-    pub(super) async fn fetch(&self, key: &Key, user: Option<&UserInfo>) -> Input {
+    pub(super) async fn fetch(&self, key: &Key, user: Option<&UserInfo>, globals: &Globals) -> Input {
+        if let Some(answer) = self.origin.call(key).await {
+            return answer;
+        }
+        if let Key::GlobalContext(name) = key {
+            return self.globals.get(name, globals, &self.origin).await;
+        }
         let Some(cluster) = &self.cluster else {
-            return Err("there is no cluster to ask".to_owned());
+            return Err(NO_CLUSTER.to_owned());
         };
         match key {
             Key::NamespaceLabels(name) => cluster.namespace_labels(name).await,
             Key::ConfigMap { namespace, name } => {
                 cluster.config_maps.get(&cluster.client, namespace, name).await
             }
-            Key::ApiCall { path } => api_call::get(&cluster.client, path).await,
             Key::Roles => match user {
                 Some(user) => cluster.roles(user).await,
                 None => Err("the roles of nobody cannot be told".to_owned()),
             },
-            Key::GlobalContext(name) => Err(format!(
-                "GlobalContextEntry {name} is not supported: use a configMap or an apiCall instead"
-            )),
             Key::Stated { name, .. } => Err(format!("{name} is stated by policy tests only")),
+            Key::ApiCall { .. } | Key::ApiPost { .. } | Key::Service(_) | Key::GlobalContext(_) => {
+                Err("it was answered before".to_owned())
+            }
         }
     }
 }
@@ -107,7 +148,25 @@ impl Fetcher {
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cluster = self.cluster.is_some();
-        f.debug_struct("Fetcher").field("cluster", &cluster).finish()
+        f.debug_struct("Fetcher")
+            .field("cluster", &cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// The answer to a call; none where the key is no call.
+    async fn call(&self, key: &Key) -> Option<Input> {
+        let client = self.client.as_ref().ok_or_else(|| NO_CLUSTER.to_owned());
+        match (key, client) {
+            (Key::Service(call), _) => Some(self.services.call(call).await),
+            (Key::ApiCall { .. } | Key::ApiPost { .. }, Err(why)) => Some(Err(why)),
+            (Key::ApiCall { path }, Ok(client)) => Some(api_call::get(client, path).await),
+            (Key::ApiPost { path, body }, Ok(client)) => Some(api_call::review(client, path, body).await),
+            _ => None,
+        }
     }
 }
 

@@ -4,5 +4,6 @@ pub(crate) mod agent;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod plain_http;
 pub(crate) mod render;
 pub(crate) mod webhook;

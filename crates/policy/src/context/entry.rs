@@ -3,7 +3,7 @@
 use provost_expression::{Budget, Datum, EvalError};
 use serde_json::Value;
 
-use super::View;
+use super::{Call, View};
 use crate::request::Key;
 use crate::template::{Template, TextTemplate, with_floats};
 
@@ -30,7 +30,7 @@ pub(crate) enum Source {
         name: TextTemplate,
     },
     ApiCall {
-        path: TextTemplate,
+        call: Call,
         select: Option<TextTemplate>,
         default: Option<Template>,
     },
@@ -56,11 +56,12 @@ impl Entry {
             }
             Source::ConfigMap { namespace, name } => config_map(namespace, name, view, budget),
             Source::ApiCall {
-                path,
+                call,
                 select,
                 default,
             } => {
-                let answer = api_call(path, view, budget);
+                let key = call.key(view, budget);
+                let answer = key.and_then(|key| view.shared().fetched(key));
                 match (answer, default) {
                     (Err(error), Some(default)) if !error.is_final() => complete(default, view, budget),
                     (answer, _) => self::select(answer?, select.as_ref(), view, budget),
@@ -166,29 +167,4 @@ fn config_map(
     }
     let name = name.text(view, budget).map_err(|halt| view.error(halt))?;
     view.shared().fetched(Key::ConfigMap { namespace, name }).cloned()
-}
-
-/// The answer of the apiserver. The path stays below the API, and for a namespaced Policy in its namespace.
-fn api_call<'v>(
-    path: &TextTemplate,
-    view: &'v View<'_>,
-    budget: &mut Budget,
-) -> Result<&'v Value, EvalError> {
-    let path = path.path(view, budget).map_err(|halt| view.error(halt))?;
-    let (resource, _) = path.split_once('?').unwrap_or((&path, ""));
-    let mut segments = resource.split('/').skip(1);
-    let leaves = resource.split('/').any(|segment| matches!(segment, "." | ".."));
-    if leaves || !resource.starts_with('/') {
-        return Err(EvalError::Scope(format!("{path} is not a path of the API")));
-    }
-    if let Some(own) = view.shared().confined_to {
-        let inside =
-            segments.position(|segment| segment == "namespaces").is_some() && segments.next() == Some(own);
-        if !inside {
-            return Err(EvalError::Scope(format!(
-                "a Policy in namespace {own} may not read {path}"
-            )));
-        }
-    }
-    view.shared().fetched(Key::ApiCall { path })
 }

@@ -6,11 +6,16 @@
 //!   its entries, element          its entries
 //! ```
 
+mod call;
 mod entry;
+mod global;
 mod images;
 mod request;
 
+pub use call::ServiceCall;
+pub(crate) use call::{Call, Target, is_review};
 pub(crate) use entry::{Entry, MAX_ENTRIES, Source};
+pub use global::{GlobalEntry, GlobalSource};
 pub(crate) use request::datum as request_datum;
 
 use std::cell::{OnceCell, RefCell};

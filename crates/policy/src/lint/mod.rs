@@ -119,11 +119,14 @@ impl Lint {
 
 impl Findings<'_> {
     fn look_at(&mut self, root: &Cursor<'_>) {
-        let is_exception = root
-            .get("kind")
-            .is_some_and(|kind| kind.value() == "PolicyException");
-        if is_exception {
-            if let Err(fault) = parse::exception(root) {
+        let is_of = |name: &str| root.get("kind").is_some_and(|kind| kind.value() == name);
+        if is_of("PolicyException") || is_of("GlobalContextEntry") {
+            let read = if is_of("PolicyException") {
+                parse::exception(root).map(drop)
+            } else {
+                parse::global_entry(root).map(drop)
+            };
+            if let Err(fault) = read {
                 self.refused(&fault);
             }
             return;

@@ -28,9 +28,8 @@ pub(super) fn cel(body: &Cursor<'_>, message: &str) -> Result<Cel, Fault> {
         ("paramRef", "parameters of policies are not read"),
     ])?;
     if body.bool_of("generate", false)? {
-        return Err(body.require("generate")?.key_fault(
-            "generate is not supported: no ValidatingAdmissionPolicy is made; leave it out to have the rule judged here",
-        ));
+        let message = "generate is not supported: no ValidatingAdmissionPolicy is made; leave it out to have the rule judged here";
+        return Err(body.require("generate")?.key_fault(message).unsupported());
     }
     let variables = variables(body)?;
     audit_annotations(body, &variables)?;
@@ -62,7 +61,8 @@ pub(super) fn conditions(list: &Cursor<'_>) -> Result<Vec<Program>, Fault> {
 fn items<'d>(list: &Cursor<'d>) -> Result<Vec<Cursor<'d>>, Fault> {
     let items = list.list()?;
     if items.len() > MAX_ITEMS {
-        return Err(list.key_fault(format!("{} has more than {MAX_ITEMS} entries", list.name())));
+        let message = format!("{} has more than {MAX_ITEMS} entries", list.name());
+        return Err(list.key_fault(message).unsupported());
     }
     Ok(items)
 }

@@ -68,9 +68,11 @@ fn of(owner: &Cursor<'_>, ways: &[&str], names: &Names<'_>, depth: usize) -> Res
             Ok(Check::AnyPattern(patterns.collect::<Result<_, _>>()?))
         }
         "deny" => Ok(Check::Deny(deny(&body, names)?)),
-        "foreach" if depth == MAX_FOREACH_DEPTH => Err(body.key_fault(format!(
-            "foreach stands in foreach more than {MAX_FOREACH_DEPTH} deep"
-        ))),
+        "foreach" if depth == MAX_FOREACH_DEPTH => Err(body
+            .key_fault(format!(
+                "foreach stands in foreach more than {MAX_FOREACH_DEPTH} deep"
+            ))
+            .unsupported()),
         "foreach" => {
             let entries = body.list()?;
             let entries = entries.iter().map(|item| foreach(item, names, depth + 1));
@@ -81,7 +83,9 @@ fn of(owner: &Cursor<'_>, ways: &[&str], names: &Names<'_>, depth: usize) -> Res
             let message = owner.get("message").map_or(Ok(""), |message| message.text())?;
             Ok(Check::Cel(cel::cel(&body, message)?))
         }
-        other => Err(body.key_fault(format!("{other} is not supported yet"))),
+        other => Err(body
+            .key_fault(format!("{other} is not supported yet"))
+            .unsupported()),
     }
 }
 

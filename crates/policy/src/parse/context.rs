@@ -1,5 +1,6 @@
 //! Reads context entries.
 
+use super::call::call;
 use super::template::{Names, template, text};
 use crate::context::{Entry, MAX_ENTRIES, Source};
 use crate::fault::Fault;
@@ -31,7 +32,8 @@ pub(crate) fn context(owner: &Cursor<'_>, names: &Names<'_>) -> Result<Vec<Entry
     };
     let items = list.list()?;
     if items.len() > MAX_ENTRIES {
-        return Err(list.key_fault(format!("a context has at most {MAX_ENTRIES} entries")));
+        let message = format!("a context has at most {MAX_ENTRIES} entries");
+        return Err(list.key_fault(message).unsupported());
     }
     // All names of the context are known to the check; what an entry sees at run time are those before it.
     let declared: Vec<&str> = items
@@ -115,17 +117,8 @@ fn config_map(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Source, Fault> {
 
 fn api_call(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Source, Fault> {
     cursor.only(&["urlPath", "method", "data", "service", "jmesPath", "default"])?;
-    cursor.refuse(&[
-        ("service", "policies call no other servers"),
-        ("data", "policies only read"),
-    ])?;
-    if let Some(method) = cursor.get("method")
-        && method.text()? != "GET"
-    {
-        return Err(method.fault("method is GET: policies only read"));
-    }
     Ok(Source::ApiCall {
-        path: text(&cursor.require("urlPath")?, names)?,
+        call: call(cursor, names)?,
         select: cursor
             .get("jmesPath")
             .map(|path| jmes_path(&path, names))

@@ -22,9 +22,10 @@ fn read(root: &Cursor<'_>) -> Result<Exception, Fault> {
     let api_version = root.require("apiVersion")?;
     let version = api_version.text()?;
     if !matches!(version, "kyverno.io/v2" | "kyverno.io/v2beta1") {
-        return Err(api_version.fault(format!(
+        let message = format!(
             "a PolicyException of {version} is not supported; kyverno.io/v2 and kyverno.io/v2beta1 are"
-        )));
+        );
+        return Err(api_version.fault(message).unsupported());
     }
     root.only(&["apiVersion", "kind", "metadata", "spec", "status"])?;
     let metadata = root.require("metadata")?;

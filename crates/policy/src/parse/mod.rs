@@ -3,12 +3,14 @@
 //! A field that the language does not have is refused with the name it was probably meant to be; one that the
 //! language has and Provost does not do (yet) is refused by name. A fault leaves the other documents alone.
 
+mod call;
 mod cel;
 mod check;
 mod conditions;
 mod context;
 mod exception;
 mod filter;
+mod global;
 mod pod_security;
 mod policy;
 mod rule;
@@ -19,13 +21,14 @@ pub(crate) use conditions::conditions;
 pub(crate) use context::context;
 pub(crate) use exception::exception;
 pub(crate) use filter::{label_selector, matches};
+pub(crate) use global::global_entry;
 pub(crate) use rule::rule;
 
 use std::sync::Arc;
 
 use provost_manifest::yaml::{self, YamlError};
 
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, Place, Reason};
 use crate::policy::Parsed;
 use crate::source::{Cursor, Source};
 
@@ -50,20 +53,19 @@ pub(crate) fn stream(text: &str, file: &str) -> Parsed {
 
 impl Parsed {
     fn read(&mut self, document: &Cursor<'_>) {
-        if document
-            .value()
-            .get("kind")
-            .is_some_and(|kind| kind == "PolicyException")
-        {
-            match exception(document) {
+        match document.value().get("kind").and_then(serde_json::Value::as_str) {
+            Some("PolicyException") => match exception(document) {
                 Ok(exception) => self.exceptions.push(exception),
                 Err(fault) => self.faults.push(fault),
-            }
-        } else {
-            match policy::policy(document) {
+            },
+            Some("GlobalContextEntry") => match global_entry(document) {
+                Ok(entry) => self.globals.push(entry),
+                Err(fault) => self.faults.push(fault),
+            },
+            _ => match policy::policy(document) {
                 Ok(policy) => self.policies.push(policy),
                 Err(mut faults) => self.faults.append(&mut faults),
-            }
+            },
         }
     }
 }
@@ -77,6 +79,7 @@ pub(crate) fn document(root: &Cursor<'_>) -> Result<crate::policy::Policy, Vec<F
 pub(crate) fn syntax_fault(error: &YamlError, text: &str, file: &Arc<str>) -> Fault {
     let source = text.lines().nth(error.line.saturating_sub(1)).unwrap_or("");
     Fault {
+        reason: Reason::Mistake,
         message: error.message.clone(),
         subject: String::new(),
         field: Box::default(),

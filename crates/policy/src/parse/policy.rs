@@ -86,12 +86,13 @@ fn head<'d>(root: &Cursor<'d>) -> Result<Head<'d>, Fault> {
         ("kyverno.io/v1" | "kyverno.io/v2beta1", "ClusterPolicy") => "ClusterPolicy",
         ("kyverno.io/v1" | "kyverno.io/v2beta1", "Policy") => "Policy",
         (version, "ClusterPolicy" | "Policy") => {
-            return Err(api_version.fault(format!(
+            let message = format!(
                 "apiVersion {version} is not supported; policies are kyverno.io/v1 or kyverno.io/v2beta1"
-            )));
+            );
+            return Err(api_version.fault(message).unsupported());
         }
         (_, other) if OTHER_KINDS.contains(&other) => {
-            return Err(kind.fault(format!("{other} is not supported yet")));
+            return Err(kind.fault(format!("{other} is not supported yet")).unsupported());
         }
         (_, other) => return Err(kind.fault(format!("{other} is not a policy"))),
     };

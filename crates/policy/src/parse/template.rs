@@ -116,7 +116,15 @@ pub(crate) fn check(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<(), Fault>
             let checked = provost_expression::parse(expression)
                 .map_err(|error| error.to_string())
                 .and_then(|_| names.check(expression));
-            checked.map_err(|why| cursor.fault(format!("{{{{{expression}}}}}: {why}")))?;
+            checked.map_err(|why| {
+                let fault = cursor.fault(format!("{{{{{expression}}}}}: {why}"));
+                // The field itself: the language has it, though it hardly ever has a value.
+                if expression == "@" {
+                    fault.unsupported()
+                } else {
+                    fault
+                }
+            })?;
         }
         Ok(())
     };

@@ -111,8 +111,8 @@ spec:
     "imageRegistry is not supported: images are not looked up in registries"
 )]
 #[case::service(
-    "    context: [{name: i, apiCall: {service: {url: 'https://example.com'}}}]\n    validate: {deny: {}}",
-    "service is not supported: policies call no other servers"
+    "    context: [{name: i, apiCall: {service: {url: 'example.com'}}}]\n    validate: {deny: {}}",
+    "url begins with https:// and a host"
 )]
 #[case::user(
     "    exclude: {any: [{subjects: [{kind: User, name: a}]}]}\n    validate: {deny: {}}",

@@ -152,12 +152,7 @@ fn in_cluster(mut document: Value) -> Vec<Value> {
 }
 
 fn without_place(message: String, file: &str) -> Fault {
-    Fault {
-        message,
-        subject: file.to_owned(),
-        field: Box::default(),
-        place: None,
-    }
+    Fault::mistake(message, file)
 }
 
 impl Trial<'_> {
@@ -195,10 +190,8 @@ impl Trial<'_> {
             if self.verdict.rows.len() >= MAX_ROWS {
                 let message = format!("the suite compares more than {MAX_ROWS} results");
                 self.verdict.unjudged.push(Fault {
-                    message,
-                    subject: String::new(),
-                    field: Box::default(),
                     place: entry.place.clone(),
+                    ..Fault::mistake(message, "")
                 });
                 return false;
             }
@@ -294,10 +287,8 @@ impl Trial<'_> {
         self.verdict
             .notices
             .extend(distinct.into_iter().map(|message| Fault {
-                message,
-                subject: String::new(),
-                field: Box::default(),
                 place: entry.place.clone(),
+                ..Fault::mistake(message, "")
             }));
     }
 }

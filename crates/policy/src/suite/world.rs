@@ -162,6 +162,11 @@ impl World<'_> {
                 .call(path)
                 .or_else(|| self.read(path))
                 .unwrap_or_else(|| Err(format!("the suite states no answer to {path}"))),
+            Key::ApiPost { path, .. } => Err(format!("the suite states no answer to a POST of {path}")),
+            Key::Service(call) => self
+                .mocks
+                .call(&call.url)
+                .unwrap_or_else(|| Err(format!("the suite states no answer to {}", call.url))),
             Key::GlobalContext(name) => self
                 .mocks
                 .global(name, &self.global)

@@ -1,0 +1,137 @@
+//! What keeps policies that were understood from their work: told by whoever finds out, shown in Ready conditions.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use provost_policy::PolicySet;
+
+/// How many policies are remembered to have overrun.
+const MAX_OVERRUNS: usize = 1_000;
+
+/// What is in the way of which policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hindrances {
+    /// Why the apiserver was not told of the policies in force; `None` where it was.
+    configuration: Option<String>,
+    /// By policy, what one of its rules took too long for.
+    overruns: BTreeMap<Arc<str>, Overrun>,
+}
+
+/// A rule that was stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Overrun {
+    rule: Arc<str>,
+    deadline: Duration,
+}
+
+/// A hindrance, as a Ready condition says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hindrance {
+    /// The condition's reason.
+    pub(super) reason: &'static str,
+    /// A sentence.
+    pub(super) message: String,
+}
+
+// === impl Hindrances ===
+
+impl Hindrances {
+    /// What is in the way of the policy with this key.
+    pub(super) fn of(&self, policy: &str) -> Option<Hindrance> {
+        if let Some(overrun) = self.overruns.get(policy) {
+            let Overrun { rule, deadline } = overrun;
+            let milliseconds = deadline.as_millis();
+            return Some(Hindrance {
+                reason: "DeadlineExceeded",
+                message: format!(
+                    "rule \"{rule}\" did not end within {milliseconds} ms, which is an error for the request that it judged; \
+                     in force, and looked at again once the policy changes"
+                ),
+            });
+        }
+        self.configuration.as_ref().map(|why| Hindrance {
+            reason: "WebhookNotConfigured",
+            message: format!("the apiserver may not ask for it yet, which is tried again: {why}"),
+        })
+    }
+
+    /// Notes whether the apiserver was told of the policies; true where that is news.
+    pub(super) fn configured(&mut self, outcome: Result<(), String>) -> bool {
+        let why = outcome.err();
+        let is_news = self.configuration != why;
+        self.configuration = why;
+        is_news
+    }
+
+    /// Notes a rule that was stopped; true where that is news.
+    pub(super) fn overran(&mut self, policy: &Arc<str>, rule: &Arc<str>, deadline: Duration) -> bool {
+        if self.overruns.contains_key(policy) || self.overruns.len() >= MAX_OVERRUNS {
+            return false;
+        }
+        let rule = Arc::clone(rule);
+        self.overruns
+            .insert(Arc::clone(policy), Overrun { rule, deadline });
+        true
+    }
+
+    /// Forgets what is no longer so: overruns of policies that say something else now. True where there are any.
+    pub(super) fn forget_changed(&mut self, before: &PolicySet, after: &PolicySet) -> bool {
+        let find = |set: &PolicySet, key: &str| {
+            let policies = set.policies().iter();
+            policies.clone().find(|policy| **policy.key() == *key).cloned()
+        };
+        let count = self.overruns.len();
+        self.overruns
+            .retain(|key, _| match (find(before, key), find(after, key)) {
+                (Some(before), Some(after)) => before.says_the_same(&after),
+                _ => false,
+            });
+        self.overruns.len() < count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provost_policy::Policy;
+
+    use super::*;
+
+    fn set(message: &str) -> PolicySet {
+        let text = format!(
+            "apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {{name: p}}
+spec: {{rules: [{{name: r, match: {{any: [{{resources: {{kinds: [Pod]}}}}]}}, validate: {{message: {message}, deny: {{}}}}}}]}}"
+        );
+        PolicySet::compile(Policy::parse(&text, "p.yaml").policies).0
+    }
+
+    #[test]
+    fn an_overrun_is_told_until_the_policy_says_something_else() {
+        let mut hindrances = Hindrances::default();
+        let (policy, rule): (Arc<str>, Arc<str>) = ("p".into(), "r".into());
+        assert!(hindrances.overran(&policy, &rule, Duration::from_secs(1)));
+        assert!(!hindrances.overran(&policy, &rule, Duration::from_secs(1)));
+        assert!(!hindrances.forget_changed(&set("m"), &set("m")));
+        let told = hindrances.of("p").unwrap();
+        assert_eq!(told.reason, "DeadlineExceeded");
+        assert!(
+            told.message.starts_with("rule \"r\" did not end within 1000 ms"),
+            "{}",
+            told.message
+        );
+        assert_eq!(hindrances.of("another"), None);
+        assert!(hindrances.forget_changed(&set("m"), &set("another")));
+        assert_eq!(hindrances.of("p"), None);
+    }
+
+    #[test]
+    fn a_configuration_that_was_not_written_hinders_every_policy_until_it_is() {
+        let mut hindrances = Hindrances::default();
+        assert!(!hindrances.configured(Ok(())));
+        assert!(hindrances.configured(Err("forbidden".to_owned())));
+        assert!(!hindrances.configured(Err("forbidden".to_owned())));
+        assert_eq!(hindrances.of("p").unwrap().reason, "WebhookNotConfigured");
+        assert!(hindrances.configured(Ok(())));
+        assert_eq!(hindrances.of("p"), None);
+    }
+}
