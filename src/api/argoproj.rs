@@ -3,6 +3,10 @@
 //! The object keeps its spec as written, because a field that is not supported must be refused by name and never
 //! ignored: [`ApplicationSpec::parse`] reads it strictly. The status holds Argo CD's fields and nothing else.
 
+mod operation;
+mod policy;
+mod project;
+mod source;
 mod spec;
 
 use std::borrow::Cow;
@@ -11,7 +15,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use spec::{ApplicationSource, ApplicationSpec, Automated, InvalidSpec};
+pub use operation::{Operation, OperationResource};
+pub use policy::{Automated, NamespaceMetadata, SyncPolicy};
+pub use project::AppProject;
+pub use source::{
+    ApplicationSource, DirectoryOptions, HelmOptions, HelmParameter, KustomizeOptions, SourceOptions,
+};
+pub use spec::{ApplicationSpec, InvalidSpec};
 
 /// Names the cluster that the agent runs against.
 pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";

@@ -30,6 +30,22 @@ pub struct InventorySpec {
     pub rendered_tree: String,
     /// The objects.
     pub entries: Vec<InventoryEntry>,
+    /// The sync that was begun and has not ended; in the first of an Application's inventories only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncProgress>,
+}
+
+/// How far a sync came, so that an agent that starts anew takes it up where it stood.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncProgress {
+    /// Tree id of the render that it brings, in the rendered history.
+    pub render: String,
+    /// When it began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// How many of its steps are done.
+    #[serde(default)]
+    pub completed: usize,
 }
 
 /// One object that the agent answers for.

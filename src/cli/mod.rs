@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand, or a folder where it prints in many forms; it parses, prints and maps exit
 //! codes. Each command is one public function of its room.
 
+mod app;
 mod check;
 mod install;
+mod jail;
 mod lint;
 mod policy;
 mod report;
@@ -29,10 +31,13 @@ enum Command {
     Check(check::Args),
     Test(test::Args),
     Policy(policy::Args),
+    App(app::Args),
     Report(report::Args),
     Verify(verify::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),
+    #[command(hide = true)]
+    Jail(jail::Args),
 }
 
 /// Parses the arguments, runs the command and returns its exit code. Errors end here: the chain is printed once, with
@@ -45,10 +50,12 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::App(args) => app::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),
+        Command::Jail(args) => Ok(jail::run(args)),
     };
     outcome.unwrap_or_else(|error| {
         anstream::eprintln!("error: {error:#}");

@@ -9,6 +9,7 @@ use crate::{
     git::LocalRepositories,
     ledger::{Destination, Ledger},
     policies::{self, CallHost, ServiceCalls},
+    render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::SyncConfig,
     telemetry::{self, LogFormat},
@@ -130,6 +131,12 @@ pub(super) struct Args {
     /// The kustomize program [default: the first on PATH]
     #[arg(long, value_name = "FILE", env = "PROVOST_KUSTOMIZE", help_heading = "Agent")]
     kustomize: Option<PathBuf>,
+    /// The helm program [default: the first on PATH]
+    #[arg(long, value_name = "FILE", env = "PROVOST_HELM", help_heading = "Agent")]
+    helm: Option<PathBuf>,
+    /// Let kustomize and helm run where the kernel cannot confine them (Landlock and seccomp)
+    #[arg(long, help_heading = "Agent")]
+    allow_unconfined_render: bool,
     /// Namespace whose Applications are reconciled [default: all]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
@@ -229,6 +236,15 @@ fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     }
 }
 
+/// Agents that may reconcile the same Applications have to find the same lease.
+fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> String {
+    match (applications, service) {
+        (Some(namespace), _) => namespace.to_owned(),
+        (None, Some(Address::Service { namespace, .. })) => namespace.clone(),
+        (None, _) => "default".to_owned(),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -289,6 +305,8 @@ impl Args {
             allow_local_repositories,
             state,
             kustomize,
+            helm,
+            allow_unconfined_render,
             applications_namespace,
             log_format: _,
             log: _,
@@ -316,7 +334,19 @@ impl Args {
                     LocalRepositories::Refused
                 },
                 kustomize,
+                helm,
                 search_path: search_path(),
+                lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
+                launcher: Launcher {
+                    // The running program, even where its file was replaced.
+                    provost: PathBuf::from("/proc/self/exe"),
+                    confinement: if allow_unconfined_render {
+                        Confinement::WhereAvailable
+                    } else {
+                        Confinement::Required
+                    },
+                    deadline: render::DEADLINE,
+                },
                 namespace: applications_namespace,
             })
         } else {

@@ -65,6 +65,18 @@ impl Error {
         self.code() == Some(404)
     }
 
+    /// The apiserver's words where it misses something that the object stands on: its namespace, its ServiceAccount, a
+    /// class that it names.
+    pub fn misses(&self) -> Option<&str> {
+        match self {
+            Self::Refused { status, .. } if matches!(status.code, 403 | 404) => {
+                let is_missing = status.code == 404 || status.message.contains("found");
+                is_missing.then_some(status.message.as_str())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the object was not the one that was planned for.
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)

@@ -1,6 +1,6 @@
 //! A live object folded into what a comparison needs: some two hundred bytes.
 
-use provost_delivery::health;
+use provost_delivery::{health, hook};
 use provost_manifest::digest::Digest;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
@@ -34,7 +34,8 @@ impl Folded {
             uid: text("uid"),
             resource_version: text("resourceVersion"),
             digest: digest(object),
-            health: health::counts(object).then(|| health::assess(object)),
+            // A hook does not count for its Application, but its sync waits for it.
+            health: (health::counts(object) || hook::is_hook(object)).then(|| health::assess(object)),
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Kind {
 }
 
 /// The kinds that a cluster serves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
     by_gvk: HashMap<GroupVersionKind, Kind>,
     /// The version that the cluster prefers, by group and kind.
@@ -123,6 +123,11 @@ impl Kinds {
     pub fn of_plural(&self, group: &str, plural: &str) -> Option<&str> {
         let kind = self.by_plural.get(&(group.to_owned(), plural.to_owned()));
         kind.map(String::as_str)
+    }
+
+    /// Everything that the cluster serves, in every version.
+    pub fn served(&self) -> impl Iterator<Item = &GroupVersionKind> {
+        self.by_gvk.keys()
     }
 
     /// Whether the cluster serves anything in this version of the group.

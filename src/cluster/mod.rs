@@ -1,4 +1,4 @@
-//! The cluster: which kinds it serves, reading and writing single objects, folded watches, our own CRDs.
+//! The cluster: which kinds it serves, reading and writing single objects, folded watches, the lease, our own CRDs.
 //!
 //! Objects are JSON values as the apiserver gives them: a typed object would lose the fields that it does not know.
 //! Every request has a deadline and is counted, so that tests can hold a pass to its number of requests.
@@ -7,6 +7,7 @@ pub mod crds;
 mod error;
 mod fold;
 mod kinds;
+mod lease;
 mod watch;
 
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
+use provost_delivery::options::Propagation;
 use serde_json::Value;
 
 pub use crds::{ensure_crd, install_crds, is_established, wait_established};
 pub use error::Error;
 pub use fold::Folded;
 pub use kinds::{Kind, Kinds, Target};
+pub use lease::Lease;
 pub use watch::{Observation, watch_owned};
 
 /// The field manager of everything we write.
@@ -75,6 +78,12 @@ impl Cluster {
         Ok(self.kinds())
     }
 
+    /// The apiserver's version, such as `v1.35.4`: one request.
+    pub async fn version(&self) -> Result<String, Error> {
+        let version = self.ask("ask for the cluster's version", self.client.apiserver_version());
+        Ok(version.await?.git_version)
+    }
+
     /// The live object, `None` where there is none.
     pub async fn get(&self, target: &Target) -> Result<Option<Value>, Error> {
         let request = Request::new(target.collection()).get(&target.name, &kube::api::GetParams::default());
@@ -125,10 +134,25 @@ impl Cluster {
             .await
     }
 
-    /// Deletes the object of that uid and no other, dependents in the background. `false` where it is gone, or another
-    /// object has its name now.
-    pub async fn delete(&self, target: &Target, uid: &str) -> Result<bool, Error> {
-        let parameters = DeleteParams::background().preconditions(Preconditions {
+    /// Puts the object in the place of the one whose uid and resourceVersion it carries.
+    pub async fn replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let body = object.to_string().into_bytes();
+        let request = Request::new(target.collection()).replace(&target.name, &parameters, body);
+        self.send(target, "replace", request).await
+    }
+
+    /// Deletes the object of that uid and no other. `false` where it is gone, or another object has its name now.
+    pub async fn delete(&self, target: &Target, uid: &str, propagation: Propagation) -> Result<bool, Error> {
+        let parameters = match propagation {
+            Propagation::Foreground => DeleteParams::foreground(),
+            Propagation::Background => DeleteParams::background(),
+            Propagation::Orphan => DeleteParams::orphan(),
+        };
+        let parameters = parameters.preconditions(Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });

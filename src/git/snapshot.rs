@@ -142,16 +142,38 @@ impl Snapshot {
         Ok(size as u64)
     }
 
-    /// Writes folders below `target`, each at its path. Symbolic links are written as files of what they lead to, so
-    /// that none can be followed out; one that leaves the repository is refused.
-    pub fn export(&self, folders: &[Entry], target: &Path) -> Result<(), Error> {
+    /// Writes folders and files below `target`, each at its path. Symbolic links are written as files of what they lead
+    /// to, so that none can be followed out; one that leaves the repository is refused.
+    pub fn export(&self, entries: &[Entry], target: &Path) -> Result<(), Error> {
+        let entries = entries.iter().map(|entry| (entry.path.as_str(), entry));
+        self.export_at(entries, target)
+    }
+
+    /// The same, each at a place of the caller's, who vouches that none leaves `target`.
+    pub fn export_at<'e>(
+        &self,
+        entries: impl IntoIterator<Item = (&'e str, &'e Entry)>,
+        target: &Path,
+    ) -> Result<(), Error> {
         let mut budget = Budget {
             bytes: MAX_EXPORT_BYTES,
             files: MAX_EXPORT_FILES,
         };
-        folders.iter().try_for_each(|folder| {
-            self.export_folder(folder, &target.join(folder.path.as_str()), &mut budget, MAX_LINKS)
-        })
+        for (place, entry) in entries {
+            let place = target.join(place);
+            match entry.kind {
+                EntryKind::Folder => self.export_folder(entry, &place, &mut budget, MAX_LINKS)?,
+                EntryKind::File => {
+                    let parent = place.parent().unwrap_or(target);
+                    fs::create_dir_all(parent).map_err(|source| Error::Export {
+                        path: entry.path.to_string(),
+                        source,
+                    })?;
+                    self.export_file(entry, &place, false, &mut budget)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn export_folder(
@@ -175,6 +197,13 @@ impl Snapshot {
             else {
                 continue;
             };
+            // Git refuses to make such names; a hostile repository may hold them.
+            if is_hostile(name) {
+                return Err(Error::Path {
+                    path: format!("{}/{name}", folder.path),
+                    reason: "no file can have this name",
+                });
+            }
             let target = target.join(name);
             let found = Entry {
                 path,
@@ -310,6 +339,11 @@ impl Snapshot {
             source,
         }
     }
+}
+
+/// Whether a name would lead a file that is written under it somewhere else.
+fn is_hostile(name: &str) -> bool {
+    matches!(name, "" | "." | "..") || name.contains(['/', '\\', '\0'])
 }
 
 // === impl Raw ===

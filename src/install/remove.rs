@@ -9,6 +9,7 @@
 //!   unless they are asked for.
 //! - Removing what is gone already is no error.
 
+use provost_delivery::options::Propagation;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use kube::{
@@ -124,7 +125,9 @@ pub async fn carry_out(cluster: &Cluster, plan: &Plan, mut done: impl FnMut(&Rem
         if removal.kind() == "Namespace" {
             remove_configuration(cluster, plan, &mut done).await?;
         }
-        cluster.delete(&removal.target, &removal.uid).await?;
+        cluster
+            .delete(&removal.target, &removal.uid, Propagation::Background)
+            .await?;
         done(removal);
     }
     remove_configuration(cluster, plan, &mut done).await?;
@@ -149,7 +152,9 @@ async fn remove_configuration(
     };
     if let Some(live) = cluster.get(target).await? {
         let again = Removal::of(target.clone(), &live);
-        cluster.delete(&again.target, &again.uid).await?;
+        cluster
+            .delete(&again.target, &again.uid, Propagation::Background)
+            .await?;
         done(&again);
     }
     Ok(())

@@ -13,18 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::controller::Context;
 use super::converge::Settled;
-use super::desired::{self, Desired, Destination};
+use super::desired::{self, Desired, DesiredHook, Destination};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
+use super::operation::AskedSync;
+use super::run::Run;
+use super::settings;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
-use super::status::{self, Outcome};
-use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
-use crate::git::{RepoPath, RepositoryUrl};
-use crate::render::{Render, Rendered, Source};
+use super::status::{self, Outcome, SyncOutcome};
+use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::cluster::Kinds;
+use crate::git::{Mirror, RepoPath, RepositoryUrl};
+use crate::render::{Render, Rendered, Request, SourceAt};
 
 /// How long to wait for more once something has happened.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -45,14 +49,23 @@ pub(super) struct Task {
     pub(super) inventory: Option<Inventory>,
     mailbox: Arc<Mailbox>,
     pub(super) application: Arc<Application>,
-    repository: Option<Subscription>,
+    /// One for each source, in order.
+    repositories: Vec<Subscription>,
     goal: Option<Arc<Goal>>,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
-    failures: u32,
+    pub(super) failures: u32,
     pub(super) settled: Settled,
     /// The revision and result of the last sync, so that a failure that repeats itself is recorded once.
-    pub(super) last_result: Option<(String, Result<String, String>)>,
+    pub(super) last_result: Option<(String, SyncOutcome)>,
+    /// The sync that somebody asked for, until it is done.
+    pub(super) asked: Option<AskedSync>,
+    /// Whether what an earlier agent left undone was looked for.
+    pub(super) has_started: bool,
+    /// Whether the next try of a sync begins with its first step.
+    pub(super) begins_anew: bool,
+    /// The sync that is under way.
+    pub(super) run: Option<Run>,
 }
 
 /// What the cluster is to be, by the last render that went well.
@@ -64,13 +77,17 @@ pub(super) struct Goal {
     destination: (Option<String>, bool),
     pub(super) origin: Origin,
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
+    /// What runs when that changes.
+    pub(super) hooks: Vec<Arc<DesiredHook>>,
 }
 
 /// What a comparison rests on.
 #[derive(Clone, Debug, PartialEq)]
 struct Compared {
-    generation: u64,
+    generations: Vec<u64>,
     spec: ApplicationSpec,
+    /// Charts may ask for them.
+    kinds: Arc<Kinds>,
 }
 
 struct Subscription {
@@ -104,12 +121,16 @@ impl Task {
             inventory: None,
             mailbox,
             application: Arc::new(application),
-            repository: None,
+            repositories: Vec::new(),
             goal: None,
             compared: None,
             failures: 0,
             settled: Settled::default(),
             last_result: None,
+            asked: None,
+            has_started: false,
+            begins_anew: false,
+            run: None,
         }
     }
 
@@ -149,12 +170,14 @@ impl Task {
             }
         };
         let source = async {
-            if let Some(subscription) = &mut self.repository
-                && subscription.state.changed().await.is_ok()
-            {
-                return;
+            let subscriptions = self.repositories.iter_mut();
+            let changes: Vec<_> = subscriptions
+                .map(|subscription| Box::pin(subscription.state.changed()))
+                .collect();
+            // Nothing comes where there is no repository yet, or from one whose task has ended.
+            if changes.is_empty() || futures::future::select_ok(changes).await.is_err() {
+                std::future::pending::<()>().await;
             }
-            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = timer => {}
@@ -170,25 +193,30 @@ impl Task {
             if application.spec != self.application.spec
                 || annotations(&application) != annotations(&self.application)
             {
-                // What was left alone may be allowed now.
-                self.settled = Settled::default();
-                self.state.distrust_standing(Standing::OutOfSync);
+                self.look_anew();
             }
             self.application = application;
+        }
+        if let Some(run) = &mut self.run {
+            run.observe(&pending.observed);
         }
         self.state.observe(pending.observed);
     }
 
+    /// What was left alone may be allowed now.
+    pub(super) fn look_anew(&mut self) {
+        self.settled = Settled::default();
+        self.state.distrust_standing(Standing::OutOfSync);
+    }
+
     /// Fetches now, where somebody asks for it. Nobody else waits for that: it needs no permit.
     async fn refresh(&mut self) {
-        let Some(subscription) = self
-            .repository
-            .as_ref()
-            .filter(|_| self.application.wants_refresh())
-        else {
+        if self.repositories.is_empty() || !self.application.wants_refresh() {
             return;
-        };
-        subscription.repository.refresh().await;
+        }
+        for subscription in &self.repositories {
+            subscription.repository.refresh().await;
+        }
         let change = json!({ "annotations": { REFRESH_ANNOTATION: Value::Null } });
         let cluster = &self.context.cluster;
         if let Err(error) = finalize::patch_metadata(cluster, &self.application, change).await {
@@ -202,6 +230,9 @@ impl Task {
 
     /// One pass. Whatever goes wrong in it is said on the status and tried again.
     async fn pass(&mut self, end: &CancellationToken) -> Next {
+        if settings::is_off(&self.application) {
+            return Next::Whenever;
+        }
         if self.application.metadata.deletion_timestamp.is_some() {
             return self.finalize().await;
         }
@@ -234,10 +265,23 @@ impl Task {
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
         match (failed, waits) {
-            (true, _) => Next::In(backoff(self.failures)),
+            (true, _) => Next::In(self.retry_after()),
             (false, true) => Next::In(LOOK_AGAIN),
             (false, false) => Next::Whenever,
         }
+    }
+
+    /// How long to wait before what failed is tried again: as the spec says, or else soon at first.
+    fn retry_after(&self) -> Duration {
+        let spec = ApplicationSpec::parse(&self.application.spec).ok();
+        let retry = self
+            .asked
+            .as_ref()
+            .and_then(|asked| asked.operation.retry)
+            .or_else(|| spec?.sync_policy.retry);
+        retry
+            .and_then(|retry| retry.wait(self.failures).to_std())
+            .unwrap_or_else(|| backoff(self.failures))
     }
 
     async fn reconcile(&mut self, end: &CancellationToken) -> Outcome {
@@ -249,9 +293,13 @@ impl Task {
                 return self.outcome(Converged::default(), errors);
             }
         };
-        if self.application.operation.is_some() {
-            errors.push(Error::Operation);
+        if let Err(error) = self.take_operation().await {
+            errors.push(error);
         }
+        let spec = self
+            .asked
+            .as_ref()
+            .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
@@ -269,79 +317,100 @@ impl Task {
 
     /// Finds out what Git says now, if that can have changed.
     async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
-        let url = RepositoryUrl::parse(&spec.source.repo_url, self.context.local_repositories)?;
-        let path = RepoPath::parse(&spec.source.path)?;
-        let state = self.source_state(url)?;
+        for source in &spec.sources {
+            RepoPath::parse(&source.path)?;
+        }
+        let states = self.source_states(spec)?;
         let compared = Compared {
-            generation: state.generation,
+            generations: states.iter().map(|state| state.generation).collect(),
             spec: spec.clone(),
+            kinds: self.context.cluster.kinds(),
         };
+        let error = states.into_iter().find_map(|state| state.error);
         if self.compared.as_ref() != Some(&compared) {
-            let read = self.read(spec, path).await;
+            let read = self.read(spec).await;
             // What could not be read may be there by now: the fetch that failed is what to look into.
-            match (read, &state.error) {
+            match (read, &error) {
                 (Ok(()), _) => self.compared = Some(compared),
                 (Err(_), Some(cause)) => return Err(Error::Fetch(cause.clone())),
                 (Err(error), _) => return Err(error),
             }
         }
-        state.error.map_or(Ok(()), |error| Err(Error::Fetch(error)))
+        error.map_or(Ok(()), |error| Err(Error::Fetch(error)))
     }
 
-    /// What the last fetch of the repository came to.
-    fn source_state(&mut self, url: RepositoryUrl) -> Result<SourceState, Error> {
-        if self
-            .repository
-            .as_ref()
-            .is_none_or(|subscription| subscription.url != url)
-        {
-            let repository = self.context.sources.repository(&url);
-            let state = repository.subscribe();
-            self.repository = Some(Subscription {
-                url,
-                repository,
-                state,
-            });
+    /// What the last fetch of each source's repository came to.
+    fn source_states(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceState>, Error> {
+        let mut urls = Vec::new();
+        for source in &spec.sources {
+            urls.push(RepositoryUrl::parse(
+                &source.repo_url,
+                self.context.local_repositories,
+            )?);
+        }
+        let ours = self.repositories.iter().map(|subscription| &subscription.url);
+        if !ours.eq(&urls) {
+            let subscribe = |url| {
+                let repository = self.context.sources.repository(&url);
+                let state = repository.subscribe();
+                Subscription {
+                    url,
+                    repository,
+                    state,
+                }
+            };
+            self.repositories = urls.into_iter().map(subscribe).collect();
             self.compared = None;
         }
-        let Some(subscription) = &mut self.repository else {
-            return Err(Error::Stopping);
-        };
-        let state = subscription.state.borrow_and_update().clone();
-        if state.generation == 0 && state.error.is_none() {
+        let states: Vec<_> = self
+            .repositories
+            .iter_mut()
+            .map(|subscription| subscription.state.borrow_and_update().clone())
+            .collect();
+        let waits = |state: &SourceState| state.generation == 0 && state.error.is_none();
+        if states.iter().any(waits) {
             return Err(Error::Waiting);
         }
-        Ok(state)
+        Ok(states)
     }
 
-    async fn read(&mut self, spec: &ApplicationSpec, path: RepoPath) -> Result<(), Error> {
-        let Some(subscription) = &self.repository else {
+    /// The sources, each at the commit that its revision names now.
+    async fn sources_now(&self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
+        let mirrors = self
+            .repositories
+            .iter()
+            .map(|subscription| subscription.repository.mirror.clone());
+        let sources: Vec<_> = spec.sources.iter().cloned().zip(mirrors).collect();
+        blocking(move || {
+            let resolve = |(source, mirror): (ApplicationSource, Mirror)| {
+                Ok(SourceAt {
+                    commit: mirror.resolve(&source.target_revision)?,
+                    source,
+                    mirror,
+                })
+            };
+            sources.into_iter().map(resolve).collect()
+        })
+        .await
+    }
+
+    async fn read(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
+        let sources = self.sources_now(spec).await?;
+        let Some(origin) = origin(&sources) else {
             return Err(Error::Stopping);
-        };
-        let mirror = subscription.repository.mirror.clone();
-        let commit = {
-            let (mirror, revision) = (mirror.clone(), spec.source.target_revision.clone());
-            blocking(move || Ok(mirror.resolve(&revision)?)).await?
-        };
-        let source = Source {
-            path,
-            recurse: spec.source.recurse,
         };
         // Where the objects go decides what they are, as much as what the files say.
         let destination = (spec.namespace.clone(), spec.create_namespace);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
-        let rendered = self
-            .context
-            .renderer
-            .render(&mirror, &commit, &source, key)
-            .await?;
-        let origin = Origin {
-            repository: mirror.url().to_string(),
-            path: source.path.to_string(),
-            revision: commit,
-            rendered_tree: String::new(),
+        let request = Request {
+            application: self.application.metadata.name.clone().unwrap_or_default(),
+            project: spec.project.clone(),
+            namespace: spec.namespace.clone(),
+            capabilities: Arc::new(self.context.capabilities()),
+            sources,
         };
+        let rendered = self.context.renderer.render(request, key).await?;
         let goal = match (rendered, last) {
             (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
             (None, Some(last)) => Goal {
@@ -352,6 +421,7 @@ impl Task {
                     ..origin
                 },
                 desired: last.desired.clone(),
+                hooks: last.hooks.clone(),
             },
             (None, None) => return Ok(()),
         };
@@ -372,26 +442,31 @@ impl Task {
             create_namespace: spec.create_namespace,
         };
         let cluster = &self.context.cluster;
-        let desired = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
+        let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
             // A kind may have been added since we asked.
             Err(Error::Unserved(_)) => {
                 let kinds = cluster.rediscover().await?;
                 desired::desired(&rendered, &self.owner, destination, &kinds)?
             }
-            desired => desired?,
+            wanted => wanted?,
         };
-        let desired: BTreeMap<_, _> = desired
+        let hooks: Vec<_> = wanted.hooks.into_iter().map(Arc::new).collect();
+        let desired: BTreeMap<_, _> = wanted
+            .objects
             .into_iter()
             .map(|(key, object)| (key, Arc::new(object)))
             .collect();
-        let (history, kept, application) = (
+        let (history, kept, running, application) = (
             Arc::clone(&self.context.history),
             desired.clone(),
+            hooks.clone(),
             self.name.clone(),
         );
         let (repository, commit) = (origin.repository.clone(), origin.revision.clone());
         origin.rendered_tree = blocking(move || {
-            let objects: Vec<_> = kept.iter().map(|(key, desired)| (key, &desired.object)).collect();
+            let hooks = running.iter().map(|hook| &hook.desired);
+            let objects = kept.values().map(AsRef::as_ref).chain(hooks);
+            let objects: Vec<_> = objects.map(|desired| (&desired.key, &desired.object)).collect();
             Ok(history.record(&Render {
                 application: &application,
                 repository: &repository,
@@ -405,6 +480,7 @@ impl Task {
             destination: (spec.namespace.clone(), spec.create_namespace),
             origin,
             desired,
+            hooks,
         })
     }
 
@@ -413,10 +489,7 @@ impl Task {
         Outcome {
             sync: match converged.sync {
                 _ if cannot_tell => SyncCode::Unknown,
-                // An operation that is refused changes nothing.
-                SyncCode::Synced if errors.iter().any(|error| !matches!(error, Error::Operation)) => {
-                    SyncCode::OutOfSync
-                }
+                SyncCode::Synced if !errors.is_empty() => SyncCode::OutOfSync,
                 sync => sync,
             },
             revision: self
@@ -482,6 +555,20 @@ impl Task {
             }
         }
     }
+}
+
+/// Where the render comes from: the first source that renders anything stands for all.
+fn origin(sources: &[SourceAt]) -> Option<Origin> {
+    let renders = |at: &&SourceAt| !at.source.is_reference_only();
+    let first = sources.iter().find(renders).or_else(|| sources.first())?;
+    Some(Origin {
+        repository: first.mirror.url().to_string(),
+        path: RepoPath::parse(&first.source.path)
+            .unwrap_or_default()
+            .to_string(),
+        revision: first.commit.clone(),
+        rendered_tree: String::new(),
+    })
 }
 
 fn backoff(failures: u32) -> Duration {

@@ -1,11 +1,14 @@
 //! Making one object as it should be.
 
+use provost_delivery::ignore::Ignored;
+use provost_delivery::options::Propagation;
 use provost_delivery::plan::ForeignFields;
 use provost_delivery::{foreign, removal};
 use serde_json::Value;
 
 use super::desired::Desired;
 use super::plan::{self, Verdict};
+use super::settings::Settings;
 use crate::cluster::{self, Cluster, Folded, Target};
 
 /// How often the removal of foreign fields is tried when the object changes meanwhile.
@@ -19,7 +22,7 @@ pub(super) async fn apply_object(
     cluster: &Cluster,
     desired: &Desired,
     verdict: &Verdict,
-    setting: ForeignFields,
+    settings: &Settings,
 ) -> Result<Folded, plan::Error> {
     let target = plan::target(cluster, desired)?;
     let live = match verdict {
@@ -27,15 +30,31 @@ pub(super) async fn apply_object(
             return Ok(live.clone());
         }
         Verdict::Create => cluster.apply(&target, &desired.object).await?,
-        Verdict::Update(update) if update.needs_apply => {
+        Verdict::Recreate(live) => {
             cluster
-                .apply(&target, &with_uid(&desired.object, &update.live.uid))
+                .delete(&target, &live.uid, Propagation::Foreground)
+                .await?;
+            if cluster.get(&target).await?.is_some() {
+                return Err(plan::Error::Going);
+            }
+            cluster.apply(&target, &desired.object).await?
+        }
+        Verdict::Update(update) if update.needs_apply => {
+            if settings.options_of(&desired.object).replace == Some(true) {
+                let live = &update.live;
+                let object = with_version(&desired.object, &live.uid, &live.resource_version);
+                cluster.replace(&target, &object).await?;
+            }
+            // Also after a replacement, which leaves the fields to nobody's declaration.
+            let object = update.respectful.as_ref().unwrap_or(&desired.object);
+            cluster
+                .apply(&target, &with_uid(object, &update.live.uid))
                 .await?
         }
         Verdict::Update(_) => cluster.get(&target).await?.unwrap_or_default(),
     };
-    let live = match setting {
-        ForeignFields::Remove => remove_foreign(cluster, &target, desired, live).await?,
+    let live = match settings.foreign {
+        ForeignFields::Remove => remove_foreign(cluster, &target, desired, settings, live).await?,
         ForeignFields::Report | ForeignFields::Ignore => live,
     };
     Ok(Folded::of(&live))
@@ -45,10 +64,12 @@ async fn remove_foreign(
     cluster: &Cluster,
     target: &Target,
     desired: &Desired,
+    settings: &Settings,
     mut live: Value,
 ) -> Result<Value, plan::Error> {
     for attempt in 1..=REMOVALS {
-        let fields = foreign::fields(&desired.object, &live);
+        let ignored = settings.ignored.of(&desired.key).paths(&live)?;
+        let fields = Ignored::leave_out(foreign::fields(&desired.object, &live), &ignored);
         let Some(patch) = removal::patch(&live, &fields).map_err(|_| plan::Error::NoIdentity)? else {
             break;
         };
@@ -63,6 +84,14 @@ async fn remove_foreign(
         }
     }
     Ok(live)
+}
+
+fn with_version(object: &Value, uid: &str, resource_version: &str) -> Value {
+    let mut object = with_uid(object, uid);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), resource_version.into());
+    }
+    object
 }
 
 fn with_uid(object: &Value, uid: &str) -> Value {

@@ -1,6 +1,6 @@
 //! Which Applications there are, and what each one's task has to hear of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
 use crate::git::{LocalRepositories, Mirrors};
 use crate::ledger::Ledger;
-use crate::render::{History, Kustomize, Renderer};
+use crate::render::{Capabilities, History, RenderConfig, Renderer};
 
 /// How many Applications are worked on at a time.
 const MAX_PASSES: usize = 8;
@@ -34,6 +34,8 @@ pub(super) struct Context {
     pub(super) cluster: Cluster,
     pub(super) sources: Sources,
     pub(super) renderer: Renderer,
+    /// What the apiserver called itself at the start.
+    pub(super) kube_version: String,
     pub(super) history: Arc<History>,
     pub(super) ledger: Ledger,
     pub(super) local_repositories: LocalRepositories,
@@ -96,6 +98,21 @@ impl Context {
         });
     }
 
+    /// What charts may ask of the cluster.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        let kinds = self.cluster.kinds();
+        let served = kinds.served().flat_map(|gvk| {
+            let version = gvk.api_version();
+            let kind = format!("{version}/{}", gvk.kind);
+            [version, kind]
+        });
+        let api_versions: BTreeSet<String> = served.collect();
+        Capabilities {
+            kube_version: self.kube_version.clone(),
+            api_versions: api_versions.into_iter().collect(),
+        }
+    }
+
     fn route(&self, owner: &Owner, mailbox: &Arc<Mailbox>) {
         let mut mailboxes = self
             .watches
@@ -125,17 +142,21 @@ impl Controller {
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let kustomize = Kustomize::find(config.kustomize.as_deref(), &config.search_path).await?;
-        if let Some(kustomize) = &kustomize {
-            tracing::info!(version = kustomize.version(), "Kustomize folders are rendered.");
-        } else {
-            tracing::warn!("No kustomize was found: Kustomize folders are refused.");
-        }
+        let renderer = Renderer::start(&RenderConfig {
+            folder: config.state.join("renders"),
+            kustomize: config.kustomize,
+            helm: config.helm,
+            search_path: config.search_path,
+            launcher: config.launcher,
+        })
+        .await?;
+        let kube_version = cluster.version().await?;
         let mirrors = Mirrors::new(config.state.join("mirrors"));
         let context = Context {
             cluster,
             sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
-            renderer: Renderer::new(kustomize),
+            renderer,
+            kube_version,
             history: Arc::new(History::open(&config.state)?),
             ledger,
             local_repositories: config.local_repositories,

@@ -1,28 +1,28 @@
-//! Bringing the cluster to a goal: plan, inventory, apply, prune.
+//! Bringing the cluster to a goal: plan, inventory, apply step by step, prune, confirm.
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use jiff::Timestamp;
-use provost_delivery::order;
-use provost_manifest::object::ObjectKey;
+use provost_delivery::hook::Phase;
+use provost_delivery::options::Propagation;
 use tokio_util::sync::CancellationToken;
 
 use super::application::{Goal, Task};
-use super::apply::apply_object;
 use super::desired::Desired;
 use super::error::Error;
-use super::inventory::Entries;
-use super::plan::{self, PARALLEL, Verdict, plan_stage};
+use super::hooks::HooksState;
+use super::inventory::{Entries, Progress};
+use super::operation::AskedSync;
 use super::prune;
 use super::record::Tally;
+use super::run::Run;
 use super::settings::Settings;
+use super::stage::Planned;
 use super::standing::Converged;
 use super::state::Standing;
-use super::status::SyncRun;
+use super::status::{SyncOutcome, SyncRun};
 use crate::api::argoproj::ApplicationSpec;
 use crate::api::provost::InventoryEntry;
-use crate::cluster::{Folded, wait_established};
 
 /// What the last pass left behind.
 #[derive(Debug, Default)]
@@ -33,11 +33,12 @@ pub(super) struct Settled {
     pub(super) removals: Entries,
 }
 
-/// One object that is to be written.
-struct Write {
-    desired: Arc<Desired>,
-    verdict: Verdict,
-    is_drift: bool,
+/// How far a pass came.
+enum Advance {
+    /// Everything is as it should be, or is left as it is.
+    Done,
+    /// A sync waits: for what, in words.
+    Waiting(String),
 }
 
 // === impl Task ===
@@ -46,7 +47,8 @@ impl Task {
     /// Makes the cluster as the goal says, as far as the spec allows; whatever was done before an error stays done.
     ///
     /// # Guarantees
-    /// No request where nothing has changed since the last pass that went well.
+    /// No request where nothing has changed since the last pass that went well. Nothing here waits for health: a sync
+    /// that has to is taken up again by a later pass, and a newer goal takes its place.
     pub(super) async fn converge(
         &mut self,
         spec: &ApplicationSpec,
@@ -55,24 +57,42 @@ impl Task {
     ) -> (Converged, Option<Error>) {
         let started_at = Timestamp::now();
         let mut tally = Tally::default();
-        let error = self.carry_out(spec, goal, end, &mut tally).await.err();
+        let advanced = self.carry_out(spec, goal, end, &mut tally).await;
         let mut converged = self.standing(goal);
         converged.waiting = tally.waiting;
-        if spec.automated.is_some() && (tally.is_sync() || error.is_some()) {
-            let result = match &error {
-                None => Ok(tally.summary()),
-                Some(error) => Err(error.sentence()),
-            };
-            let is_news = self.last_result.as_ref() != Some(&(goal.origin.revision.clone(), result.clone()));
-            if tally.is_sync() || is_news {
-                self.record_sync(&goal.origin, &tally, &result);
+        let outcome = match &advanced {
+            Ok(Advance::Done) => SyncOutcome::Succeeded(self.summary(&tally, &converged)),
+            Ok(Advance::Waiting(what)) => {
+                converged.waiting = true;
+                SyncOutcome::Running(format!("waiting for {what}"))
             }
-            self.last_result = Some((goal.origin.revision.clone(), result.clone()));
+            Err(error) => SyncOutcome::Failed(error.sentence()),
+        };
+        let error = advanced.err();
+        let is_running = matches!(outcome, SyncOutcome::Running(_));
+        let asked = self.asked.clone();
+        let may_sync = spec.automated.is_some() || asked.is_some();
+        if may_sync && (tally.is_sync() || is_running || asked.is_some() || error.is_some()) {
+            let is_news = self.last_result.as_ref() != Some(&(goal.origin.revision.clone(), outcome.clone()));
+            if !is_running && (tally.is_sync() || is_news) {
+                let by = asked.as_ref().map(|asked| asked.operation.username.as_str());
+                self.record_sync(&goal.origin, &tally, &outcome, by);
+            }
+            self.last_result = Some((goal.origin.revision.clone(), outcome.clone()));
             converged.sync_run = Some(SyncRun {
                 revision: goal.origin.revision.clone(),
-                started_at,
-                result,
+                started_at: match (&asked, &self.run) {
+                    (Some(asked), _) => asked.started_at,
+                    (None, Some(run)) => run.started_at,
+                    (None, None) => started_at,
+                },
+                brings_revision: asked.as_ref().is_none_or(AskedSync::brings_revision),
+                operation: asked.map(|asked| asked.written),
+                outcome,
             });
+        }
+        if !is_running {
+            self.end_asked(error.is_some());
         }
         (converged, error)
     }
@@ -83,230 +103,213 @@ impl Task {
         goal: &Goal,
         end: &CancellationToken,
         tally: &mut Tally,
-    ) -> Result<(), Error> {
-        let is_settled = self.settled.key.as_ref() == Some(&goal.key);
-        let unknown = |desired: &&Arc<Desired>| !self.state.is_known(&desired.key, &desired.digest);
-        let todo: Vec<Arc<Desired>> = goal.desired.values().filter(unknown).cloned().collect();
-        if is_settled && todo.is_empty() {
-            return Ok(());
+    ) -> Result<Advance, Error> {
+        let todo = self.unknown(goal);
+        if self.settled.key.as_ref() == Some(&goal.key) && todo.is_empty() {
+            return Ok(Advance::Done);
         }
         self.settled.key = None;
         let inventory = self.inventory().await?;
-        let (recorded, before) = (inventory.entries(), inventory.origin());
-        tally.is_new = before.rendered_tree != goal.origin.rendered_tree;
-        tally.previous = Some(before.revision).filter(|revision| !revision.is_empty());
+        let (recorded, before, progress) = (inventory.entries(), inventory.origin(), inventory.progress());
+        let is_asked = |key| self.asked.as_ref().is_none_or(|asked| asked.is_about(key));
         let removals: Entries = recorded
             .iter()
-            .filter(|(key, _)| !goal.desired.contains_key(*key))
+            .filter(|(key, _)| !goal.desired.contains_key(*key) && is_asked(key))
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect();
         self.settled.removals = removals.clone();
-        let settings = Settings::of(spec, &self.application)?;
+        let asked = self.asked.as_ref().map(AskedSync::settings);
+        let settings = Settings::of(spec, &self.application, asked)?;
 
         let (held, todo): (Vec<_>, Vec<_>) = todo
             .into_iter()
             .partition(|desired| self.state.held(&desired.key).is_some());
         let held = held.iter().filter_map(|desired| self.state.held(&desired.key));
         let mut fights: Vec<String> = held.map(str::to_owned).collect();
-        let mut promised = false;
-        for stage in stages(&todo) {
-            let writes = self.plan(&settings, &recorded, &stage, &mut fights).await?;
-            if writes.is_empty() {
-                continue;
-            }
-            if end.is_cancelled() {
-                return Err(Error::Stopping);
-            }
-            if !promised {
-                let entries = self.promised(goal, &recorded);
-                self.inventory().await?.save(&goal.origin, &entries).await?;
-                promised = true;
-            }
-            self.apply(&settings, writes, tally).await?;
+        let coming = self
+            .run
+            .as_ref()
+            .map(|run| run.pending().clone())
+            .unwrap_or_default();
+        let mut planned = self.plan(&settings, &recorded, &todo, &coming).await?;
+        self.leave_unasked(&mut planned);
+        fights.append(&mut planned.fights);
+        if !settings.writes {
+            self.settled.key = fights.is_empty().then(|| goal.key.clone());
+            return Ok(Advance::Done);
         }
+        let is_new = before.rendered_tree != goal.origin.rendered_tree;
+        let is_sync = is_new
+            || planned.brings_news()
+            || progress.is_some()
+            || (settings.prunes && !removals.is_empty());
+        if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
+            let is_unfinished = progress.is_some();
+            let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
+            run.tally.is_new = is_new || is_unfinished;
+            run.skips_hooks = self.asked.as_ref().is_some_and(AskedSync::skips_hooks);
+            run.tally.previous = Some(before.revision).filter(|revision| !revision.is_empty());
+            self.run = Some(run);
+        } else if !is_sync {
+            self.run = None;
+        }
+        let advance = match self.run.take() {
+            None => {
+                self.put_back(&settings, goal, &recorded, planned, tally).await?;
+                Advance::Done
+            }
+            Some(mut run) => {
+                run.take_in(planned);
+                let advanced = self
+                    .advance_or_fail(&settings, goal, &recorded, &mut run, end)
+                    .await;
+                *tally = run.tally.clone();
+                // It is taken up again where it stands, unless it is done or has failed.
+                let is_over = match &advanced {
+                    Ok(Advance::Done) => true,
+                    Ok(Advance::Waiting(_)) => false,
+                    Err(error) => error.ends_sync(),
+                };
+                self.begins_anew = is_over && advanced.is_err();
+                self.run = (!is_over).then_some(run);
+                advanced?
+            }
+        };
         if !fights.is_empty() {
             return Err(Error::Fight(fights));
         }
-        if !settings.writes {
-            self.settled.key = Some(goal.key.clone());
-            return Ok(());
+        if matches!(advance, Advance::Waiting(_)) {
+            return Ok(advance);
         }
-        let kept = if settings.prunes && !removals.is_empty() {
-            self.prune(&settings, goal, &recorded, removals, tally).await?
+        let kept = if settings.prunes {
+            std::mem::take(&mut self.settled.removals)
         } else {
             removals
         };
         let entries = self.confirmed(goal, &recorded, &kept);
-        self.inventory().await?.save(&goal.origin, &entries).await?;
+        self.inventory().await?.save(&goal.origin, &entries, None).await?;
         self.settled.removals = kept;
         // While something is still going, each pass has to look.
         self.settled.key = (!tally.waiting).then(|| goal.key.clone());
-        Ok(())
+        Ok(Advance::Done)
     }
 
-    /// Dry-runs a stage as a whole and decides what is to be written.
-    async fn plan(
-        &mut self,
-        settings: &Settings,
-        recorded: &Entries,
-        stage: &[Arc<Desired>],
-        fights: &mut Vec<String>,
-    ) -> Result<Vec<Write>, Error> {
-        let cluster = self.context.cluster.clone();
-        for desired in stage {
-            if let Some(kind) = cluster.kinds().get(&desired.gvk) {
-                self.context.watch(kind);
-            }
-        }
-        let mut refused = Vec::new();
-        let mut writes = Vec::new();
-        for (desired, verdict) in plan_stage(&cluster, &self.owner, stage, settings.foreign).await {
-            match verdict {
-                Ok(verdict) => writes.extend(self.decide(settings, recorded, desired, verdict, fights)),
-                // Without leave to write, the stage before was not brought in, and this is no error.
-                Err(error) if !settings.writes && error.waits_for_others() => {
-                    self.state
-                        .record(&desired.key, desired.digest, None, Standing::OutOfSync);
-                }
-                Err(error) => {
-                    if error.waits_for_others() {
-                        // A namespace that is not ours may be gone, and then it is to be made.
-                        self.state.distrust_standing(Standing::NotOurs);
-                    }
-                    let file = desired.file.as_deref().unwrap_or("the render");
-                    refused.push(format!("{} ({file}): {}", desired.key, error.sentence()));
-                }
-            }
-        }
-        if refused.is_empty() {
-            return Ok(writes);
-        }
-        Err(Error::Stage {
-            refused,
-            total: stage.len(),
-        })
-    }
-
-    /// Whether the object is to be written; if not, how it stands is remembered.
-    fn decide(
-        &mut self,
-        settings: &Settings,
-        recorded: &Entries,
-        desired: Arc<Desired>,
-        verdict: Verdict,
-        fights: &mut Vec<String>,
-    ) -> Option<Write> {
-        let (key, wanted) = (&desired.key, desired.digest);
-        let live = match &verdict {
-            Verdict::Unchanged(live) => {
-                self.state
-                    .record(key, wanted, Some(live.clone()), Standing::InSync);
-                return None;
-            }
-            Verdict::NotOurs(live) => {
-                self.state
-                    .record(key, wanted, Some(live.clone()), Standing::NotOurs);
-                return None;
-            }
-            Verdict::Reported(live, _) => {
-                if self
-                    .state
-                    .record(key, wanted, Some(live.clone()), Standing::OutOfSync)
-                {
-                    self.record_drift(key, &verdict, "reported");
-                }
-                return None;
-            }
-            Verdict::Create => None,
-            Verdict::Update(update) => Some(update.live.clone()),
+    /// What has to be compared: all that changed here or in Git since it last was.
+    fn unknown(&self, goal: &Goal) -> Vec<Arc<Desired>> {
+        let is_pending = |desired: &Desired| {
+            let run = self.run.as_ref().filter(|run| run.goal == goal.key);
+            run.is_some_and(|run| run.is_pending(&desired.key))
         };
-        // What was applied like this before has drifted; anything else is news from Git.
-        let was_applied = |entry: &InventoryEntry| entry.uid.is_some() && entry.digest == wanted.to_string();
-        let is_drift = recorded.get(key).is_some_and(was_applied);
-        let may_write = settings.writes && (settings.heals || !is_drift);
-        let is_fight = may_write && is_drift && !self.state.may_heal(key);
-        if may_write && !is_fight {
-            return Some(Write {
-                desired,
-                verdict,
-                is_drift,
-            });
-        }
-        if self.state.record(key, wanted, live, Standing::OutOfSync) && is_drift {
-            self.record_drift(key, &verdict, "reported");
-        }
-        if is_fight {
-            let fight = fight(key, &verdict);
-            fights.push(fight.clone());
-            self.state.hold(key, fight);
-        }
-        None
+        let unknown = |desired: &&Arc<Desired>| {
+            !self.state.is_known(&desired.key, &desired.digest) && !is_pending(desired)
+        };
+        goal.desired.values().filter(unknown).cloned().collect()
     }
 
-    /// Writes a stage, kind by kind, and waits for the kinds that it adds.
-    async fn apply(
+    /// Puts back what somebody changed; it was all there before, so nothing waits for anything.
+    async fn put_back(
         &mut self,
         settings: &Settings,
-        writes: Vec<Write>,
+        goal: &Goal,
+        recorded: &Entries,
+        planned: Planned,
         tally: &mut Tally,
     ) -> Result<(), Error> {
-        let foreign = settings.foreign;
-        let mut crds = Vec::new();
-        for group in by_rank(writes) {
-            let cluster = self.context.cluster.clone();
-            let applied: Vec<_> = futures::stream::iter(group)
-                .map(|write| {
-                    let cluster = cluster.clone();
-                    async move {
-                        let applied = apply_object(&cluster, &write.desired, &write.verdict, foreign).await;
-                        (write, applied)
-                    }
-                })
-                .buffered(PARALLEL)
-                .collect()
-                .await;
-            let mut failed = Vec::new();
-            for (write, applied) in applied {
-                match applied {
-                    Ok(live) => {
-                        if let (true, Ok(target)) =
-                            (is_crd(&write.desired.key), plan::target(&cluster, &write.desired))
-                        {
-                            crds.push(target);
-                        }
-                        self.applied(&write, live, tally);
-                    }
-                    Err(error) => {
-                        self.state.distrust(&write.desired.key);
-                        failed.push(format!("{}: {}", write.desired.key, error.sentence()));
-                    }
-                }
-            }
-            if !failed.is_empty() {
-                return Err(Error::Apply(failed));
-            }
+        if planned.writes.is_empty() {
+            return Ok(());
         }
-        for crd in &crds {
-            wait_established(&self.context.cluster, crd).await?;
-        }
-        if !crds.is_empty() {
-            self.context.cluster.rediscover().await?;
-        }
-        Ok(())
+        self.promise(goal, recorded, None).await?;
+        self.apply(settings, planned.writes.into_values().collect(), tally)
+            .await
     }
 
-    fn applied(&mut self, write: &Write, live: Folded, tally: &mut Tally) {
-        let key = &write.desired.key;
-        self.state
-            .record(key, write.desired.digest, Some(live), Standing::InSync);
-        match (&write.verdict, write.is_drift) {
-            (_, true) => {
-                tally.healed += 1;
-                self.record_drift(key, &write.verdict, "put back");
+    /// Takes a sync as far as it goes without waiting; where it fails, the hooks that run then come before the error.
+    async fn advance_or_fail(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        run: &mut Run,
+        end: &CancellationToken,
+    ) -> Result<Advance, Error> {
+        if run.failure.is_none() {
+            match self.advance(settings, goal, recorded, run, end).await {
+                Err(error) if error.ends_sync() => run.failure = Some(error),
+                advanced => return advanced,
             }
-            (Verdict::Create, false) => tally.created += 1,
-            (_, false) => tally.changed += 1,
         }
+        for step in goal.failure_steps() {
+            match self.run_hooks(goal, &step, run).await {
+                Ok(HooksState::Succeeded) => self.end_hooks(goal, &step, run, true).await?,
+                Ok(HooksState::Waiting(what)) => return Ok(Advance::Waiting(what)),
+                Err(error) => {
+                    tracing::warn!(
+                        application = self.name,
+                        error = error.sentence(),
+                        "A SyncFail hook did not do its work."
+                    );
+                }
+            }
+        }
+        Err(run.failure.take().unwrap_or(Error::Stopping))
+    }
+
+    /// Takes a sync as far as it goes without waiting.
+    async fn advance(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        run: &mut Run,
+        end: &CancellationToken,
+    ) -> Result<Advance, Error> {
+        let steps = goal.steps(run.skips_hooks);
+        let is_gated = steps.len() > 1;
+        if !run.is_promised {
+            self.promise(goal, recorded, Some(run.progress())).await?;
+            run.is_promised = true;
+        }
+        while let Some(step) = steps.get(run.completed) {
+            if end.is_cancelled() {
+                return Err(Error::Stopping);
+            }
+            if step.phase == Phase::PostSync {
+                self.prune_once(settings, goal, recorded, run).await?;
+            }
+            self.apply_step(settings, recorded, step, run).await?;
+            if let HooksState::Waiting(waiting) = self.run_hooks(goal, step, run).await? {
+                return Ok(Advance::Waiting(waiting));
+            }
+            if is_gated && let Some(waiting) = self.gate(step)? {
+                return Ok(Advance::Waiting(waiting));
+            }
+            run.completed += 1;
+            if !step.hooks.is_empty() {
+                // First that they are done, then their end: no agent that starts anew runs them twice.
+                self.promise(goal, recorded, Some(run.progress())).await?;
+                self.end_hooks(goal, step, run, true).await?;
+            }
+        }
+        self.prune_once(settings, goal, recorded, run).await?;
+        Ok(Advance::Done)
+    }
+
+    /// Prunes at the end of the Sync phase, once in a run.
+    async fn prune_once(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        run: &mut Run,
+    ) -> Result<(), Error> {
+        if settings.prunes && !run.has_pruned && !self.settled.removals.is_empty() {
+            let removals = self.settled.removals.clone();
+            self.settled.removals = self
+                .prune(settings, goal, recorded, removals, &mut run.tally)
+                .await?;
+        }
+        run.has_pruned = true;
+        Ok(())
     }
 
     /// Deletes what is no longer declared, last things first; returns what is not seen to be gone.
@@ -319,14 +322,18 @@ impl Task {
         tally: &mut Tally,
     ) -> Result<Entries, Error> {
         let cluster = self.context.cluster.clone();
-        let looked = prune::look(&cluster, &self.owner, &removals).await?;
+        let began_at = self.asked.as_ref().map(|asked| asked.started_at);
+        let removal = settings.removal(began_at);
+        let looked = prune::look(&cluster, &self.owner, &removals, &removal).await?;
         let declared = goal
             .desired
             .values()
             .filter(|desired| !desired.only_if_absent)
             .count();
         settings.guard.check(&looked.plan(), recorded.len(), declared)?;
-        prune::delete(&cluster, &looked.doomed).await?;
+        let propagation = settings.options.prune_propagation_policy;
+        let propagation = propagation.unwrap_or(Propagation::Background);
+        prune::delete(&cluster, &looked.doomed, propagation).await?;
         tally.pruned += looked.doomed.len() as u64;
         tally.waiting = !looked.doomed.is_empty() || !looked.going.is_empty();
         for key in &looked.forgotten {
@@ -339,7 +346,12 @@ impl Task {
     }
 
     /// The inventory before anything is applied: all that was, and all that is wanted.
-    fn promised(&self, goal: &Goal, recorded: &Entries) -> Entries {
+    async fn promise(
+        &mut self,
+        goal: &Goal,
+        recorded: &Entries,
+        progress: Option<Progress>,
+    ) -> Result<(), Error> {
         let mut entries = recorded.clone();
         for (key, desired) in &goal.desired {
             if self.is_ours(key) {
@@ -348,7 +360,8 @@ impl Task {
                     .or_insert_with(|| entry_of(desired, None, String::new()));
             }
         }
-        entries
+        let origin = &goal.origin;
+        self.inventory().await?.save(origin, &entries, progress).await
     }
 
     /// The inventory after a pass: what is there, and what is not seen to be gone.
@@ -369,45 +382,6 @@ impl Task {
     }
 }
 
-/// Objects in the order of applying, in stages: each is dry-run as a whole, and the next one may need it.
-fn stages(objects: &[Arc<Desired>]) -> Vec<Vec<Arc<Desired>>> {
-    let values: Vec<_> = objects.iter().map(|desired| &desired.object).collect();
-    let mut stages: Vec<Vec<Arc<Desired>>> = Vec::new();
-    let mut last = None;
-    for step in order::apply_steps(&values) {
-        let step_objects = step
-            .objects
-            .iter()
-            .map(|position| Arc::clone(&objects[*position]));
-        match stages.last_mut() {
-            Some(stage) if last == Some(step.is_foundation) => stage.extend(step_objects),
-            _ => stages.push(step_objects.collect()),
-        }
-        last = Some(step.is_foundation);
-    }
-    stages
-}
-
-fn is_crd(key: &ObjectKey) -> bool {
-    key.group == "apiextensions.k8s.io" && key.kind == "CustomResourceDefinition"
-}
-
-/// Writes of one kind's rank may run side by side; they come in the order of applying.
-fn by_rank(mut writes: Vec<Write>) -> Vec<Vec<Write>> {
-    let rank = |write: &Write| order::kind_rank(&write.desired.key.group, &write.desired.key.kind);
-    let mut groups: Vec<Vec<Write>> = Vec::new();
-    for write in writes.drain(..) {
-        match groups
-            .last_mut()
-            .filter(|group| group.last().map(rank) == Some(rank(&write)))
-        {
-            Some(group) => group.push(write),
-            None => groups.push(vec![write]),
-        }
-    }
-    groups
-}
-
 fn entry_of(desired: &Desired, uid: Option<String>, digest: String) -> InventoryEntry {
     InventoryEntry {
         group: desired.gvk.group.clone(),
@@ -419,17 +393,5 @@ fn entry_of(desired: &Desired, uid: Option<String>, digest: String) -> Inventory
         file: desired.file.clone(),
         sync_option: desired.only_if_absent.then(|| super::CREATE_NAMESPACE.to_owned()),
         digest,
-    }
-}
-
-fn fight(key: &ObjectKey, verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Update(update) if !update.managers.is_empty() => {
-            format!(
-                "{key} is changed again and again by {}",
-                update.managers.join(", ")
-            )
-        }
-        _ => format!("{key} is changed or deleted again and again"),
     }
 }

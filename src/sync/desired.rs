@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use provost_delivery::hook::{self, Hook, Phase, Role};
+use provost_delivery::options::{SYNC_OPTIONS_ANNOTATION, SyncOptions};
 use provost_delivery::owner::Owner;
-use provost_delivery::prune::SYNC_OPTIONS_ANNOTATION;
 use provost_manifest::digest::Digest;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -13,18 +14,8 @@ use super::error::Error;
 use crate::cluster::Kinds;
 use crate::render::{Rendered, RenderedObject};
 
-/// Annotations that make an object a hook.
-const HOOKS: [&str; 2] = ["argocd.argoproj.io/hook", "helm.sh/hook"];
-/// Options of an object that are kept, or done anyway.
-const SUPPORTED_OPTIONS: [&str; 7] = [
-    "Prune=false",
-    "Prune=confirm",
-    "Prune=true",
-    "Delete=false",
-    "Delete=true",
-    "ServerSideApply=true",
-    "SkipDryRunOnMissingResource=true",
-];
+/// What runs when an Application is deleted.
+const UNSUPPORTED_PHASES: [Phase; 2] = [Phase::PreDelete, Phase::PostDelete];
 
 /// One object as it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +43,25 @@ pub(super) struct Destination<'a> {
     pub(super) create_namespace: bool,
 }
 
-/// The objects of a render by their identities.
+/// An object that runs at a point of the sync.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct DesiredHook {
+    /// The object. One that has only a `generateName` bears that as its name in the key.
+    pub(super) desired: Desired,
+    /// When it runs, and when it is deleted.
+    pub(super) hook: Hook,
+}
+
+/// All that a render wants of the cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// What is kept in the cluster, by identity.
+    pub(super) objects: BTreeMap<ObjectKey, Desired>,
+    /// What runs when it changes.
+    pub(super) hooks: Vec<DesiredHook>,
+}
+
+/// The objects of a render by their identities, and its hooks.
 ///
 /// # Errors
 /// Two of one identity, or kinds that neither the cluster nor the render's own CRDs know.
@@ -61,12 +70,17 @@ pub(super) fn desired(
     owner: &Owner,
     destination: Destination<'_>,
     kinds: &Kinds,
-) -> Result<BTreeMap<ObjectKey, Desired>, Error> {
+) -> Result<Wanted, Error> {
     let scopes = Scopes::new(kinds, &rendered.objects);
-    let mut objects = BTreeMap::new();
+    let mut wanted = Wanted::default();
+    let objects = &mut wanted.objects;
     let mut places: BTreeMap<ObjectKey, String> = BTreeMap::new();
     let mut flaws = Vec::new();
     for rendered in &rendered.objects {
+        let role = hook::role(&rendered.value);
+        if role == Role::Skipped {
+            continue;
+        }
         let desired = match scopes.complete(rendered, owner, destination.namespace) {
             Ok(desired) => desired,
             Err(sentence) => {
@@ -84,7 +98,12 @@ pub(super) fn desired(
             }
             Entry::Vacant(free) => free.insert(place(rendered)),
         };
-        objects.insert(desired.key.clone(), desired);
+        match role {
+            Role::Hook(hook) => wanted.hooks.push(DesiredHook { desired, hook }),
+            Role::Resource | Role::Skipped => {
+                objects.insert(desired.key.clone(), desired);
+            }
+        }
     }
     if !flaws.is_empty() {
         return Err(Error::Unserved(flaws));
@@ -93,14 +112,18 @@ pub(super) fn desired(
         let namespace = namespace_of(namespace, owner)?;
         objects.entry(namespace.key.clone()).or_insert(namespace);
     }
-    Ok(objects)
+    Ok(wanted)
 }
 
 fn place(rendered: &RenderedObject) -> String {
-    match (&rendered.file, rendered.line) {
+    let place = match (&rendered.file, rendered.line) {
         (Some(file), Some(line)) => format!("{file}:{line}"),
         (Some(file), None) => file.to_string(),
         (None, _) => "the render".to_owned(),
+    };
+    match &rendered.repository {
+        Some(repository) => format!("{place} of {repository}"),
+        None => place,
     }
 }
 
@@ -162,7 +185,7 @@ impl<'a> Scopes<'a> {
         namespace: Option<&str>,
     ) -> Result<Desired, String> {
         let mut object = rendered.value.clone();
-        let (Some(gvk), Some(mut key)) = (GroupVersionKind::of(&object), ObjectKey::of(&object)) else {
+        let (Some(gvk), Some(mut key)) = (GroupVersionKind::of(&object), key_of(&object)) else {
             return Err(format!("{} is no object", place(rendered)));
         };
         if let Some(unsupported) = unsupported(&object) {
@@ -208,19 +231,32 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// What the object's annotations ask for and nobody does yet: a Job that is meant as a hook must not run as anything
-/// else.
-fn unsupported(object: &Value) -> Option<String> {
-    let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
-    if let Some(hook) = HOOKS.iter().find(|hook| annotations.contains_key(**hook)) {
-        return Some(format!("hooks are not supported yet ({hook})"));
+/// The identity of a rendered object; a hook may have only a `generateName`.
+fn key_of(object: &Value) -> Option<ObjectKey> {
+    let generate_name = &object["metadata"]["generateName"];
+    if hook::is_hook(object) && generate_name.is_string() && object["metadata"]["name"].is_null() {
+        let mut named = object.clone();
+        named["metadata"]["name"] = generate_name.clone();
+        return ObjectKey::of(&named);
     }
-    let options = annotations.get(SYNC_OPTIONS_ANNOTATION)?.as_str()?;
-    let option = options
-        .split(',')
-        .map(str::trim)
-        .find(|option| !option.is_empty() && !SUPPORTED_OPTIONS.contains(option))?;
-    Some(format!(
-        "{option} is not supported yet ({SYNC_OPTIONS_ANNOTATION})"
-    ))
+    ObjectKey::of(object)
+}
+
+/// What the object's annotations ask for and nobody does: a Job that is meant as a hook must not run as anything else.
+fn unsupported(object: &Value) -> Option<String> {
+    if let Role::Hook(hook) = hook::role(object) {
+        if let Some(unknown) = hook.unknown.first() {
+            return Some(format!("{unknown} is not known"));
+        }
+        if let Some(phase) = hook
+            .phases
+            .iter()
+            .find(|phase| UNSUPPORTED_PHASES.contains(phase))
+        {
+            return Some(format!("{phase} hooks are not supported yet"));
+        }
+    }
+    let errors = SyncOptions::of_object(object).err()?;
+    let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Some(format!("{} ({SYNC_OPTIONS_ANNOTATION})", sentences.join("; ")))
 }

@@ -1,5 +1,6 @@
 //! Why an Application is not as Git says, in the words of its status.
 
+use provost_delivery::hook::Phase;
 use provost_delivery::prune::GuardError;
 
 use crate::api::argoproj::InvalidSpec;
@@ -50,6 +51,26 @@ pub enum Error {
     /// Objects that could not be applied although the dry-run went well.
     #[error("{} objects could not be applied: {}", .0.len(), .0.join("; "))]
     Apply(Vec<String>),
+    /// An object of a wave that later waves stand on has failed.
+    #[error("{object} (wave {wave}) has failed, so that later waves wait: {message}")]
+    Unhealthy {
+        /// The object.
+        object: String,
+        /// Its wave.
+        wave: i64,
+        /// What its kind says.
+        message: String,
+    },
+    /// A hook has failed.
+    #[error("{phase} hook {object} has failed: {message}")]
+    Hook {
+        /// The hook.
+        object: String,
+        /// When it ran.
+        phase: Phase,
+        /// Why.
+        message: String,
+    },
     /// More would be deleted than may be without an approval.
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -68,12 +89,23 @@ pub enum Error {
     /// Objects that somebody else changes as often as we put them back, one sentence each.
     #[error("{}: it is left alone for a minute", .0.join("; "))]
     Fight(Vec<String>),
-    /// An operation was asked for.
-    #[error("operation is not supported yet: set spec.syncPolicy.automated")]
-    Operation,
     /// The repository's first fetch has not ended yet.
     #[error("the repository is being fetched for the first time")]
     Waiting,
+    /// The state folder cannot be used.
+    #[error("the agent's state {path} cannot be used")]
+    State {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process uses the state folder.
+    #[error("the agent's state {0} is used by another agent: give each its own with --state")]
+    StateTaken(String),
+    /// The agent cannot name itself.
+    #[error("the system gives no random bits")]
+    Random,
     /// The agent stops.
     #[error("the agent is stopping")]
     Stopping,
@@ -97,6 +129,14 @@ impl Error {
             | Self::Object(_) => "ComparisonError",
             _ => "SyncError",
         }
+    }
+
+    /// Whether a sync that meets it has failed, and begins anew when it is tried again. Others only interrupt it.
+    pub(super) fn ends_sync(&self) -> bool {
+        matches!(
+            self,
+            Self::Unhealthy { .. } | Self::Hook { .. } | Self::Apply(_) | Self::Stage { .. }
+        )
     }
 
     /// The message with everything under it, on one line, safe to print.

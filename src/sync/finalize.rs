@@ -1,15 +1,16 @@
 //! An Application's end.
 
 use kube::api::{Api, Patch, PatchParams};
+use provost_delivery::options::Propagation;
 use provost_delivery::owner::Owner;
 use provost_delivery::plan::Identity;
-use provost_delivery::prune::Protection;
+use provost_delivery::prune::{Cause, DELETION_APPROVED_ANNOTATION, Protection, Removal};
 use serde_json::{Value, json};
 
 use super::error::Error;
 use super::inventory::{Entries, Inventory, key_of};
 use super::prune;
-use crate::api::argoproj::{Application, RESOURCES_FINALIZER};
+use crate::api::argoproj::{Application, ApplicationSpec, RESOURCES_FINALIZER};
 use crate::cluster::{Cluster, FIELD_MANAGER};
 
 /// Whether an Application that is being deleted still has to wait.
@@ -35,7 +36,19 @@ pub(super) async fn finalize(
         return Ok(Finalized::Done);
     }
     let entries = inventory.entries();
-    let mut removals = prune::look(cluster, owner, &entries).await?;
+    let options = ApplicationSpec::parse_whole(&application.spec)
+        .map(|spec| spec.sync_policy.options)
+        .unwrap_or_default();
+    let approved = application.metadata.annotations.as_ref();
+    let removal = Removal {
+        cause: Cause::ApplicationDeleted,
+        options,
+        approved: approved
+            .and_then(|annotations| annotations.get(DELETION_APPROVED_ANNOTATION))
+            .map(String::as_str),
+        began_at: None,
+    };
+    let mut removals = prune::look(cluster, owner, &entries, &removal).await?;
     // Deleting the Application confirms the end of the namespace that was made for it, and of no other.
     let (confirmed, kept): (Vec<_>, Vec<_>) =
         std::mem::take(&mut removals.kept)
@@ -43,7 +56,10 @@ pub(super) async fn finalize(
             .partition(|(key, protection)| {
                 *protection == Protection::NeedsConfirmation && is_made(&entries, key)
             });
-    prune::delete(cluster, &removals.doomed).await?;
+    let propagation = options
+        .prune_propagation_policy
+        .unwrap_or(Propagation::Background);
+    prune::delete(cluster, &removals.doomed, propagation).await?;
     for (key, _) in &confirmed {
         delete_made_namespace(cluster, &entries, key).await?;
     }
@@ -67,20 +83,29 @@ pub(super) async fn finalize(
 pub(super) async fn patch_metadata(
     cluster: &Cluster,
     application: &Application,
+    change: Value,
+) -> Result<(), Error> {
+    patch_application(cluster, application, json!({ "metadata": change })).await
+}
+
+/// Changes the Application, if it is still the one that we looked at.
+pub(super) async fn patch_application(
+    cluster: &Cluster,
+    application: &Application,
     mut change: Value,
 ) -> Result<(), Error> {
     let (Some(namespace), Some(name)) = (&application.metadata.namespace, &application.metadata.name) else {
         return Ok(());
     };
-    change["uid"] = json!(application.metadata.uid);
+    change["metadata"]["uid"] = json!(application.metadata.uid);
     let api: Api<Application> = Api::namespaced(cluster.client().clone(), namespace);
     let parameters = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let patch = Patch::Merge(json!({ "metadata": change }));
+    let patch = Patch::Merge(change);
     let write = api.patch(name, &parameters, &patch);
-    match cluster.ask("change the Application's metadata", write).await {
+    match cluster.ask("change the Application", write).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_not_found() => Ok(()),
         Err(error) => Err(error.into()),
@@ -105,7 +130,9 @@ async fn delete_made_namespace(
     };
     let target = kind.target(&key_of(entry));
     if let Some(identity) = cluster.get(&target).await?.as_ref().and_then(Identity::of) {
-        cluster.delete(&target, &identity.uid).await?;
+        cluster
+            .delete(&target, &identity.uid, Propagation::Background)
+            .await?;
     }
     Ok(())
 }

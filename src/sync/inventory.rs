@@ -11,6 +11,8 @@ use provost_manifest::object::ObjectKey;
 use super::error::Error;
 use crate::api::argoproj::Application;
 use crate::api::provost::{Inventory as InventoryObject, InventoryEntry, InventorySpec};
+
+pub(super) use crate::api::provost::SyncProgress as Progress;
 use crate::cluster::{self, Cluster};
 
 /// The most entries of one Inventory object.
@@ -98,11 +100,21 @@ impl Inventory {
         }
     }
 
+    /// The sync that was begun and not ended, if there is one.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.chunks.first()?.spec.sync.clone()
+    }
+
     /// Writes what has changed; no request where nothing has.
     ///
     /// # Errors
     /// [`Error::Fenced`] where somebody else wrote meanwhile: nothing may then be applied or pruned on its strength.
-    pub(super) async fn save(&mut self, origin: &Origin, entries: &Entries) -> Result<(), Error> {
+    pub(super) async fn save(
+        &mut self,
+        origin: &Origin,
+        entries: &Entries,
+        progress: Option<Progress>,
+    ) -> Result<(), Error> {
         let wanted = chunks_of(entries);
         for (index, entries) in wanted.iter().enumerate() {
             let spec = InventorySpec {
@@ -112,6 +124,7 @@ impl Inventory {
                 revision: origin.revision.clone(),
                 rendered_tree: origin.rendered_tree.clone(),
                 entries: entries.clone(),
+                sync: progress.clone().filter(|_| index == 0),
             };
             match self.chunks.get(index) {
                 Some(chunk) if chunk.spec == spec => {}

@@ -19,10 +19,10 @@
 //! - An error leaves the last good state running and healed, is said on the Application's status, and is tried again
 //!   for ever, with a capped backoff.
 //!
-//! *Assumptions*: one agent per cluster. There is no lease yet: a second agent is held back by the inventory's fence
-//! only while both write.
+//! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
+//!   lets one of them write.
 //!
-//! *Not yet*: hooks and waves, projects, `ignoreDifferences`, `.operation`, modes, policy before write, a lease.
+//! *Not yet*: hooks, projects, `ignoreDifferences`, `.operation`, policy before write.
 
 mod application;
 mod apply;
@@ -31,13 +31,18 @@ mod converge;
 mod desired;
 mod error;
 mod finalize;
+mod hooks;
+mod identity;
 mod inventory;
 mod mailbox;
+mod operation;
 mod plan;
 mod prune;
 mod record;
+mod run;
 mod settings;
 mod sources;
+mod stage;
 mod standing;
 mod state;
 mod status;
@@ -47,15 +52,18 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Lease};
 use crate::git::LocalRepositories;
 use crate::ledger::Ledger;
+use crate::render::Launcher;
 
 pub use error::Error;
 
 /// How often a repository is asked for news where nobody says otherwise.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
 
+/// The lease that an agent holds while it works.
+const LEASE: &str = "provost-agent";
 /// The sync option by which a namespace comes with its Application.
 const CREATE_NAMESPACE: &str = "CreateNamespace";
 
@@ -70,10 +78,16 @@ pub struct SyncConfig {
     pub local_repositories: LocalRepositories,
     /// The kustomize program, where it is not to be looked for.
     pub kustomize: Option<PathBuf>,
-    /// The folders to look for kustomize in, as in `PATH`.
+    /// The helm program, where it is not to be looked for.
+    pub helm: Option<PathBuf>,
+    /// The folders to look for programs in, as in `PATH`.
     pub search_path: String,
+    /// How programs that render are started.
+    pub launcher: Launcher,
     /// The only namespace whose Applications are reconciled; `None` for all.
     pub namespace: Option<String>,
+    /// The namespace of the lease that lets one agent at a time work.
+    pub lease_namespace: String,
 }
 
 /// Runs the agent until `shutdown`, then lets passes that are under way end at their next step.
@@ -100,9 +114,16 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     crate::cluster::install_crds(&cluster).await?;
-    controller::Controller::new(config, cluster, ledger, shutdown)
-        .await?
-        .run()
-        .await;
-    Ok(())
+    let identity = identity::Identity::of(&config.state)?;
+    let client = cluster.client().clone();
+    let lease = Lease::new(client, &config.lease_namespace, LEASE, identity.name().to_owned());
+    let work = |held| {
+        let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
+        async {
+            let controller = controller::Controller::new(config, cluster, ledger, held).await?;
+            controller.run().await;
+            Ok(())
+        }
+    };
+    lease.hold(&shutdown, work).await
 }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use provost_delivery::foreign::{self, ForeignField};
+use provost_delivery::ignore::IgnoreError;
 use provost_delivery::owner::{self, Owner};
-use provost_delivery::plan::{self as delivery, Action, Change, ForeignFields};
+use provost_delivery::plan::{self as delivery, Action, Change};
+use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
 use super::desired::Desired;
+use super::settings::Settings;
 use crate::cluster::{self, Cluster, FIELD_MANAGER, Folded, Target};
 
 /// How many requests one Application has under way at a time.
@@ -23,6 +26,8 @@ pub(super) enum Verdict {
     Create,
     /// It is not as declared, or holds what is not and is to be removed.
     Update(Update),
+    /// It cannot be changed into what is declared, and may be deleted and made anew.
+    Recreate(Folded),
     /// It is as declared, but holds what somebody else put there and a setting leaves.
     Reported(Folded, Vec<ForeignField>),
     /// It is as it should be.
@@ -44,6 +49,8 @@ pub(super) struct Update {
     pub(super) managers: Vec<String>,
     /// Whether an apply is needed; else foreign fields are all there is.
     pub(super) needs_apply: bool,
+    /// What is applied where ignored fields keep their live values.
+    pub(super) respectful: Option<Value>,
 }
 
 /// Why an object could not be planned or applied.
@@ -57,17 +64,53 @@ pub(super) enum Error {
     Unserved,
     #[error("the apiserver gave it without uid or resourceVersion")]
     NoIdentity,
+    #[error(transparent)]
+    Ignore(#[from] IgnoreError),
+    #[error("the one that is to be made anew is not gone yet")]
+    Going,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// How the object is; `None` where it is not there.
+    pub(super) fn live(&self) -> Option<&Folded> {
+        match self {
+            Self::Create => None,
+            Self::Update(update) => Some(&update.live),
+            Self::Recreate(live) | Self::Reported(live, _) | Self::Unchanged(live) | Self::NotOurs(live) => {
+                Some(live)
+            }
+        }
+    }
 }
 
 // === impl Error ===
 
 impl Error {
-    /// Whether the object may well be accepted once an earlier stage is there.
-    pub(super) fn waits_for_others(&self) -> bool {
+    /// Whether the object may well be accepted once `coming` is there: the namespace, the kind, the ServiceAccount or
+    /// class that the apiserver misses.
+    pub(super) fn waits_for<'k>(&self, coming: impl IntoIterator<Item = &'k ObjectKey>) -> bool {
         match self {
-            Self::Cluster(error) => error.is_not_found(),
+            Self::Cluster(error) => error.misses().is_some_and(|message| {
+                let message = message.to_lowercase();
+                let is_missed = |key: &ObjectKey| {
+                    message.contains(&key.kind.to_lowercase()) && message.contains(&key.name)
+                };
+                coming.into_iter().any(is_missed)
+            }),
+            // A render whose kinds are not served brings their CRDs, or it was refused.
             Self::Unserved => true,
-            Self::Owned { .. } | Self::NoIdentity => false,
+            _ => false,
+        }
+    }
+
+    /// Whether something that the object stands on is not there.
+    pub(super) fn is_about_something_missing(&self) -> bool {
+        match self {
+            Self::Cluster(error) => error.misses().is_some(),
+            Self::Unserved => true,
+            _ => false,
         }
     }
 
@@ -85,13 +128,13 @@ pub(super) async fn plan_stage(
     cluster: &Cluster,
     owner: &Owner,
     objects: &[Arc<Desired>],
-    setting: ForeignFields,
+    settings: &Settings,
 ) -> Vec<(Arc<Desired>, Result<Verdict, Error>)> {
     futures::stream::iter(objects.to_vec())
         .map(|desired| {
             let (cluster, owner) = (cluster.clone(), owner.clone());
             async move {
-                let verdict = plan_object(&cluster, &owner, &desired, setting).await;
+                let verdict = plan_object(&cluster, &owner, &desired, settings).await;
                 (desired, verdict)
             }
         })
@@ -105,12 +148,32 @@ async fn plan_object(
     cluster: &Cluster,
     owner: &Owner,
     desired: &Desired,
-    setting: ForeignFields,
+    settings: &Settings,
 ) -> Result<Verdict, Error> {
     let target = target(cluster, desired)?;
+    let ignored = settings.ignored.of(&desired.key);
+    let options = settings.options_of(&desired.object);
+    let respects = options.respect_ignore_differences == Some(true) && !ignored.is_empty();
     let mut looks = LOOKS;
     loop {
-        let applied = cluster.dry_run(&target, &desired.object).await?;
+        let respectful = match respects {
+            true => match cluster.get(&target).await? {
+                Some(live) => Some(ignored.respect(&desired.object, &live)?),
+                None => None,
+            },
+            false => None,
+        };
+        let wanted = respectful.as_ref().unwrap_or(&desired.object);
+        let applied = match cluster.dry_run(&target, wanted).await {
+            Err(error) if error.code() == Some(422) && options.force == Some(true) => {
+                // What cannot be changed is made anew, if it is ours.
+                return match cluster.get(&target).await? {
+                    Some(live) if owner.owns(&live) => Ok(Verdict::Recreate(Folded::of(&live))),
+                    _ => Err(error.into()),
+                };
+            }
+            applied => applied?,
+        };
         if resource_version(&applied).is_none() {
             return Ok(Verdict::Create);
         }
@@ -122,7 +185,11 @@ async fn plan_object(
             // It changed between the two requests: what they say cannot be compared.
             continue;
         }
-        return judge(owner, desired, &live, &applied, setting);
+        let verdict = judge(owner, desired, &live, &applied, settings)?;
+        return Ok(match verdict {
+            Verdict::Update(update) => Verdict::Update(Update { respectful, ..update }),
+            verdict => verdict,
+        });
     }
 }
 
@@ -138,7 +205,7 @@ fn judge(
     desired: &Desired,
     live: &Value,
     applied: &Value,
-    setting: ForeignFields,
+    settings: &Settings,
 ) -> Result<Verdict, Error> {
     let folded = Folded::of(live);
     if !owner.owns(live) {
@@ -153,7 +220,9 @@ fn judge(
             });
         }
     }
-    let entry = delivery::compare(&desired.object, live, applied, setting).ok_or(Error::NoIdentity)?;
+    let ignored = settings.ignored.of(&desired.key);
+    let entry = delivery::compare_ignoring(&desired.object, live, applied, settings.foreign, &ignored)?
+        .ok_or(Error::NoIdentity)?;
     let lost = foreign::is_ownership_lost(live, FIELD_MANAGER);
     let (declared, foreign) = match entry.action {
         Action::Update(update) => (update.apply, update.remove),
@@ -165,6 +234,7 @@ fn judge(
         live: folded,
         managers: managers(live, &declared, &foreign),
         needs_apply: lost || !declared.is_empty(),
+        respectful: None,
         declared,
         foreign,
     }))

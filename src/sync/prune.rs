@@ -1,10 +1,11 @@
 //! Deleting what is no longer declared.
 
 use futures::StreamExt as _;
+use provost_delivery::options::Propagation;
 use provost_delivery::order;
 use provost_delivery::owner::Owner;
 use provost_delivery::plan::{Action, Entry, Identity, Plan};
-use provost_delivery::prune::{Protection, Verdict, verdict};
+use provost_delivery::prune::{Protection, Removal, Verdict, verdict_of};
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::Value;
 
@@ -36,7 +37,12 @@ pub(super) struct Doomed {
 }
 
 /// Looks at every candidate and decides. One whose kind cannot be found out stays in the inventory.
-pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries) -> Result<Removals, Error> {
+pub(super) async fn look(
+    cluster: &Cluster,
+    owner: &Owner,
+    candidates: &Entries,
+    removal: &Removal<'_>,
+) -> Result<Removals, Error> {
     let looks: Vec<_> = futures::stream::iter(candidates.values().cloned().collect::<Vec<_>>())
         .map(|entry| {
             let cluster = cluster.clone();
@@ -65,7 +71,7 @@ pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries)
                 .as_deref()
                 .is_some_and(|uid| live["metadata"]["uid"] != uid)
         };
-        match verdict(live.as_ref().filter(|live| !is_other(live)), owner) {
+        match verdict_of(live.as_ref().filter(|live| !is_other(live)), owner, removal) {
             Verdict::Gone | Verdict::Keep(Protection::NotOurs) => removals.forgotten.push(key),
             Verdict::Keep(Protection::BeingDeleted) => removals.going.push(key),
             Verdict::Keep(protection) => removals.kept.push((key, protection)),
@@ -86,9 +92,15 @@ pub(super) async fn look(cluster: &Cluster, owner: &Owner, candidates: &Entries)
 }
 
 /// Deletes, last things first; what has changed hands meanwhile is left alone.
-pub(super) async fn delete(cluster: &Cluster, doomed: &[Doomed]) -> Result<(), Error> {
+pub(super) async fn delete(
+    cluster: &Cluster,
+    doomed: &[Doomed],
+    propagation: Propagation,
+) -> Result<(), Error> {
     for doomed in doomed {
-        cluster.delete(&doomed.target, &doomed.identity.uid).await?;
+        cluster
+            .delete(&doomed.target, &doomed.identity.uid, propagation)
+            .await?;
     }
     Ok(())
 }

@@ -9,12 +9,13 @@ use provost_manifest::path::FieldPath;
 use super::application::Task;
 use super::inventory::Origin;
 use super::plan::{Update, Verdict};
+use super::status::SyncOutcome;
 
 /// The most field paths that one drift record names.
 const MAX_DRIFT_FIELDS: usize = 100;
 
 /// What a pass does, counted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) created: u64,
     pub(super) changed: u64,
@@ -65,10 +66,17 @@ impl Task {
     }
 
     /// The cluster was brought to a commit, or could not be.
-    pub(super) fn record_sync(&self, origin: &Origin, tally: &Tally, result: &Result<String, String>) {
+    pub(super) fn record_sync(
+        &self,
+        origin: &Origin,
+        tally: &Tally,
+        outcome: &SyncOutcome,
+        asked_by: Option<&str>,
+    ) {
         tracing::info!(
             application = self.name,
             revision = origin.revision,
+            asked_by,
             created = tally.created,
             changed = tally.changed,
             pruned = tally.pruned,
@@ -81,8 +89,16 @@ impl Task {
             revision: origin.revision.clone(),
             previous: tally.previous.clone(),
             rendered_tree: origin.rendered_tree.clone(),
-            outcome: if result.is_ok() { "succeeded" } else { "failed" }.to_owned(),
-            message: result.as_ref().err().cloned().unwrap_or_default(),
+            outcome: if matches!(outcome, SyncOutcome::Failed(_)) {
+                "failed"
+            } else {
+                "succeeded"
+            }
+            .to_owned(),
+            message: match outcome {
+                SyncOutcome::Failed(reason) => reason.clone(),
+                SyncOutcome::Running(_) | SyncOutcome::Succeeded(_) => String::new(),
+            },
             created: tally.created,
             changed: tally.changed,
             pruned: tally.pruned,

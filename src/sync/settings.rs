@@ -1,7 +1,11 @@
 //! What an Application's spec and annotations allow.
 
+use jiff::Timestamp;
+use provost_delivery::ignore::IgnoreRules;
+use provost_delivery::options::SyncOptions;
 use provost_delivery::plan::ForeignFields;
-use provost_delivery::prune::Guard;
+use provost_delivery::prune::{Cause, DELETION_APPROVED_ANNOTATION, Guard, Removal};
+use serde_json::Value;
 use serde_json::json;
 
 use super::error::Error;
@@ -9,13 +13,17 @@ use crate::api::argoproj::{Application, ApplicationSpec};
 
 /// Annotation with what the agent may do.
 const MODE: &str = "provost.dev/mode";
+/// The mode in which an Application is left alone altogether.
+const OFF: &str = "off";
+/// Argo CD's annotation for the same.
+const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
 /// Annotation with the most objects that may be deleted at once without an approval.
 const MAX_DELETIONS: &str = "provost.dev/max-deletions";
 /// Annotation with the digest of the deletions that somebody approves of.
 const APPROVE_DELETIONS: &str = "provost.dev/approve-deletions";
 
 /// What the Application's spec and annotations allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// Write at all.
     pub(super) writes: bool,
@@ -27,12 +35,34 @@ pub(super) struct Settings {
     pub(super) foreign: ForeignFields,
     /// What has been allowed of deletions.
     pub(super) guard: Guard,
+    /// The Application's options for all its objects.
+    pub(super) options: SyncOptions,
+    /// Fields whose difference from Git is nobody's business.
+    pub(super) ignored: IgnoreRules,
+    /// When somebody said that what needs a confirmation may go.
+    deletion_approved: Option<String>,
+}
+
+/// What somebody asked for by `operation`, as far as it changes what may be done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Delete what is no longer declared.
+    pub(super) prunes: bool,
+    /// Write nothing.
+    pub(super) is_dry_run: bool,
+    /// Options over those of the spec.
+    pub(super) options: SyncOptions,
 }
 
 // === impl Settings ===
 
 impl Settings {
-    pub(super) fn of(spec: &ApplicationSpec, application: &Application) -> Result<Self, Error> {
+    /// What the spec and the annotations allow, and what somebody asked for beyond that.
+    pub(super) fn of(
+        spec: &ApplicationSpec,
+        application: &Application,
+        asked: Option<Asked>,
+    ) -> Result<Self, Error> {
         let automated = spec.automated.unwrap_or_default();
         let annotations = application.metadata.annotations.clone().unwrap_or_default();
         let as_value = json!({ "metadata": { "annotations": annotations } });
@@ -45,8 +75,8 @@ impl Settings {
             annotations.get(name).map(parse).transpose()
         };
         let mode = annotations.get(MODE).map_or("enforce", String::as_str);
-        if !["enforce", "drift-only"].contains(&mode) {
-            let message = format!("{MODE} is {mode:?}: enforce or drift-only is wanted, so far");
+        if !["enforce", "drift-only", OFF].contains(&mode) {
+            let message = format!("{MODE} is {mode:?}: enforce, drift-only or off is wanted");
             return Err(Error::Annotation(message));
         }
         let approved = annotations
@@ -54,12 +84,12 @@ impl Settings {
             .map(|text| text.parse())
             .transpose();
         Ok(Self {
-            writes: spec.automated.is_some() && mode == "enforce",
-            heals: automated.self_heal,
-            prunes: automated.prune,
+            writes: mode == "enforce" && asked.map_or(spec.automated.is_some(), |asked| !asked.is_dry_run),
+            heals: automated.self_heal || asked.is_some(),
+            prunes: automated.prune || asked.is_some_and(|asked| asked.prunes),
             // Who does not heal does not remove either.
             foreign: match foreign {
-                ForeignFields::Remove if !automated.self_heal => ForeignFields::Report,
+                ForeignFields::Remove if !automated.self_heal && asked.is_none() => ForeignFields::Report,
                 setting => setting,
             },
             guard: Guard {
@@ -68,6 +98,37 @@ impl Settings {
                 approved: approved
                     .map_err(|error| Error::Annotation(format!("{APPROVE_DELETIONS}: {error}")))?,
             },
+            options: asked.map_or(spec.sync_policy.options, |asked| {
+                asked.options.over(spec.sync_policy.options)
+            }),
+            ignored: spec.ignore_differences.clone(),
+            deletion_approved: annotations.get(DELETION_APPROVED_ANNOTATION).cloned(),
         })
     }
+
+    /// The options of one object: its own over its Application's.
+    pub(super) fn options_of(&self, object: &Value) -> SyncOptions {
+        // One that cannot be read was refused before.
+        let (own, _) = SyncOptions::readable_of_object(object);
+        own.over(self.options)
+    }
+
+    /// What has been said of deletions that Git asks for.
+    pub(super) fn removal(&self, began_at: Option<Timestamp>) -> Removal<'_> {
+        Removal {
+            cause: Cause::Pruned,
+            options: self.options,
+            approved: self.deletion_approved.as_deref(),
+            began_at,
+        }
+    }
+}
+
+/// Whether the Application is to be left alone altogether, its deletion included.
+pub(super) fn is_off(application: &Application) -> bool {
+    let annotations = application.metadata.annotations.as_ref();
+    let is = |name: &str, value: &str| {
+        annotations.is_some_and(|annotations| annotations.get(name).is_some_and(|found| found == value))
+    };
+    is(MODE, OFF) || is(SKIP, "true")
 }

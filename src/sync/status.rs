@@ -42,8 +42,23 @@ pub(super) struct SyncRun {
     pub(super) revision: String,
     /// When it began.
     pub(super) started_at: Timestamp,
-    /// What came of it: a summary, or why it failed.
-    pub(super) result: Result<String, String>,
+    /// What somebody asked for, as it was written; `None` for the agent's own.
+    pub(super) operation: Option<Value>,
+    /// Whether it brings the revision as a whole, so that it belongs into the history.
+    pub(super) brings_revision: bool,
+    /// What came of it.
+    pub(super) outcome: SyncOutcome,
+}
+
+/// How a sync stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SyncOutcome {
+    /// It waits: for what.
+    Running(String),
+    /// It is done: a summary.
+    Succeeded(String),
+    /// It failed: why.
+    Failed(String),
 }
 
 /// The status after this pass; times change only where something else does.
@@ -112,16 +127,20 @@ pub(super) async fn write(
 
 fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_limit: usize) {
     let now = time(Timestamp::now());
-    let (phase, message) = match &run.result {
-        Ok(summary) => ("Succeeded", summary),
-        Err(reason) => ("Failed", reason),
+    let (phase, message) = match &run.outcome {
+        SyncOutcome::Running(waiting) => ("Running", waiting),
+        SyncOutcome::Succeeded(summary) => ("Succeeded", summary),
+        SyncOutcome::Failed(reason) => ("Failed", reason),
     };
+    let is_success = matches!(run.outcome, SyncOutcome::Succeeded(_));
     let state = OperationState {
-        operation: json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}}),
+        operation: run.operation.unwrap_or_else(
+            || json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}}),
+        ),
         phase: phase.to_owned(),
         message: shorten(message),
         started_at: time(run.started_at),
-        finished_at: Some(now.clone()),
+        finished_at: (phase != "Running").then(|| now.clone()),
         sync_result: Some(SyncResult {
             revision: run.revision.clone(),
         }),
@@ -130,14 +149,14 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
     let same = |old: &OperationState| {
         (&old.phase, &old.message, &old.operation) == (&state.phase, &state.message, &state.operation)
     };
-    if run.result.is_ok() || !status.operation_state.as_ref().is_some_and(same) {
+    if is_success || !status.operation_state.as_ref().is_some_and(same) {
         status.operation_state = Some(state);
     }
     let is_new = status
         .history
         .last()
         .is_none_or(|last| last.revision != run.revision);
-    if run.result.is_ok() && is_new {
+    if is_success && is_new && run.brings_revision {
         status.history.push(RevisionHistory {
             id: status.history.last().map_or(0, |last| last.id + 1),
             revision: run.revision,
@@ -233,7 +252,9 @@ mod tests {
         let run = || SyncRun {
             revision: "3f9c2ab".to_owned(),
             started_at: Timestamp::UNIX_EPOCH,
-            result: Err("denied".to_owned()),
+            operation: None,
+            brings_revision: true,
+            outcome: SyncOutcome::Failed("denied".to_owned()),
         };
         let mut status = ApplicationStatus::default();
         add_run(&mut status, run(), Value::Null, 10);
@@ -258,7 +279,9 @@ mod tests {
             let run = SyncRun {
                 revision: revision.to_owned(),
                 started_at: Timestamp::UNIX_EPOCH,
-                result: Ok(String::new()),
+                operation: None,
+                brings_revision: true,
+                outcome: SyncOutcome::Succeeded(String::new()),
             };
             add_run(&mut status, run, Value::Null, 2);
         }

@@ -5,6 +5,8 @@
     reason = "a helper of a test that cannot go on ends the test"
 )]
 
+mod app_health;
+mod app_project;
 mod architecture;
 mod check;
 mod check_cluster;
@@ -23,6 +25,11 @@ mod policies_shipped;
 mod policy;
 mod real_input;
 mod render;
+mod render_cache;
+mod render_helm;
+mod render_jail;
+mod render_kustomize;
+mod render_sync;
 mod report;
 mod report_cluster;
 mod report_history;
@@ -32,6 +39,11 @@ mod support;
 mod sync;
 mod sync_drift;
 mod sync_errors;
+mod sync_hooks;
+mod sync_ignored;
+mod sync_lease;
+mod sync_operation;
+mod sync_waves;
 mod webhook;
 mod webhook_classes;
 mod webhook_in_force;

@@ -3,62 +3,12 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use harness::git::{DANA, Repository};
-use provost::git::{Error, Fetched, LocalRepositories, Mirror, Mirrors, RepoPath, RepositoryUrl};
-use provost::render::{History, Kustomize, Render, Rendered, Renderer, Source};
+use provost::git::{Error, Fetched};
+use provost::render::{History, Render};
 use provost_manifest::object::ObjectKey;
 use serde_json::json;
 
-struct Fixture {
-    folder: tempfile::TempDir,
-    repository: Repository,
-    mirror: Mirror,
-}
-
-impl Fixture {
-    fn new() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let repository = Repository::init(&folder.path().join("infrastructure"))?;
-        let url = RepositoryUrl::parse(
-            &repository.path().display().to_string(),
-            LocalRepositories::Allowed,
-        )?;
-        let mirror = Mirrors::new(folder.path().join("mirrors")).mirror(&url);
-        Ok(Self {
-            folder,
-            repository,
-            mirror,
-        })
-    }
-
-    fn commit(&mut self, files: &[(&str, &str)]) -> anyhow::Result<String> {
-        for (file, text) in files {
-            self.repository.write(file, text)?;
-        }
-        self.repository.commit(DANA, "Change")
-    }
-
-    async fn render(&self, commit: &str, path: &str, last: Option<&str>) -> anyhow::Result<Option<Rendered>> {
-        let kustomize = harness::binaries::Binaries::cached()?.map(|binaries| binaries.path("kustomize"));
-        let kustomize = Kustomize::find(kustomize.as_deref(), "").await?;
-        let source = Source {
-            path: RepoPath::parse(path)?,
-            recurse: false,
-        };
-        Ok(Renderer::new(kustomize)
-            .render(&self.mirror, commit, &source, last)
-            .await?)
-    }
-
-    async fn refusal(&self, commit: &str, path: &str) -> String {
-        self.render(commit, path, None)
-            .await
-            .expect_err("a refusal")
-            .to_string()
-    }
-}
-
-const CONFIG: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n";
+use super::support::render::{CONFIG, Fixture};
 
 #[test]
 fn a_mirror_follows_branches_tags_head_and_force_pushes() -> anyhow::Result<()> {
@@ -254,68 +204,114 @@ async fn links_are_followed_inside_the_repository_and_refused_outside() -> anyho
     Ok(())
 }
 
+/// Git makes no tree with such a name; whoever writes its objects by hand can.
 #[tokio::test]
-async fn kustomize_reads_what_its_bases_are_and_nothing_else() -> anyhow::Result<()> {
-    if harness::binaries::Binaries::cached()?.is_none() {
-        harness::skip(module_path!(), "kustomize was not built");
+async fn a_tree_that_names_its_parent_writes_nothing_outside() -> anyhow::Result<()> {
+    if !super::support::render::programs_or_skip(module_path!())? {
         return Ok(());
     }
     let mut fixture = Fixture::new()?;
-    let first = fixture.commit(&[
-        ("base/kustomization.yaml", "resources: [a.yaml]\n"),
-        ("base/a.yaml", CONFIG),
-        ("secrets/a.yaml", CONFIG),
-        ("app/kustomization.yaml", "namePrefix: my-\nresources: [../base]\n"),
-        ("remote/kustomization.yaml", "resources: ['https://example.com/base?ref=main']\n"),
-        ("escape/kustomization.yaml", "resources: [../../../etc]\n"),
-        ("file/kustomization.yaml", "resources: [../secrets/a.yaml]\n"),
-        ("script/kustomization.yaml", "generators: [g.yaml]\n"),
-        ("script/g.yaml", "{apiVersion: x/v1, kind: G, metadata: {name: g, annotations: {config.kubernetes.io/function: \"exec: {path: ./g.sh}\"}}}"),
+    fixture.commit(&[("README.md", "x")])?;
+    let git = git2::Repository::open(fixture.repository.path())?;
+    let entry = |mode: &str, name: &str, id: git2::Oid| {
+        [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat()
+    };
+    let tree = |entries: &[Vec<u8>]| git.odb()?.write(git2::ObjectType::Tree, &entries.concat());
+    let chart = git.blob(b"apiVersion: v2\nname: a\nversion: 1.0.0\n")?;
+    let outside = tree(&[entry("100644", "escaped", chart)])?;
+    let app = tree(&[
+        entry("40000", "..", outside),
+        entry("100644", "Chart.yaml", chart),
     ])?;
-    let elsewhere = fixture.commit(&[("secrets/a.yaml", "{}\n")])?;
-    let below = fixture.commit(&[("base/a.yaml", &CONFIG.replace("name: a", "name: b"))])?;
+    let root = git.find_tree(tree(&[entry("40000", "app", app)])?)?;
+    let author = git2::Signature::now("Dana", "dana@example.com")?;
+    let parent = git.head()?.peel_to_commit()?;
+    let commit = git
+        .commit(Some("HEAD"), &author, &author, "Change", &root, &[&parent])?
+        .to_string();
     fixture.mirror.fetch()?;
-    let rendered = fixture.render(&first, "app", None).await?.unwrap();
-    assert_eq!(
-        rendered.objects[0].value,
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "my-a"}})
-    );
-    assert_eq!(rendered.objects[0].file.as_ref().unwrap().as_str(), "base/a.yaml");
-    assert!(
-        fixture
-            .render(&elsewhere, "app", Some(&rendered.key))
-            .await?
-            .is_none()
-    );
-    assert!(
-        fixture
-            .render(&below, "app", Some(&rendered.key))
-            .await?
-            .is_some()
-    );
+    let said = fixture.refusal(&commit, "app").await;
+    assert_eq!(said, "path \"app/..\" is refused: no file can have this name");
+    Ok(())
+}
 
+#[tokio::test]
+async fn a_plain_folder_is_read_as_directory_says() -> anyhow::Result<()> {
+    let mut fixture = Fixture::new()?;
+    let config = |name: &str| CONFIG.replace("name: a", &format!("name: {name}"));
+    let commit = fixture.push(
+        &[
+            ("app/a.yaml", &config("a")),
+            ("app/deeper/b.yaml", &config("b")),
+            (
+                "app/deeper/c.json",
+                &r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}"#.to_owned(),
+            ),
+            (
+                "app/skipped.yaml",
+                &format!("# +argocd:skip-file-rendering\n{}", config("skipped")),
+            ),
+            ("script/a.jsonnet", &"{}".to_owned()),
+        ]
+        .map(|(file, text)| (file, text.as_str())),
+    )?;
+    for (options, wanted) in [
+        (json!({"recurse": true}), vec!["a", "b", "c"]),
+        (json!({"recurse": true, "include": "*.json"}), vec!["c"]),
+        (
+            json!({"recurse": true, "include": "{a.yaml,deeper/*.yaml}"}),
+            vec!["a", "b"],
+        ),
+        (json!({"recurse": true, "exclude": "deeper/*"}), vec!["a"]),
+        (
+            json!({"recurse": true, "include": "*.yaml", "exclude": "a*"}),
+            vec!["b"],
+        ),
+    ] {
+        let objects = fixture
+            .objects(&commit, "app", json!({"directory": options}))
+            .await?;
+        let names: Vec<_> = objects
+            .iter()
+            .map(|object| object["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, wanted, "{options}");
+    }
+    let broken = fixture
+        .refusal_of(&commit, "app", json!({"directory": {"include": "[a"}}))
+        .await;
+    assert!(broken.starts_with(r#"app: directory.include "[a": "#), "{broken}");
+    let jsonnet = fixture.refusal(&commit, "script").await;
     assert!(
-        fixture
-            .refusal(&first, "remote")
-            .await
-            .contains("remote bases are not supported")
+        jsonnet.starts_with("script/a.jsonnet: Jsonnet is not supported"),
+        "{jsonnet}"
     );
-    assert!(
-        fixture
-            .refusal(&first, "escape")
-            .await
-            .contains("leaves the repository")
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_may_override_its_source_and_not_where_it_is() -> anyhow::Result<()> {
+    let mut fixture = Fixture::new()?;
+    let commit = fixture.push(&[
+        ("app/deeper/a.yaml", CONFIG),
+        ("app/deeper/b.yaml", CONFIG),
+        ("app/.argocd-source.yaml", "directory: {recurse: true}\n"),
+        (
+            "app/.argocd-source-my-app.yaml",
+            "directory: {exclude: '*b.yaml'}\n",
+        ),
+        ("app/.argocd-source-other.yaml", "directory: {exclude: '*'}\n"),
+        ("moved/.argocd-source.yaml", "path: app\n"),
+        ("unknown/.argocd-source.yaml", "directory: {recursive: true}\n"),
+    ])?;
+    assert_eq!(fixture.objects(&commit, "app", json!({})).await?.len(), 1);
+    assert_eq!(
+        fixture.refusal(&commit, "moved").await,
+        "moved/.argocd-source.yaml: path may not be changed here"
     );
-    let file = fixture.refusal(&first, "file").await;
-    assert!(
-        file.starts_with("kustomize build file:") && !file.contains("/tmp"),
-        "{file}"
-    );
-    assert!(
-        fixture
-            .refusal(&first, "script")
-            .await
-            .starts_with("kustomize build script:")
+    assert_eq!(
+        fixture.refusal(&commit, "unknown").await,
+        "unknown/.argocd-source.yaml: source.directory.recursive is not supported yet"
     );
     Ok(())
 }

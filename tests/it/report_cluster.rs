@@ -109,6 +109,7 @@ async fn sync(cluster: &Cluster, revision: &str) -> anyhow::Result<()> {
                 entry("", "ConfigMap", "shop", "generated", None),
                 entry("", "ConfigMap", "shop", "gone", Some("app.yaml")),
             ],
+            sync: None,
         },
     );
     inventory.metadata.namespace = Some("argocd".into());

@@ -61,19 +61,20 @@ async fn two_applications_do_not_take_an_object_from_each_other() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hooks_are_refused_by_name() -> anyhow::Result<()> {
+async fn a_hook_of_no_known_phase_is_refused_by_name() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut agent = Agent::start(cluster, "hooks").await?;
     let hook = CONFIG.replace(
         "name: my-app-env",
-        "name: hook, annotations: {argocd.argoproj.io/hook: PreSync}",
+        "name: hook, annotations: {argocd.argoproj.io/hook: Presync}",
     );
     agent.commit(&[("app/config.yaml", CONFIG), ("app/hook.yaml", &hook)])?;
     agent.application("my-app", "app", json!({})).await?;
     agent
         .wait_status("my-app", "a refusal", |status| {
             let message = status["conditions"][0]["message"].as_str().unwrap_or_default();
-            message.contains("hooks are not supported yet") && message.contains("app/hook.yaml:1")
+            message.contains("argocd.argoproj.io/hook: Presync is not known")
+                && message.contains("app/hook.yaml:1")
         })
         .await?;
     assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
@@ -179,7 +180,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .application(
             "my-app",
             "app",
-            json!({"source": {"helm": {"releaseName": "x"}}, "project": "team-a"}),
+            json!({"source": {"chart": "x"}, "project": "team-a"}),
         )
         .await?;
     let status = agent
@@ -189,7 +190,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .await?;
     let message = status["conditions"][0]["message"].as_str().unwrap();
     assert!(
-        message.contains("spec.source.helm.releaseName") || message.contains("spec.source.helm"),
+        message.contains("spec.source.chart is not supported"),
         "{message}"
     );
     assert!(message.contains("spec.project \"team-a\""), "{message}");

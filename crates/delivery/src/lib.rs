@@ -8,10 +8,17 @@
 #![deny(missing_docs)]
 
 pub mod declared;
+pub mod fields;
 pub mod foreign;
 pub mod health;
+pub mod hook;
+pub mod ignore;
+pub mod options;
 pub mod order;
 pub mod owner;
 pub mod plan;
+pub mod project;
 pub mod prune;
 pub mod removal;
+pub mod retry;
+pub mod windows;

@@ -1,6 +1,7 @@
 //! What a sync would do, object by object. The agent makes the plan, the policies judge it, people read it, and
 //! nothing is written that is not in it.
 
+use provost_manifest::diff::Difference;
 use provost_manifest::digest::Digest;
 use provost_manifest::mask::{Masker, is_secret};
 use provost_manifest::object::ObjectKey;
@@ -8,6 +9,7 @@ use provost_manifest::path::FieldPath;
 use serde_json::{Value, json};
 
 use crate::foreign::ForeignField;
+use crate::ignore::{IgnoreError, Ignored};
 use crate::prune::Protection;
 use crate::{declared, foreign};
 
@@ -113,13 +115,44 @@ pub struct Counts {
 /// Compares one object in both halves: `applied` is the answer to a forced server-side apply of `rendered` as a
 /// dry run. `None` where the live object has no identity, as no live object should.
 pub fn compare(rendered: &Value, live: &Value, applied: &Value, setting: ForeignFields) -> Option<Entry> {
-    let key = ObjectKey::of(live)?;
-    let identity = Identity::of(live)?;
-    let apply = changes(live, applied);
-    let found = match setting {
+    let found = find_foreign(rendered, live, setting);
+    entry(live, changes(live, applied, |_| true), found, setting)
+}
+
+/// The same without what is ignored of the object.
+pub fn compare_ignoring(
+    rendered: &Value,
+    live: &Value,
+    applied: &Value,
+    setting: ForeignFields,
+    ignored: &Ignored<'_>,
+) -> Result<Option<Entry>, IgnoreError> {
+    if ignored.is_empty() {
+        return Ok(compare(rendered, live, applied, setting));
+    }
+    let (on_live, on_applied) = (ignored.paths(live)?, ignored.paths(applied)?);
+    let apply = changes(live, applied, |difference| {
+        Ignored::is_difference(difference, &on_live, &on_applied)
+    });
+    let found = Ignored::leave_out(find_foreign(rendered, live, setting), &on_live);
+    Ok(entry(live, apply, found, setting))
+}
+
+fn find_foreign(rendered: &Value, live: &Value, setting: ForeignFields) -> Vec<ForeignField> {
+    match setting {
         ForeignFields::Ignore => Vec::new(),
         ForeignFields::Remove | ForeignFields::Report => foreign::fields(rendered, live),
-    };
+    }
+}
+
+fn entry(
+    live: &Value,
+    apply: Vec<Change>,
+    found: Vec<ForeignField>,
+    setting: ForeignFields,
+) -> Option<Entry> {
+    let key = ObjectKey::of(live)?;
+    let identity = Identity::of(live)?;
     let (remove, reported) = match setting {
         ForeignFields::Remove => (found, Vec::new()),
         ForeignFields::Report | ForeignFields::Ignore => (Vec::new(), found),
@@ -141,10 +174,11 @@ pub fn compare(rendered: &Value, live: &Value, applied: &Value, setting: Foreign
 }
 
 /// The declared half, fit to be shown.
-fn changes(live: &Value, applied: &Value) -> Vec<Change> {
+fn changes(live: &Value, applied: &Value, counts: impl Fn(&Difference<'_>) -> bool) -> Vec<Change> {
     let as_changes = |live: &Value, applied: &Value| {
         declared::differences(live, applied)
             .into_iter()
+            .filter(&counts)
             .map(|difference| Change {
                 path: difference.path,
                 live: difference.left.cloned(),

@@ -10,16 +10,18 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use provost_manifest::digest::Digest;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
+use crate::options::{Deletion, OptionError, SyncOptions};
 use crate::owner::Owner;
 use crate::plan::{Identity, Plan};
 
-/// Annotation with options for one object, parted by commas.
-pub const SYNC_OPTIONS_ANNOTATION: &str = "argocd.argoproj.io/sync-options";
-/// Annotation by which somebody approves of an object's deletion.
+pub use crate::options::SYNC_OPTIONS_ANNOTATION;
+/// Annotation by which somebody approves of deletions, with the time at which they do (RFC 3339): on the object, or on
+/// its Application for all that waits.
 pub const DELETION_APPROVED_ANNOTATION: &str = "argocd.argoproj.io/deletion-approved";
 
 /// What becomes of an object that the render no longer has.
@@ -40,6 +42,10 @@ pub enum Protection {
     NotOurs,
     /// Its annotation says `Prune=false`, or `Delete=false`.
     ByAnnotation,
+    /// Its Application says so, for all its objects.
+    ByApplication,
+    /// Its annotation says something of deletion that cannot be read.
+    UnreadableOption,
     /// Its kind takes others with it (Namespace, CRD) or data (PersistentVolumeClaim), or its annotation asks for a
     /// confirmation, which is not there.
     NeedsConfirmation,
@@ -102,9 +108,37 @@ pub fn candidates<'k>(
         .collect()
 }
 
+/// What a deletion is part of, and what has been said of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Removal<'t> {
+    /// Why the object would go.
+    pub cause: Cause,
+    /// The options of its Application.
+    pub options: SyncOptions,
+    /// The Application's own annotation [`DELETION_APPROVED_ANNOTATION`].
+    pub approved: Option<&'t str>,
+    /// When the operation began: an approval from before it was of something else. `None` lets any time count.
+    pub began_at: Option<Timestamp>,
+}
+
+/// Why an object would go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Git no longer has it. What may not be deleted at all may not be pruned either.
+    #[default]
+    Pruned,
+    /// Its Application is deleted: only `Delete` counts, as `Prune` speaks of Git.
+    ApplicationDeleted,
+}
+
 /// What becomes of a candidate, seen as it is now; `None` where the server says that it is not there. An object
 /// that could not be read has no verdict: don't ask.
 pub fn verdict(live: Option<&Value>, owner: &Owner) -> Verdict {
+    verdict_of(live, owner, &Removal::default())
+}
+
+/// The same, by what the deletion is part of.
+pub fn verdict_of(live: Option<&Value>, owner: &Owner, removal: &Removal<'_>) -> Verdict {
     let Some(live) = live else {
         return Verdict::Gone;
     };
@@ -121,15 +155,44 @@ pub fn verdict(live: Option<&Value>, owner: &Owner) -> Verdict {
     {
         return Verdict::Keep(Protection::OwnedByObject);
     }
-    let options = Options::of(live);
-    if options.has("Prune=false") || options.has("Delete=false") {
-        return Verdict::Keep(Protection::ByAnnotation);
-    }
-    let needs_confirmation = takes_others_along(live) || options.has("Prune=confirm");
-    if needs_confirmation && !metadata["annotations"][DELETION_APPROVED_ANNOTATION].is_string() {
-        return Verdict::Keep(Protection::NeedsConfirmation);
+    if let Some(protection) = removal.protection(live) {
+        return Verdict::Keep(protection);
     }
     Identity::of(live).map_or(Verdict::Keep(Protection::NoIdentity), Verdict::Prune)
+}
+
+// === impl Removal ===
+
+impl Removal<'_> {
+    fn protection(&self, live: &Value) -> Option<Protection> {
+        let (own, errors) = SyncOptions::readable_of_object(live);
+        if errors.iter().any(OptionError::is_about_deletion) {
+            return Some(Protection::UnreadableOption);
+        }
+        let wanted = |options: &SyncOptions| match self.cause {
+            Cause::Pruned => [options.prune, options.delete],
+            Cause::ApplicationDeleted => [None, options.delete],
+        };
+        let is = |options: &SyncOptions, deletion| wanted(options).contains(&Some(deletion));
+        if is(&own, Deletion::Forbidden) {
+            return Some(Protection::ByAnnotation);
+        }
+        let both = own.over(self.options);
+        if is(&both, Deletion::Forbidden) {
+            return Some(Protection::ByApplication);
+        }
+        let needs_confirmation = takes_others_along(live) || is(&both, Deletion::OnConfirmation);
+        (needs_confirmation && !self.is_confirmed(live)).then_some(Protection::NeedsConfirmation)
+    }
+
+    /// Approved on the object or on its Application, since the operation began. What is no time approves of nothing.
+    fn is_confirmed(&self, live: &Value) -> bool {
+        let own = live["metadata"]["annotations"][DELETION_APPROVED_ANNOTATION].as_str();
+        let times = [own, self.approved].into_iter().flatten();
+        times
+            .filter_map(|time| time.trim().parse::<Timestamp>().ok())
+            .any(|time| self.began_at.is_none_or(|began_at| time >= began_at))
+    }
 }
 
 fn takes_others_along(live: &Value) -> bool {
@@ -142,22 +205,6 @@ fn takes_others_along(live: &Value) -> bool {
     })
 }
 
-/// The options in an object's annotation.
-struct Options<'v>(&'v str);
-
-// === impl Options ===
-
-impl<'v> Options<'v> {
-    fn of(object: &'v Value) -> Self {
-        let text = object["metadata"]["annotations"][SYNC_OPTIONS_ANNOTATION].as_str();
-        Self(text.unwrap_or_default())
-    }
-
-    fn has(&self, option: &str) -> bool {
-        self.0.split(',').any(|listed| listed.trim() == option)
-    }
-}
-
 // === impl Protection ===
 
 impl fmt::Display for Protection {
@@ -165,6 +212,10 @@ impl fmt::Display for Protection {
         f.write_str(match self {
             Self::NotOurs => "does not carry our owner label",
             Self::ByAnnotation => "protected by its annotation argocd.argoproj.io/sync-options",
+            Self::ByApplication => "protected by spec.syncPolicy.syncOptions of its Application",
+            Self::UnreadableOption => {
+                "has an option in its annotation argocd.argoproj.io/sync-options that cannot be read and may protect it"
+            }
             Self::NeedsConfirmation => "waits for the annotation argocd.argoproj.io/deletion-approved",
             Self::OwnedByObject => "owned by another object, which takes it along",
             Self::BeingDeleted => "is being deleted already",
@@ -277,6 +328,82 @@ mod tests {
             }),
         };
         assert_eq!(verdict(Some(&live), &owner()), expected);
+    }
+
+    /// The protection of a live ConfigMap with these annotations.
+    fn protection(annotations: &Value, removal: &Removal<'_>) -> Option<Protection> {
+        let live = ours("v1", "ConfigMap", &json!({ "annotations": annotations }));
+        match verdict_of(Some(&live), &owner(), removal) {
+            Verdict::Keep(protection) => Some(protection),
+            Verdict::Prune(_) => None,
+            Verdict::Gone => panic!("it is there"),
+        }
+    }
+
+    #[rstest]
+    #[case("Prune=false", Cause::Pruned, Some(Protection::ByAnnotation))]
+    #[case("Prune=false", Cause::ApplicationDeleted, None)]
+    #[case("Delete=false", Cause::ApplicationDeleted, Some(Protection::ByAnnotation))]
+    #[case("Prune=confirm", Cause::ApplicationDeleted, None)]
+    #[case(
+        "Delete=confirm",
+        Cause::ApplicationDeleted,
+        Some(Protection::NeedsConfirmation)
+    )]
+    #[case("Delete=confirm", Cause::Pruned, Some(Protection::NeedsConfirmation))]
+    // What may have been meant to protect does.
+    #[case("Prune=flase", Cause::Pruned, Some(Protection::UnreadableOption))]
+    #[case("prune=false", Cause::Pruned, Some(Protection::UnreadableOption))]
+    #[case("Odd=1", Cause::Pruned, None)]
+    fn options_protect_from_what_they_speak_of(
+        #[case] options: &str,
+        #[case] cause: Cause,
+        #[case] expected: Option<Protection>,
+    ) {
+        let removal = Removal {
+            cause,
+            ..Removal::default()
+        };
+        let annotations = json!({ SYNC_OPTIONS_ANNOTATION: options });
+        assert_eq!(protection(&annotations, &removal), expected);
+    }
+
+    #[test]
+    fn an_applications_options_hold_where_the_object_says_nothing() {
+        let options = SyncOptions {
+            prune: Some(Deletion::Forbidden),
+            ..SyncOptions::default()
+        };
+        let removal = Removal {
+            options,
+            ..Removal::default()
+        };
+        assert_eq!(protection(&json!({}), &removal), Some(Protection::ByApplication));
+        let own = json!({SYNC_OPTIONS_ANNOTATION: "Prune=true"});
+        assert_eq!(protection(&own, &removal), None);
+    }
+
+    #[rstest]
+    #[case(Some("2026-11-03T08:00:00Z"), None, None)]
+    #[case(Some("2026-11-03T09:00:00+01:00"), None, None)]
+    #[case(None, Some("2026-11-03T08:30:00Z"), None)]
+    #[case(Some("2026-11-03T07:59:59Z"), None, Some(Protection::NeedsConfirmation))]
+    #[case(Some("yes"), None, Some(Protection::NeedsConfirmation))]
+    #[case(None, Some("2026-11-02T08:30:00Z"), Some(Protection::NeedsConfirmation))]
+    #[case(None, None, Some(Protection::NeedsConfirmation))]
+    fn an_approval_counts_from_the_beginning_of_the_operation(
+        #[case] on_object: Option<&str>,
+        #[case] on_application: Option<&str>,
+        #[case] expected: Option<Protection>,
+    ) {
+        let removal = Removal {
+            approved: on_application,
+            began_at: Some("2026-11-03T08:00:00Z".parse().unwrap()),
+            ..Removal::default()
+        };
+        let annotations =
+            json!({SYNC_OPTIONS_ANNOTATION: "Prune=confirm", DELETION_APPROVED_ANNOTATION: on_object});
+        assert_eq!(protection(&annotations, &removal), expected);
     }
 
     #[test]

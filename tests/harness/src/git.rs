@@ -12,7 +12,7 @@ use crate::cluster::Output;
 const FIRST_COMMIT: u64 = 1_767_225_600;
 
 /// A repository with a work tree, on branch `main`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Repository {
     path: PathBuf,
     commits: u64,

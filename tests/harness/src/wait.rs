@@ -39,13 +39,15 @@ where
 {
     let start = Instant::now();
     let mut tries = 0_u32;
+    let mut last = "no answer".to_owned();
     loop {
         tries += 1;
-        let last = match tokio::time::timeout(limit.saturating_sub(start.elapsed()), attempt()).await {
+        match tokio::time::timeout(limit.saturating_sub(start.elapsed()), attempt()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => format!("{error:?}"),
-            Err(_) => "no answer".to_owned(),
-        };
+            Ok(Err(error)) => last = format!("{error:?}"),
+            // One that was cut off by the deadline says less than the one before it.
+            Err(_) => {}
+        }
         if start.elapsed() >= limit {
             let seconds = limit.as_secs_f32();
             bail!("waited {seconds} s in vain until {what}; after {tries} looks, the last result: {last}");

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::render::launcher;
+
 /// Long enough for a busy machine; what must be quick is measured by itself.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// How soon drift is put back: 2 s, and as much again for a busy machine.
@@ -254,10 +256,37 @@ impl<'c> Agent<'c> {
         Ok(self.api(api_version, kind).get_opt(name).await?.is_none())
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.end().await
+    }
+
+    /// Ends the agent; its repository stays.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        self.task.await??;
+        (&mut self.task).await??;
         Ok(())
+    }
+
+    /// Another agent over the same Applications and repository, with a state of its own.
+    pub(crate) async fn second(&self) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let ledger = Ledger::open(
+            &Destination::Directory(folder.path().join("ledger")),
+            Boot::default(),
+        )?;
+        let (connection, shutdown, task) =
+            run_agent(self.cluster, folder.path(), &self.namespace, &ledger).await?;
+        Ok(Self {
+            cluster: self.cluster,
+            namespace: self.namespace.clone(),
+            repository: self.repository.clone(),
+            connection,
+            client: self.client.clone(),
+            folder,
+            ledger,
+            shutdown,
+            task,
+        })
     }
 
     /// Ends the agent and starts another on the same state.
@@ -299,8 +328,11 @@ async fn run_agent(
         poll_interval: Duration::from_millis(500),
         local_repositories: LocalRepositories::Allowed,
         kustomize: Some(cluster.binaries().path("kustomize")),
+        helm: Some(cluster.binaries().path("helm")),
         search_path: String::new(),
+        launcher: launcher(),
         namespace: Some(namespace.to_owned()),
+        lease_namespace: namespace.to_owned(),
     };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(

@@ -6,4 +6,5 @@ pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
 pub(crate) mod plain_http;
+pub(crate) mod render;
 pub(crate) mod webhook;

@@ -84,6 +84,39 @@ pub fn is_ownership_lost(live: &Value, manager: &str) -> bool {
         .any(|owner| owner.manager.name == manager && owner.manager.operation == "Apply")
 }
 
+/// The fields of the live object that these managers say to have set, the innermost of each.
+pub fn owned_by(live: &Value, managers: &[String]) -> Vec<FieldPath> {
+    let mut found = Vec::new();
+    for owner in ownership::owners(live) {
+        if managers.contains(&owner.manager.name) {
+            collect_owned(owner.fields, live, &FieldPath::root(), &mut found);
+        }
+    }
+    found
+}
+
+fn collect_owned(fields: &Map<String, Value>, live: &Value, path: &FieldPath, found: &mut Vec<FieldPath>) {
+    for (step, below) in fields {
+        let Some((segment, value, _)) = Step::parse(step).and_then(|step| step.resolve(live, None)) else {
+            continue;
+        };
+        let mut path = path.clone();
+        let is_element = matches!(segment, Segment::Index(_));
+        match segment {
+            Segment::Key(key) => path.push_key(key),
+            Segment::Index(index) => path.push_index(index),
+        }
+        let below = below.as_object().filter(|below| !below.is_empty());
+        // Who made an element of a list (`.` in it) owns it as a whole.
+        match below {
+            Some(below) if !(is_element && below.contains_key(".")) => {
+                collect_owned(below, value, &path, found);
+            }
+            _ => found.push(path),
+        }
+    }
+}
+
 /// A Secret's `stringData` is written only; on the live object it is in `data`.
 fn with_encoded_strings(rendered: &Value) -> Value {
     let mut rendered = rendered.clone();

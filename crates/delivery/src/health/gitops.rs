@@ -1,4 +1,4 @@
-//! Objects of delivery tools: Argo Workflows, Rollouts and Applications, Flux Kustomizations.
+//! Objects of delivery tools: Argo Workflows, Rollouts, analysis runs and Applications, Flux Kustomizations.
 
 use serde_json::Value;
 
@@ -26,8 +26,40 @@ pub(super) fn rollout(object: &Value) -> Health {
         "Degraded" => Health::degraded(message),
         "Progressing" => Health::progressing(message),
         "Paused" => Health::suspended(message),
-        "" if object["spec"]["paused"] == true => Health::suspended("is paused"),
-        "" => replicas(object).unwrap_or_else(Health::healthy),
+        "" => rollout_without_phase(object),
+        phase => Health::new(Status::Unknown, format!("phase is {phase:?}")),
+    }
+}
+
+/// As old controllers leave it.
+fn rollout_without_phase(object: &Value) -> Health {
+    if let Some(invalid) = condition(object, "InvalidSpec").filter(|invalid| !invalid.is_false()) {
+        return Health::degraded(invalid.words());
+    }
+    if object["spec"]["paused"] == true || !items(object, "/status/pauseConditions").is_empty() {
+        return Health::suspended("is paused");
+    }
+    if object["status"].is_null() {
+        return Health::progressing("has no status yet");
+    }
+    replicas(object).unwrap_or_else(Health::healthy)
+}
+
+/// An analysis run or an experiment: both end in a judgement.
+pub(super) fn analysis(object: &Value) -> Health {
+    let message = text(object, "/status/message");
+    match text(object, "/status/phase") {
+        "" | "Pending" | "Running" => Health::progressing(message),
+        "Successful" => Health::new(Status::Healthy, message),
+        "Failed" | "Error" => Health::degraded(message),
+        "Inconclusive" => Health::new(
+            Status::Unknown,
+            if message.is_empty() {
+                "is inconclusive"
+            } else {
+                message
+            },
+        ),
         phase => Health::new(Status::Unknown, format!("phase is {phase:?}")),
     }
 }

@@ -1,12 +1,16 @@
 //! How an object is doing, by the rules that Argo CD's users know, where those are right.
 //!
 //! [`assess`] knows the built-in kinds and some others by name; what it does not know it judges by its conditions.
-//! The rules look at the live object alone. Where they differ from Argo CD's: a Job has failed only when its
-//! condition `Failed` is true, and init containers that cannot start make a Pod Degraded too.
+//! The rules look at the live object alone. Where they differ from Argo CD's: the conditions of a Job count only when
+//! they are true, an Application has the health that its status says, and a kind without a rule of its own is judged
+//! by its conditions. [`rules::Rules`] puts an organisation's own rules, in CEL, before these.
 
 mod conditions;
+mod gateway;
 mod gitops;
 mod platform;
+pub mod rules;
+mod storage;
 mod workloads;
 
 use std::fmt;
@@ -15,10 +19,28 @@ use provost_manifest::object::GroupVersionKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::hook;
+
 /// Annotation by which somebody says that an object's health does not count.
 pub const IGNORE_ANNOTATION: &str = "argocd.argoproj.io/ignore-healthcheck";
+/// Annotation by which somebody says that a pod's restart policy does not mean that it runs to its end.
+pub const IGNORE_RESTART_POLICY_ANNOTATION: &str = "argocd.argoproj.io/ignore-restart-policy";
 /// A finalizer that only keeps a finished hook readable.
 const HOOK_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
+
+/// Counts that the rules compare; where one is no whole number, nothing can be said.
+const COUNTS: [&str; 10] = [
+    "/metadata/generation",
+    "/spec/replicas",
+    "/spec/updateStrategy/rollingUpdate/partition",
+    "/status/replicas",
+    "/status/updatedReplicas",
+    "/status/availableReplicas",
+    "/status/readyReplicas",
+    "/status/desiredNumberScheduled",
+    "/status/updatedNumberScheduled",
+    "/status/numberAvailable",
+];
 
 /// From best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,38 +72,80 @@ pub struct Health {
 /// How the live object is doing.
 pub fn assess(object: &Value) -> Health {
     if is_being_deleted(object) {
-        return Health::progressing("is being deleted");
+        return being_deleted(object);
     }
+    by_kind(object)
+}
+
+/// The rule of a kind.
+type Rule = fn(&Value) -> Health;
+
+/// The same, of an object that nobody deletes.
+fn by_kind(object: &Value) -> Health {
     let Some(GroupVersionKind { group, kind, .. }) = GroupVersionKind::of(object) else {
         return Health::new(Status::Unknown, "has no apiVersion or no kind");
     };
-    match (group.as_str(), kind.as_str()) {
-        ("apps", "Deployment") => workloads::deployment(object),
-        ("apps", "StatefulSet") => workloads::stateful_set(object),
-        ("apps", "DaemonSet") => workloads::daemon_set(object),
-        ("apps", "ReplicaSet") => workloads::replica_set(object),
-        ("batch", "Job") => workloads::job(object),
-        ("batch", "CronJob") => workloads::cron_job(object),
-        ("", "Pod") => workloads::pod(object),
-        ("", "Service") => platform::service(object),
-        ("networking.k8s.io" | "extensions", "Ingress") => platform::ingress(object),
-        ("", "PersistentVolumeClaim") => platform::volume_claim(object),
-        ("", "Namespace") => platform::namespace(object),
-        ("autoscaling", "HorizontalPodAutoscaler") => platform::pod_autoscaler(object),
-        ("apiregistration.k8s.io", "APIService") => platform::api_service(object),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => platform::custom_resource_definition(object),
-        ("policy", "PodDisruptionBudget") => platform::disruption_budget(object),
-        ("argoproj.io", "Workflow") => gitops::workflow(object),
-        ("argoproj.io", "Rollout") => gitops::rollout(object),
-        ("argoproj.io", "Application") => gitops::application(object),
-        ("kustomize.toolkit.fluxcd.io", "Kustomization") => gitops::flux_kustomization(object),
-        _ => conditions::by_conditions(object),
+    match (rule_of(&group, &kind), malformed(object)) {
+        (None, _) => conditions::by_conditions(object),
+        (Some(_), Some(flaw)) => Health::new(Status::Unknown, flaw),
+        (Some(rule), None) => rule(object),
     }
 }
 
-/// Whether the object's health counts in that of the whole it is part of.
+fn rule_of(group: &str, kind: &str) -> Option<Rule> {
+    Some(match (group, kind) {
+        ("apps" | "extensions", "Deployment") => workloads::deployment,
+        ("apps", "StatefulSet") => workloads::stateful_set,
+        ("apps" | "extensions", "DaemonSet") => workloads::daemon_set,
+        ("apps" | "extensions", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set,
+        ("batch", "Job") => workloads::job,
+        ("batch", "CronJob") => workloads::cron_job,
+        ("", "Pod") => workloads::pod,
+        ("", "Service") => platform::service,
+        ("networking.k8s.io" | "extensions", "Ingress") => platform::ingress,
+        ("", "Namespace") => platform::namespace,
+        ("autoscaling", "HorizontalPodAutoscaler") => platform::pod_autoscaler,
+        ("apiregistration.k8s.io", "APIService") => platform::api_service,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => platform::custom_resource_definition,
+        ("policy", "PodDisruptionBudget") => platform::disruption_budget,
+        ("", "PersistentVolumeClaim") => storage::volume_claim,
+        ("", "PersistentVolume") => storage::volume,
+        ("snapshot.storage.k8s.io", "VolumeSnapshot" | "VolumeSnapshotContent")
+        | ("groupsnapshot.storage.k8s.io", "VolumeGroupSnapshot" | "VolumeGroupSnapshotContent") => {
+            storage::snapshot
+        }
+        ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", kind) => return gateway::rule_of(kind),
+        ("argoproj.io", "Workflow") => gitops::workflow,
+        ("argoproj.io", "Rollout") => gitops::rollout,
+        ("argoproj.io", "AnalysisRun" | "Experiment") => gitops::analysis,
+        ("argoproj.io", "Application") => gitops::application,
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => gitops::flux_kustomization,
+        _ => return None,
+    })
+}
+
+/// What about an object of a kind with a rule is not of the form of its kind, so that the rule cannot be asked.
+fn malformed(object: &Value) -> Option<String> {
+    for part in ["metadata", "spec", "status"] {
+        if !matches!(object[part], Value::Null | Value::Object(_)) {
+            return Some(format!("{part} is not a map"));
+        }
+    }
+    let conditions = &object["status"]["conditions"];
+    if !matches!(conditions, Value::Null | Value::Array(_)) {
+        return Some("status.conditions is not a list".to_owned());
+    }
+    COUNTS.into_iter().find_map(|pointer| {
+        let value = object.pointer(pointer)?;
+        (!value.is_null() && value.as_i64().is_none())
+            .then(|| format!("{} is not a whole number", pointer[1..].replace('/', ".")))
+    })
+}
+
+/// Whether the object's health counts in that of the whole it is part of: not that of hooks, whose time is over, and
+/// not where somebody says that it doesn't, as for an Ingress that never gets an address.
 pub fn counts(object: &Value) -> bool {
-    object["metadata"]["annotations"][IGNORE_ANNOTATION] != "true"
+    object["metadata"]["annotations"][IGNORE_ANNOTATION] != "true" && !hook::is_hook(object)
 }
 
 /// The health of a whole: the worst of its parts. Something missing is out of sync rather than ill, so that it
@@ -163,6 +227,18 @@ fn is_being_deleted(object: &Value) -> bool {
         .as_array()
         .is_some_and(|finalizers| matches!(finalizers.as_slice(), [only] if *only == HOOK_FINALIZER));
     metadata["deletionTimestamp"].is_string() && !is_kept_hook
+}
+
+/// With what holds it up, where somebody asked to be waited for.
+fn being_deleted(object: &Value) -> Health {
+    let finalizers: Vec<_> = items(object, "/metadata/finalizers")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    Health::progressing(match finalizers.as_slice() {
+        [] => "is being deleted".to_owned(),
+        finalizers => format!("is being deleted; waits for {}", finalizers.join(", ")),
+    })
 }
 
 /// Whether the controller has not seen the newest spec yet.

@@ -1,9 +1,9 @@
-//! What workloads stand on: Services, Ingresses, volumes, autoscalers, CRDs, API services.
+//! What workloads stand on: Services, Ingresses, autoscalers, disruption budgets, CRDs, API services.
 
 use serde_json::Value;
 
 use super::conditions::{Condition, condition, conditions};
-use super::{Health, Status, is_behind, items, text};
+use super::{Health, Status, items, text};
 
 pub(super) fn service(object: &Value) -> Health {
     if object["spec"]["type"] == "LoadBalancer" {
@@ -23,15 +23,6 @@ fn has_address(object: &Value) -> Health {
     Health::healthy()
 }
 
-pub(super) fn volume_claim(object: &Value) -> Health {
-    match text(object, "/status/phase") {
-        "Bound" => Health::healthy(),
-        "Pending" => Health::progressing("waits for a volume"),
-        "Lost" => Health::degraded("has lost its volume"),
-        phase => Health::new(Status::Unknown, format!("phase is {phase:?}")),
-    }
-}
-
 pub(super) fn namespace(object: &Value) -> Health {
     match text(object, "/status/phase") {
         "Terminating" => Health::progressing("is being deleted"),
@@ -39,23 +30,33 @@ pub(super) fn namespace(object: &Value) -> Health {
     }
 }
 
+/// Version 1 of the API keeps its conditions as text in this annotation.
+const AUTOSCALER_CONDITIONS: &str = "/metadata/annotations/autoscaling.alpha.kubernetes.io~1conditions";
+
 pub(super) fn pod_autoscaler(object: &Value) -> Health {
-    // Version 1 of the API keeps its conditions as text in an annotation.
-    let copied = text(
-        object,
-        "/metadata/annotations/autoscaling.alpha.kubernetes.io~1conditions",
-    );
-    let copied = serde_json::from_str::<Value>(copied)
-        .map(|list| serde_json::json!({"status": {"conditions": list}}))
-        .unwrap_or_default();
-    let source = if copied.is_null() { object } else { &copied };
-    if let Some(failed) = conditions(source).find(is_autoscaler_failure) {
+    if object["apiVersion"] != "autoscaling/v1" {
+        return scaling(object);
+    }
+    match text(object, AUTOSCALER_CONDITIONS) {
+        "" => Health::progressing("has not scaled anything yet"),
+        listed => match serde_json::from_str::<Vec<Value>>(listed) {
+            Ok(conditions) => scaling(&serde_json::json!({"status": {"conditions": conditions}})),
+            Err(error) => Health::new(
+                Status::Unknown,
+                format!("the annotation autoscaling.alpha.kubernetes.io/conditions is no list: {error}"),
+            ),
+        },
+    }
+}
+
+fn scaling(object: &Value) -> Health {
+    if let Some(failed) = conditions(object).find(is_autoscaler_failure) {
         return Health::degraded(failed.words());
     }
     let works = |condition: &Condition<'_>| {
         condition.is_true() && matches!(condition.kind, "AbleToScale" | "ScalingLimited")
     };
-    match conditions(source).find(works) {
+    match conditions(object).find(works) {
         Some(works) => Health::new(Status::Healthy, works.words()),
         None => Health::progressing("has not scaled anything yet"),
     }
@@ -110,8 +111,8 @@ pub(super) fn custom_resource_definition(object: &Value) -> Health {
 }
 
 pub(super) fn disruption_budget(object: &Value) -> Health {
-    if is_behind(object) || items(object, "/status/conditions").is_empty() {
-        return super::behind();
+    if items(object, "/status/conditions").is_empty() {
+        return Health::progressing("has no status yet");
     }
     let refused = |condition: &Condition<'_>| condition.is_false() && condition.reason != "InsufficientPods";
     match conditions(object).find(refused) {

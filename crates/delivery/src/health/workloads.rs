@@ -1,9 +1,11 @@
 //! What runs: Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs, Pods.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::conditions::{Condition, condition, conditions};
-use super::{Health, Status, behind, is_behind, items, number, text};
+use super::conditions::{Condition, condition};
+use super::{Health, IGNORE_RESTART_POLICY_ANNOTATION, Status, behind, is_behind, items, number, text};
+use crate::hook;
 
 pub(super) fn deployment(object: &Value) -> Health {
     if object["spec"]["paused"] == true {
@@ -114,39 +116,51 @@ pub(super) fn replica_set(object: &Value) -> Health {
 }
 
 pub(super) fn job(object: &Value) -> Health {
-    let mut health = Health::progressing("is running");
-    for condition in conditions(object).filter(Condition::is_true) {
-        match condition.kind {
-            "Failed" => return Health::degraded(condition.words()),
-            "Suspended" => health = Health::suspended(condition.words()),
-            "Complete" => health = Health::new(Status::Healthy, condition.words()),
-            _ => {}
-        }
+    let is_true = |kind| condition(object, kind).filter(Condition::is_true);
+    if let Some(failed) = is_true("Failed") {
+        return Health::degraded(failed.words());
     }
-    health
+    if let Some(suspended) = is_true("Suspended") {
+        return Health::suspended(suspended.words());
+    }
+    match is_true("Complete") {
+        Some(complete) => Health::new(Status::Healthy, complete.words()),
+        None => Health::progressing("is running"),
+    }
 }
 
 pub(super) fn cron_job(object: &Value) -> Health {
     if object["spec"]["suspend"] == true {
         return Health::new(Status::Healthy, "is suspended");
     }
-    let Some(status) = object.get("status") else {
+    let status = &object["status"];
+    if status.is_null() {
         return Health::progressing("has no status yet");
+    }
+    let Some(last) = status["lastScheduleTime"].as_str() else {
+        return Health::new(Status::Healthy, "has not been scheduled yet");
     };
-    let (last, success) = (&status["lastScheduleTime"], &status["lastSuccessfulTime"]);
-    let (Some(last), Some(success)) = (last.as_str(), success.as_str()) else {
+    let Some(success) = status["lastSuccessfulTime"].as_str() else {
         return Health::new(Status::Healthy, "has not run to its end yet");
     };
-    // RFC 3339 in UTC and whole seconds, as the API writes it: the order of the texts is the order of the times.
-    if items(object, "/status/active").is_empty() && success < last {
-        return Health::degraded(format!("the run of {last} has not succeeded"));
+    if !items(object, "/status/active").is_empty() {
+        return Health::new(Status::Healthy, "is running");
     }
-    Health::healthy()
+    match (success.parse::<Timestamp>(), last.parse::<Timestamp>()) {
+        (Ok(succeeded), Ok(scheduled)) if succeeded < scheduled => {
+            Health::degraded(format!("the run of {last} has not succeeded"))
+        }
+        (Ok(_), Ok(_)) => Health::healthy(),
+        _ => Health::new(
+            Status::Unknown,
+            "status.lastScheduleTime or status.lastSuccessfulTime is no time",
+        ),
+    }
 }
 
 pub(super) fn pod(object: &Value) -> Health {
-    let restarts_always = matches!(text(object, "/spec/restartPolicy"), "" | "Always");
-    if restarts_always && let Some(problem) = cannot_start(object) {
+    let is_to_run_on = runs_on(object);
+    if is_to_run_on && let Some(problem) = cannot_start(items(object, CONTAINERS)) {
         return Health::degraded(problem);
     }
     let message = text(object, "/status/message");
@@ -158,17 +172,31 @@ pub(super) fn pod(object: &Value) -> Health {
         } else {
             message.to_owned()
         }),
-        "Running" if restarts_always => running_pod(object),
+        "Running" if is_to_run_on => running_pod(object),
         "Running" => Health::progressing("is running to its end"),
+        "" => Health::new(Status::Unknown, "has no phase yet"),
         phase => Health::new(Status::Unknown, format!("phase is {phase:?}")),
     }
+}
+
+const INIT_CONTAINERS: &str = "/status/initContainerStatuses";
+const CONTAINERS: &str = "/status/containerStatuses";
+
+/// Whether the pod is meant to run on and on: one that ends is waited for as a hook is. Operators that restart pods
+/// by themselves say by an annotation that theirs only look as if they ended.
+fn runs_on(object: &Value) -> bool {
+    let annotation = &object["metadata"]["annotations"][IGNORE_RESTART_POLICY_ANNOTATION];
+    let is_ignored = annotation.is_string() && *annotation != "false" && !hook::is_hook(object);
+    is_ignored || matches!(text(object, "/spec/restartPolicy"), "" | "Always")
 }
 
 fn running_pod(object: &Value) -> Health {
     if condition(object, "Ready").is_some_and(|ready| ready.is_true()) {
         return Health::healthy();
     }
-    let restarted = containers(object).find(|container| !container["lastState"]["terminated"].is_null());
+    let restarted = items(object, CONTAINERS)
+        .iter()
+        .find(|container| !container["lastState"]["terminated"].is_null());
     match restarted {
         Some(container) => Health::degraded(format!(
             "container {} has ended before and is not ready",
@@ -178,24 +206,32 @@ fn running_pod(object: &Value) -> Health {
     }
 }
 
-/// A container that waits for what will not come by itself: a wrong image, a crash loop.
-fn cannot_start(object: &Value) -> Option<String> {
-    containers(object).find_map(|container| {
-        let waiting = &container["state"]["waiting"];
-        let reason = waiting["reason"].as_str()?;
-        if !(reason.starts_with("Err") || reason.ends_with("Error") || reason.ends_with("BackOff")) {
-            return None;
-        }
-        let message = waiting["message"].as_str().unwrap_or_default();
-        let separator = if message.is_empty() { "" } else { ": " };
-        Some(format!(
-            "container {}: {reason}{separator}{message}",
-            container["name"]
-        ))
-    })
+/// Containers that wait for what will not come by itself: a wrong image, a crash loop.
+fn cannot_start(containers: &[Value]) -> Option<String> {
+    let problems: Vec<_> = containers
+        .iter()
+        .filter_map(|container| {
+            let waiting = &container["state"]["waiting"];
+            let reason = waiting["reason"].as_str()?;
+            if !(reason.starts_with("Err") || reason.ends_with("Error") || reason.ends_with("BackOff")) {
+                return None;
+            }
+            let message = waiting["message"].as_str().unwrap_or_default();
+            let separator = if message.is_empty() { "" } else { ": " };
+            Some(format!(
+                "container {}: {reason}{separator}{message}",
+                container["name"]
+            ))
+        })
+        .collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
 }
 
+/// What a pod waits for; an init container that cannot start may still come to it.
 fn pending_words(object: &Value) -> String {
+    if let Some(problem) = cannot_start(items(object, INIT_CONTAINERS)) {
+        return problem;
+    }
     match condition(object, "PodScheduled").filter(Condition::is_false) {
         Some(scheduled) => scheduled.words(),
         None => "is pending".to_owned(),
@@ -204,21 +240,18 @@ fn pending_words(object: &Value) -> String {
 
 /// Why the first container that failed did so.
 fn exit_words(object: &Value) -> String {
-    containers(object)
+    let init = items(object, INIT_CONTAINERS).iter();
+    init.chain(items(object, CONTAINERS))
         .find_map(|container| {
             let ended = &container["state"]["terminated"];
-            let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
+            let code = ended["exitCode"].as_i64().unwrap_or_default();
             let cause = match (ended["message"].as_str(), ended["reason"].as_str()) {
                 (Some(message), _) if !message.is_empty() => message.to_owned(),
                 (_, Some("OOMKilled")) => "OOMKilled".to_owned(),
-                _ => format!("exit code {code}"),
+                _ if code != 0 => format!("exit code {code}"),
+                _ => return None,
             };
             Some(format!("container {}: {cause}", container["name"]))
         })
         .unwrap_or_else(|| "has failed".to_owned())
-}
-
-fn containers(object: &Value) -> impl Iterator<Item = &Value> {
-    let init = items(object, "/status/initContainerStatuses");
-    init.iter().chain(items(object, "/status/containerStatuses"))
 }
