@@ -311,7 +311,7 @@ async fn a_folder_may_override_its_source_and_not_where_it_is() -> anyhow::Resul
     );
     assert_eq!(
         fixture.refusal(&commit, "unknown").await,
-        "unknown/.argocd-source.yaml: source.directory.recursive is not supported yet"
+        "unknown/.argocd-source.yaml: source.directory.recursive is not supported"
     );
     Ok(())
 }
