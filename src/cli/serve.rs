@@ -11,7 +11,7 @@ use crate::{
     policies::{self, CallHost, ServiceCalls},
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
-    sync::SyncConfig,
+    sync::{DefaultServiceAccount, FallbackIdentity, SyncConfig},
     telemetry::{self, LogFormat},
 };
 
@@ -115,6 +115,14 @@ pub(super) struct Args {
     /// Namespace whose Applications are reconciled [default: all]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
+    /// Namespace whose AppProjects count; may be given often [default: the Service's; on a workstation that of
+    /// --applications-namespace, or "default"]
+    #[arg(long = "project-namespace", value_name = "NAME", help_heading = "Agent")]
+    project_namespaces: Vec<String>,
+    /// Service account as which objects are written where a project names none, as NAME in the destination namespace
+    /// or NAMESPACE:NAME [default: none; on a workstation the agent itself]
+    #[arg(long, value_name = "ACCOUNT", help_heading = "Agent")]
+    default_service_account: Option<DefaultServiceAccount>,
 
     /// Form of the log on stderr
     #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
@@ -220,6 +228,15 @@ fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> Str
     }
 }
 
+/// Where projects are read: what an administrator of the cluster writes to, and no team.
+fn control_namespace(service: Option<&Address>, applications: Option<&str>) -> String {
+    match (service, applications) {
+        (Some(Address::Service { namespace, .. }), _) => namespace.clone(),
+        (_, Some(namespace)) => namespace.to_owned(),
+        (_, None) => "default".to_owned(),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -271,6 +288,8 @@ impl Args {
             helm,
             allow_unconfined_render,
             applications_namespace,
+            project_namespaces,
+            default_service_account,
             log_format: _,
             log: _,
         } = self;
@@ -300,6 +319,20 @@ impl Args {
                 helm,
                 search_path: search_path(),
                 lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
+                project_namespaces: if project_namespaces.is_empty() {
+                    vec![control_namespace(
+                        service.as_ref(),
+                        applications_namespace.as_deref(),
+                    )]
+                } else {
+                    project_namespaces
+                },
+                fallback: match default_service_account {
+                    Some(account) => FallbackIdentity::ServiceAccount(account),
+                    // In a cluster the agent holds no power of its own.
+                    None if in_cluster => FallbackIdentity::Nobody,
+                    None => FallbackIdentity::Agent,
+                },
                 launcher: Launcher {
                     // The running program, even where its file was replaced.
                     provost: PathBuf::from("/proc/self/exe"),

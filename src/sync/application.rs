@@ -19,12 +19,14 @@ use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::operation::AskedSync;
+use super::projects::{Known, Leave};
 use super::run::Run;
 use super::settings;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
+use super::window::ClosedWindow;
 use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
 use crate::cluster::Kinds;
 use crate::git::{Mirror, RepoPath, RepositoryUrl};
@@ -51,7 +53,7 @@ pub(super) struct Task {
     pub(super) application: Arc<Application>,
     /// One for each source, in order.
     repositories: Vec<Subscription>,
-    goal: Option<Arc<Goal>>,
+    pub(super) goal: Option<Arc<Goal>>,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
     pub(super) failures: u32,
@@ -66,6 +68,12 @@ pub(super) struct Task {
     pub(super) begins_anew: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
+    /// What is known of AppProjects.
+    pub(super) projects: watch::Receiver<Known>,
+    /// What the Application's project allowed when it was asked last.
+    pub(super) leave: Option<Leave>,
+    /// Why nothing may be synced at this time, by a window of the project.
+    pub(super) closed: Option<ClosedWindow>,
 }
 
 /// What the cluster is to be, by the last render that went well.
@@ -114,6 +122,9 @@ impl Task {
         application: Application,
     ) -> Self {
         Self {
+            projects: context.projects.subscribe(),
+            leave: None,
+            closed: None,
             context,
             name: application.full_name(),
             owner,
@@ -182,6 +193,7 @@ impl Task {
         tokio::select! {
             () = timer => {}
             () = source => {}
+            Ok(()) = self.projects.changed() => {}
             () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
         }
     }
@@ -264,10 +276,13 @@ impl Task {
             failed = true;
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
-        match (failed, waits) {
-            (true, _) => Next::In(self.retry_after()),
-            (false, true) => Next::In(LOOK_AGAIN),
-            (false, false) => Next::Whenever,
+        let opens = self.closed.as_ref().and_then(ClosedWindow::wait);
+        match (failed, waits, opens) {
+            (true, _, None) => Next::In(self.retry_after()),
+            (true, _, Some(opens)) => Next::In(opens.min(self.retry_after())),
+            (false, _, Some(opens)) => Next::In(opens),
+            (false, true, None) => Next::In(LOOK_AGAIN),
+            (false, false, None) => Next::Whenever,
         }
     }
 
@@ -300,18 +315,33 @@ impl Task {
             .asked
             .as_ref()
             .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
+        let leave = match self.ask_leave(&spec) {
+            Ok(leave) => leave,
+            Err(error) => return self.refuse(error, errors),
+        };
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
         // Whatever Git says now that cannot be read: what it said last is kept up.
-        let converged = match self.goal.clone() {
-            Some(goal) => {
-                let (converged, error) = self.converge(&spec, &goal, end).await;
-                errors.extend(error);
-                converged
-            }
-            None => Converged::default(),
+        let Some(goal) = self.goal.clone() else {
+            return self.outcome(Converged::default(), errors);
         };
+        if let Err(error) = leave.project().and_then(|project| goal.check(project)) {
+            return self.refuse(error, errors);
+        }
+        let (converged, error) = self.converge(&spec, &goal, end).await;
+        errors.extend(error);
+        self.outcome(converged, errors)
+    }
+
+    /// The outcome where the project allows nothing: what is there is left as it is.
+    fn refuse(&mut self, error: Error, mut errors: Vec<Error>) -> Outcome {
+        let standing = self.goal.clone().map(|goal| self.standing(&goal));
+        let mut converged = standing.unwrap_or_default();
+        if !matches!(error, Error::Waiting) {
+            converged.sync_run = self.refuse_asked(&error);
+        }
+        errors.push(error);
         self.outcome(converged, errors)
     }
 
@@ -502,6 +532,7 @@ impl Task {
             errors,
             sync_run: converged.sync_run,
             waiting: converged.waiting,
+            warning: converged.warning,
         }
     }
 
@@ -530,13 +561,19 @@ impl Task {
             self.owner.clone(),
             Arc::clone(&self.application),
         );
-        let finalized = match self.inventory().await {
-            Ok(inventory) => finalize::finalize(&context.cluster, &owner, &application, inventory).await,
+        let finalized = match self.leave_to_delete().await {
+            Ok(actor) => match self.inventory().await {
+                Ok(inventory) => {
+                    finalize::finalize(&context.cluster, &actor, &owner, &application, inventory).await
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         match finalized {
             Ok(Finalized::Done) => Next::Never,
             Ok(Finalized::Waiting) => Next::In(LOOK_AGAIN),
+            Err(Error::Waiting) => Next::Whenever,
             Err(error) => {
                 tracing::warn!(
                     application = self.name,

@@ -17,6 +17,7 @@ use super::SyncConfig;
 use super::application::Task;
 use super::error::Error;
 use super::mailbox::Mailbox;
+use super::projects::{self, Projects};
 use super::sources::Sources;
 use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
@@ -39,6 +40,7 @@ pub(super) struct Context {
     pub(super) history: Arc<History>,
     pub(super) ledger: Ledger,
     pub(super) local_repositories: LocalRepositories,
+    pub(super) projects: Projects,
     pub(super) passes: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
     watches: Watches,
@@ -151,6 +153,10 @@ impl Controller {
         })
         .await?;
         let kube_version = cluster.version().await?;
+        if let Some(namespace) = config.project_namespaces.first() {
+            projects::ensure_default(&cluster, namespace).await;
+        }
+        let projects = Projects::start(&cluster, config.project_namespaces, config.fallback, &shutdown);
         let mirrors = Mirrors::new(config.state.join("mirrors"));
         let context = Context {
             cluster,
@@ -160,6 +166,7 @@ impl Controller {
             history: Arc::new(History::open(&config.state)?),
             ledger,
             local_repositories: config.local_repositories,
+            projects,
             passes: Arc::new(Semaphore::new(MAX_PASSES)),
             shutdown,
             watches: Watches::default(),

@@ -13,6 +13,7 @@ use super::error::Error;
 use super::hooks::HooksState;
 use super::inventory::{Entries, Progress};
 use super::operation::AskedSync;
+use super::projects;
 use super::prune;
 use super::record::Tally;
 use super::run::Run;
@@ -21,7 +22,7 @@ use super::stage::Planned;
 use super::standing::Converged;
 use super::state::Standing;
 use super::status::{SyncOutcome, SyncRun};
-use crate::api::argoproj::ApplicationSpec;
+use crate::api::argoproj::{ApplicationSpec, SyncCode};
 use crate::api::provost::InventoryEntry;
 
 /// What the last pass left behind.
@@ -60,6 +61,9 @@ impl Task {
         let advanced = self.carry_out(spec, goal, end, &mut tally).await;
         let mut converged = self.standing(goal);
         converged.waiting = tally.waiting;
+        if let (Some(closed), SyncCode::OutOfSync) = (&self.closed, converged.sync) {
+            converged.warning = Some(("SyncWindowWarning", closed.sentence()));
+        }
         let outcome = match &advanced {
             Ok(Advance::Done) => SyncOutcome::Succeeded(self.summary(&tally, &converged)),
             Ok(Advance::Waiting(what)) => {
@@ -104,6 +108,10 @@ impl Task {
         end: &CancellationToken,
         tally: &mut Tally,
     ) -> Result<Advance, Error> {
+        self.look_at_windows(spec)?;
+        if let (Some(closed), Some(_)) = (&self.closed, &self.asked) {
+            return Ok(Advance::Waiting(format!("a sync window: {}", closed.sentence())));
+        }
         let todo = self.unknown(goal);
         if self.settled.key.as_ref() == Some(&goal.key) && todo.is_empty() {
             return Ok(Advance::Done);
@@ -119,7 +127,11 @@ impl Task {
             .collect();
         self.settled.removals = removals.clone();
         let asked = self.asked.as_ref().map(AskedSync::settings);
-        let settings = Settings::of(spec, &self.application, asked)?;
+        let mut settings = Settings::of(spec, &self.application, asked)?;
+        if settings.is_drift_only && self.asked.is_some() {
+            return Err(Error::DriftOnly);
+        }
+        settings.writes &= self.closed.is_none();
 
         let (held, todo): (Vec<_>, Vec<_>) = todo
             .into_iter()
@@ -321,9 +333,12 @@ impl Task {
         mut removals: Entries,
         tally: &mut Tally,
     ) -> Result<Entries, Error> {
-        let cluster = self.context.cluster.clone();
+        let cluster = self.actor()?;
         let began_at = self.asked.as_ref().map(|asked| asked.started_at);
         let removal = settings.removal(began_at);
+        if let Some(leave) = &self.leave {
+            projects::check_objects(leave.project()?, removals.keys())?;
+        }
         let looked = prune::look(&cluster, &self.owner, &removals, &removal).await?;
         let declared = goal
             .desired

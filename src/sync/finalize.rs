@@ -22,12 +22,13 @@ pub(super) enum Finalized {
 }
 
 /// Deletes what the Application owns, if its finalizer says so, and then lets it go. Without the finalizer its objects
-/// stay as they are.
+/// stay as they are. `actor` is the cluster as whoever may delete them.
 ///
 /// # Guarantees
 /// The finalizer goes only once everything in the inventory is seen to be gone, or not to be ours.
 pub(super) async fn finalize(
     cluster: &Cluster,
+    actor: &Cluster,
     owner: &Owner,
     application: &Application,
     inventory: &mut Inventory,
@@ -48,7 +49,7 @@ pub(super) async fn finalize(
             .map(String::as_str),
         began_at: None,
     };
-    let mut removals = prune::look(cluster, owner, &entries, &removal).await?;
+    let mut removals = prune::look(actor, owner, &entries, &removal).await?;
     // Deleting the Application confirms the end of the namespace that was made for it, and of no other.
     let (confirmed, kept): (Vec<_>, Vec<_>) =
         std::mem::take(&mut removals.kept)
@@ -59,9 +60,9 @@ pub(super) async fn finalize(
     let propagation = options
         .prune_propagation_policy
         .unwrap_or(Propagation::Background);
-    prune::delete(cluster, &removals.doomed, propagation).await?;
+    prune::delete(actor, &removals.doomed, propagation).await?;
     for (key, _) in &confirmed {
-        delete_made_namespace(cluster, &entries, key).await?;
+        delete_made_namespace(actor, &entries, key).await?;
     }
     if !kept.is_empty() {
         let sentences = kept.iter().map(|(key, protection)| format!("{key} {protection}"));

@@ -155,8 +155,7 @@ impl Task {
             let (key, _) = hook.named(goal, step.phase, run);
             let target = self.hook_target(hook, &key)?;
             if let Some(hook) = run.hooks.get(&(step.phase, key)) {
-                self.context
-                    .cluster
+                self.actor()?
                     .delete(&target, &hook.uid, Propagation::Background)
                     .await?;
             }
@@ -171,7 +170,7 @@ impl Task {
         key: &ObjectKey,
         object: &Value,
     ) -> Result<Option<Folded>, Error> {
-        let cluster = self.context.cluster.clone();
+        let cluster = self.actor()?;
         let target = self.hook_target(hook, key)?;
         self.context.watch(&target.kind);
         if let Some(live) = cluster.get(&target).await? {

@@ -19,10 +19,10 @@
 //! - An error leaves the last good state running and healed, is said on the Application's status, and is tried again
 //!   for ever, with a capped backoff.
 //!
+//! - Nothing is read, written or deleted that the Application's project does not allow, and its objects are written as
+//!   the service account that the project names.
 //! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
 //!   lets one of them write.
-//!
-//! *Not yet*: hooks, projects, `ignoreDifferences`, `.operation`, policy before write.
 
 mod application;
 mod apply;
@@ -37,6 +37,7 @@ mod inventory;
 mod mailbox;
 mod operation;
 mod plan;
+mod projects;
 mod prune;
 mod record;
 mod run;
@@ -46,6 +47,7 @@ mod stage;
 mod standing;
 mod state;
 mod status;
+mod window;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +60,7 @@ use crate::ledger::Ledger;
 use crate::render::Launcher;
 
 pub use error::Error;
+pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
 
 /// How often a repository is asked for news where nobody says otherwise.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
@@ -86,6 +89,10 @@ pub struct SyncConfig {
     pub launcher: Launcher,
     /// The only namespace whose Applications are reconciled; `None` for all.
     pub namespace: Option<String>,
+    /// The control namespaces, whose AppProjects count.
+    pub project_namespaces: Vec<String>,
+    /// As whom objects are written where a project names nobody.
+    pub fallback: FallbackIdentity,
     /// The namespace of the lease that lets one agent at a time work.
     pub lease_namespace: String,
 }

@@ -135,7 +135,7 @@ async fn is_kind_gone(cluster: &Cluster, entry: &InventoryEntry) -> Result<bool,
         namespace: None,
         name: format!("{}.{}", entry.version, entry.group),
     });
-    Ok(cluster.get(&target).await?.is_none())
+    Ok(cluster.as_ourselves().get(&target).await?.is_none())
 }
 
 fn target_of(cluster: &Cluster, entry: &InventoryEntry) -> Option<Target> {

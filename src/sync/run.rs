@@ -275,7 +275,7 @@ impl Task {
     ) -> Result<(), Error> {
         let mut crds = Vec::new();
         for group in by_rank(writes) {
-            let cluster = self.context.cluster.clone();
+            let cluster = self.actor()?;
             let applied: Vec<_> = futures::stream::iter(group)
                 .map(|write| {
                     let cluster = cluster.clone();

@@ -10,7 +10,7 @@ use super::source::ApplicationSource;
 use super::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 
 /// The project of an Application that names none.
-const DEFAULT_PROJECT: &str = "default";
+pub const DEFAULT_PROJECT: &str = "default";
 
 /// How many syncs `status.history` keeps where the spec does not say.
 const DEFAULT_HISTORY: usize = 10;
@@ -73,15 +73,7 @@ impl ApplicationSpec {
 
     /// What is understood and not carried out yet, a sentence each. Whoever carries it out takes it from here.
     fn not_carried_out(&self) -> Vec<String> {
-        let mut flaws = Vec::new();
-        if self.project != DEFAULT_PROJECT {
-            flaws.push(format!(
-                "spec.project {:?} is not known: only the project \"default\" is, so far",
-                self.project
-            ));
-        }
-        flaws.extend(self.sync_policy.not_carried_out());
-        flaws
+        self.sync_policy.not_carried_out()
     }
 
     fn read(mut fields: Fields<'_>) -> Self {
@@ -248,7 +240,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("project", json!("team-a"), "spec.project \"team-a\" is not known")]
     #[case("ignoreDifferences", json!([{"kind": "Secret"}]), "spec.ignoreDifferences[0] names no fields")]
     #[case("info", json!([{"name": "a", "odd": "b"}]), "spec.info[0].odd is not supported")]
     #[case("sourceHydrator", json!({}), "spec.sourceHydrator is not supported")]
@@ -298,7 +289,7 @@ mod tests {
     #[test]
     fn every_flaw_is_named_at_once() {
         let mut spec = spec_with("source.plugin", json!({"name": "x"}));
-        spec["project"] = json!("team-a");
+        spec["destination"]["server"] = json!("https://other.example.com");
         assert_eq!(ApplicationSpec::parse(&spec).unwrap_err().0.len(), 2);
     }
 }
