@@ -83,12 +83,26 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
       {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io","globalcontextentries.kyverno.io"],"verbs":["get"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["list","watch"]}
+    ClusterRole "provost-agent"
+      {"apiGroups":["*"],"resources":["*"],"verbs":["list","watch"]}
+      {"apiGroups":["argoproj.io"],"resources":["applications"],"verbs":["get","patch"]}
+      {"apiGroups":["provost.dev"],"resources":["inventories"],"verbs":["create","delete","get","update"]}
+      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["create","get"]}
+      {"apiGroups":["apiregistration.k8s.io"],"resources":["apiservices"],"verbs":["get"]}
+      {"apiGroups":["events.k8s.io"],"resources":["events"],"verbs":["create","patch"]}
+    ClusterRole "provost-agent-impersonator"
+      {"apiGroups":[""],"resources":["serviceaccounts"],"verbs":["impersonate"]}
     Role "provost-webhook"
       {"apiGroups":[""],"resources":["secrets"],"resourceNames":["provost-webhook"],"verbs":["get","update"]}
       {"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}
+    Role "provost-agent"
+      {"apiGroups":["coordination.k8s.io"],"resources":["leases"],"verbs":["create","get","update"]}
+      {"apiGroups":["argoproj.io"],"resources":["appprojects"],"verbs":["create"]}
     ClusterRoleBinding to "provost-webhook" of [{"kind":"ServiceAccount","name":"provost-webhook","namespace":"provost"}]
-    ClusterRoleBinding to "cluster-admin" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
+    ClusterRoleBinding to "provost-agent" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
+    ClusterRoleBinding to "provost-agent-impersonator" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
     RoleBinding to "provost-webhook" of [{"kind":"ServiceAccount","name":"provost-webhook","namespace":"provost"}]
+    RoleBinding to "provost-agent" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
     "#);
     Ok(())
 }
