@@ -1,6 +1,6 @@
 //! One Application's task: waits for something to happen, makes a pass, says what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,9 @@ use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
 use super::window::ClosedWindow;
-use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::api::argoproj::{
+    Application, ApplicationSource, ApplicationSpec, NamespaceMetadata, REFRESH_ANNOTATION, SyncCode,
+};
 use crate::cluster::Kinds;
 use crate::git::{Mirror, RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Request, SourceAt};
@@ -40,6 +42,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_mins(5);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The most objects that are remembered to be gone; others stay in the inventory until their Application goes.
+const MAX_GONE: usize = 1_000;
 
 /// One Application's task.
 pub(super) struct Task {
@@ -68,6 +73,10 @@ pub(super) struct Task {
     pub(super) begins_anew: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
+    /// Objects that were seen to go since the inventory was written.
+    pub(super) gone: HashSet<ObjectKey>,
+    /// The hooks of the Application's deletion, once that has begun.
+    pub(super) deletion: Option<(Arc<Goal>, Run)>,
     /// What is known of AppProjects.
     pub(super) projects: watch::Receiver<Known>,
     /// What the Application's project allowed when it was asked last.
@@ -81,12 +90,19 @@ pub(super) struct Task {
 pub(super) struct Goal {
     /// The render's key.
     pub(super) key: String,
-    /// The namespace of objects that name none, and whether it is made.
-    destination: (Option<String>, bool),
+    destination: Target,
     pub(super) origin: Origin,
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
     /// What runs when that changes.
     pub(super) hooks: Vec<Arc<DesiredHook>>,
+}
+
+/// Where objects go that name no namespace.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    namespace: Option<String>,
+    is_made: bool,
+    metadata: Option<NamespaceMetadata>,
 }
 
 /// What a comparison rests on.
@@ -123,6 +139,8 @@ impl Task {
     ) -> Self {
         Self {
             projects: context.projects.subscribe(),
+            gone: HashSet::new(),
+            deletion: None,
             leave: None,
             closed: None,
             context,
@@ -211,6 +229,15 @@ impl Task {
         }
         if let Some(run) = &mut self.run {
             run.observe(&pending.observed);
+        }
+        if let Some((_, run)) = &mut self.deletion {
+            run.observe(&pending.observed);
+        }
+        for (key, seen) in &pending.observed {
+            match seen {
+                None if self.gone.len() < MAX_GONE => self.gone.insert(key.clone()),
+                _ => self.gone.remove(key),
+            };
         }
         self.state.observe(pending.observed);
     }
@@ -346,7 +373,7 @@ impl Task {
     }
 
     /// Finds out what Git says now, if that can have changed.
-    async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
+    pub(super) async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
         for source in &spec.sources {
             RepoPath::parse(&source.path)?;
         }
@@ -430,7 +457,7 @@ impl Task {
             return Err(Error::Stopping);
         };
         // Where the objects go decides what they are, as much as what the files say.
-        let destination = (spec.namespace.clone(), spec.create_namespace);
+        let destination = Target::of(spec);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
         let request = Request {
@@ -470,6 +497,7 @@ impl Task {
         let destination = Destination {
             namespace: spec.namespace.as_deref(),
             create_namespace: spec.create_namespace,
+            namespace_metadata: spec.sync_policy.namespace_metadata.as_ref(),
         };
         let cluster = &self.context.cluster;
         let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
@@ -507,7 +535,7 @@ impl Task {
         .await?;
         Ok(Goal {
             key: rendered.key,
-            destination: (spec.namespace.clone(), spec.create_namespace),
+            destination: Target::of(spec),
             origin,
             desired,
             hooks,
@@ -556,21 +584,7 @@ impl Task {
     }
 
     async fn finalize(&mut self) -> Next {
-        let (context, owner, application) = (
-            Arc::clone(&self.context),
-            self.owner.clone(),
-            Arc::clone(&self.application),
-        );
-        let finalized = match self.leave_to_delete().await {
-            Ok(actor) => match self.inventory().await {
-                Ok(inventory) => {
-                    finalize::finalize(&context.cluster, &actor, &owner, &application, inventory).await
-                }
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        match finalized {
+        match self.carry_out_deletion().await {
             Ok(Finalized::Done) => Next::Never,
             Ok(Finalized::Waiting) => Next::In(LOOK_AGAIN),
             Err(Error::Waiting) => Next::Whenever,
@@ -590,6 +604,18 @@ impl Task {
                 self.failures += 1;
                 Next::In(backoff(self.failures))
             }
+        }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    fn of(spec: &ApplicationSpec) -> Self {
+        Self {
+            namespace: spec.namespace.clone(),
+            is_made: spec.create_namespace,
+            metadata: spec.sync_policy.namespace_metadata.clone(),
         }
     }
 }

@@ -70,6 +70,11 @@ const LEASE: &str = "provost-agent";
 /// The sync option by which a namespace comes with its Application.
 const CREATE_NAMESPACE: &str = "CreateNamespace";
 
+/// How the inventory marks a hook that was made, or is about to be: it is never pruned, and goes with its Application.
+const HOOK: &str = "Hook";
+/// How the inventory marks a hook that runs when its Application is deleted: Git is asked for it then.
+const DELETION_HOOK: &str = "DeletionHook";
+
 /// What the agent is told.
 #[derive(Clone, Debug)]
 pub struct SyncConfig {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::application::{Goal, Task};
 use super::error::Error;
-use super::settings;
+use super::inventory::Entries;
 use crate::api::argoproj::{
     AppProject, Application, ApplicationSpec, DEFAULT_PROJECT, IN_CLUSTER_NAME, IN_CLUSTER_SERVER,
 };
@@ -357,17 +357,9 @@ impl Task {
     }
 
     /// As whom the Application's objects are deleted when it goes. Where there are none, nobody has to be asked.
-    pub(super) async fn leave_to_delete(&mut self) -> Result<Cluster, Error> {
-        let cluster = self.context.cluster.clone();
-        if !self.application.deletes_resources() {
-            return Ok(cluster);
-        }
-        let entries = self.inventory().await?.entries();
+    pub(super) fn leave_to_delete(&mut self, entries: &Entries) -> Result<Cluster, Error> {
         if entries.is_empty() {
-            return Ok(cluster);
-        }
-        if settings::is_drift_only(&self.application) {
-            return Err(Error::DriftOnly);
+            return Ok(self.context.cluster.clone());
         }
         let leave = self.ask_project()?;
         check_objects(leave.project()?, entries.keys())?;
