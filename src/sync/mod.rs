@@ -29,6 +29,7 @@ mod apply;
 mod controller;
 mod converge;
 mod desired;
+mod drift;
 mod error;
 mod finalize;
 mod hooks;

@@ -38,6 +38,7 @@ mod sync_errors;
 mod sync_hooks;
 mod sync_ignored;
 mod sync_lease;
+mod sync_modes;
 mod sync_operation;
 mod sync_project;
 mod sync_waves;
