@@ -12,7 +12,7 @@ use crate::{
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::{DefaultServiceAccount, FallbackIdentity, SyncConfig},
-    telemetry::{self, LogFormat},
+    telemetry::{self, LogFormat, Metrics},
 };
 
 const EXAMPLES: &str = "\
@@ -344,6 +344,7 @@ impl Args {
                     deadline: render::DEADLINE,
                 },
                 namespace: applications_namespace,
+                metrics: Metrics::default(),
             })
         } else {
             None

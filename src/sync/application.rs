@@ -468,6 +468,9 @@ impl Task {
             sources,
         };
         let rendered = self.context.renderer.render(request, key).await?;
+        if rendered.is_some() {
+            self.context.metrics.count_render();
+        }
         let goal = match (rendered, last) {
             (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
             (None, Some(last)) => Goal {
@@ -569,8 +572,10 @@ impl Task {
         let status = status::compose(&self.application, outcome, limit);
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
-            self.application = Arc::new(application);
+            let before = std::mem::replace(&mut self.application, Arc::new(application));
+            self.context.events.tell(&before.status, &self.application).await;
         }
+        self.context.metrics.show(&self.application);
         Ok(())
     }
 

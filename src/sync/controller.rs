@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::SyncConfig;
 use super::application::Task;
 use super::error::Error;
+use super::events::Events;
 use super::mailbox::Mailbox;
+use super::metrics::SyncMetrics;
 use super::projects::{self, Projects};
 use super::sources::Sources;
 use crate::api::argoproj::Application;
@@ -41,6 +43,8 @@ pub(super) struct Context {
     pub(super) ledger: Ledger,
     pub(super) local_repositories: LocalRepositories,
     pub(super) projects: Projects,
+    pub(super) metrics: SyncMetrics,
+    pub(super) events: Events,
     pub(super) passes: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
     watches: Watches,
@@ -142,6 +146,7 @@ impl Controller {
         config: SyncConfig,
         cluster: Cluster,
         ledger: Ledger,
+        instance: String,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
         let renderer = Renderer::start(&RenderConfig {
@@ -159,6 +164,8 @@ impl Controller {
         let projects = Projects::start(&cluster, config.project_namespaces, config.fallback, &shutdown);
         let mirrors = Mirrors::new(config.state.join("mirrors"));
         let context = Context {
+            metrics: SyncMetrics::register(&config.metrics, &cluster),
+            events: Events::new(&cluster, &instance),
             cluster,
             sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
             renderer,
@@ -204,6 +211,7 @@ impl Controller {
                     }
                     Some(Ok(Event::Apply(application))) => self.tell(application),
                     Some(Ok(Event::Delete(application))) => {
+                        self.context.metrics.forget(&application.full_name());
                         if let Some(task) = self.tasks.get(&application.full_name()) {
                             task.end.cancel();
                         }

@@ -82,6 +82,11 @@ impl Task {
             if !is_running && (tally.is_sync() || is_news) {
                 let by = asked.as_ref().map(|asked| asked.operation.username.as_str());
                 self.record_sync(&goal.origin, &tally, &outcome, by);
+                let began_at = self.run.as_ref().map_or(started_at, |run| run.started_at);
+                let took = Timestamp::now().duration_since(began_at).try_into();
+                self.context
+                    .metrics
+                    .count_sync(&outcome, took.unwrap_or_default());
             }
             self.last_result = Some((goal.origin.revision.clone(), outcome.clone()));
             converged.sync_run = Some(SyncRun {

@@ -31,11 +31,13 @@ mod converge;
 mod desired;
 mod drift;
 mod error;
+mod events;
 mod finalize;
 mod hooks;
 mod identity;
 mod inventory;
 mod mailbox;
+mod metrics;
 mod operation;
 mod plan;
 mod projects;
@@ -59,6 +61,7 @@ use crate::cluster::{Cluster, Lease};
 use crate::git::LocalRepositories;
 use crate::ledger::Ledger;
 use crate::render::Launcher;
+use crate::telemetry::Metrics;
 
 pub use error::Error;
 pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
@@ -99,6 +102,8 @@ pub struct SyncConfig {
     pub project_namespaces: Vec<String>,
     /// As whom objects are written where a project names nobody.
     pub fallback: FallbackIdentity,
+    /// Where the agent's metrics are registered.
+    pub metrics: Metrics,
     /// The namespace of the lease that lets one agent at a time work.
     pub lease_namespace: String,
 }
@@ -130,10 +135,12 @@ pub async fn run_on(
     let identity = identity::Identity::of(&config.state)?;
     let client = cluster.client().clone();
     let lease = Lease::new(client, &config.lease_namespace, LEASE, identity.name().to_owned());
+    let instance = identity.name().to_owned();
     let work = |held| {
         let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
+        let instance = instance.clone();
         async {
-            let controller = controller::Controller::new(config, cluster, ledger, held).await?;
+            let controller = controller::Controller::new(config, cluster, ledger, instance, held).await?;
             controller.run().await;
             Ok(())
         }

@@ -12,6 +12,7 @@ use provost::cluster::Cluster as Connection;
 use provost::git::LocalRepositories;
 use provost::ledger::{Destination, Ledger};
 use provost::sync::{FallbackIdentity, SyncConfig, run_on};
+use provost::telemetry::Metrics;
 use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -62,6 +63,7 @@ pub(crate) struct Agent<'c> {
     pub(crate) connection: Connection,
     pub(crate) client: kube::Client,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) metrics: Metrics,
     ledger: Ledger,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), provost::sync::Error>>,
@@ -70,13 +72,20 @@ pub(crate) struct Agent<'c> {
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let metrics = Metrics::default();
         let namespace = cluster.namespace(hint).await?;
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) =
-            run_agent(cluster, folder.path(), (&namespace, &namespace), &ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            cluster,
+            folder.path(),
+            (&namespace, &namespace),
+            &ledger,
+            &metrics,
+        )
+        .await?;
         let agent = Self {
             cluster,
             namespace,
@@ -84,6 +93,7 @@ impl<'c> Agent<'c> {
             connection,
             client: cluster.client(User::Admin).await?,
             folder,
+            metrics,
             ledger,
             shutdown,
             task,
@@ -302,6 +312,7 @@ impl<'c> Agent<'c> {
 
     async fn another(&self, applications: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let metrics = Metrics::default();
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
@@ -311,6 +322,7 @@ impl<'c> Agent<'c> {
             folder.path(),
             (applications, &self.namespace),
             &ledger,
+            &metrics,
         )
         .await?;
         Ok(Self {
@@ -320,6 +332,7 @@ impl<'c> Agent<'c> {
             connection,
             client: self.client.clone(),
             folder,
+            metrics,
             ledger,
             shutdown,
             task,
@@ -329,11 +342,13 @@ impl<'c> Agent<'c> {
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
+        self.metrics = Metrics::default();
         let (connection, shutdown, task) = run_agent(
             self.cluster,
             self.folder.path(),
             (&self.namespace, &self.namespace),
             &self.ledger,
+            &self.metrics,
         )
         .await?;
         std::mem::replace(&mut self.task, task).await??;
@@ -363,6 +378,7 @@ async fn run_agent(
     folder: &Path,
     (applications, projects): (&str, &str),
     ledger: &Ledger,
+    metrics: &Metrics,
 ) -> anyhow::Result<Running> {
     let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
     let config = SyncConfig {
@@ -377,6 +393,7 @@ async fn run_agent(
         lease_namespace: applications.to_owned(),
         project_namespaces: vec![projects.to_owned()],
         fallback: FallbackIdentity::Agent,
+        metrics: metrics.clone(),
     };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(
