@@ -229,11 +229,25 @@ fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> Str
 }
 
 /// Where projects are read: what an administrator of the cluster writes to, and no team.
-fn control_namespace(service: Option<&Address>, applications: Option<&str>) -> String {
+fn control_namespaces(
+    named: Vec<String>,
+    service: Option<&Address>,
+    applications: Option<&str>,
+) -> Vec<String> {
     match (service, applications) {
-        (Some(Address::Service { namespace, .. }), _) => namespace.clone(),
-        (_, Some(namespace)) => namespace.to_owned(),
-        (_, None) => "default".to_owned(),
+        _ if !named.is_empty() => named,
+        (Some(Address::Service { namespace, .. }), _) => vec![namespace.clone()],
+        (_, Some(namespace)) => vec![namespace.to_owned()],
+        (_, None) => vec!["default".to_owned()],
+    }
+}
+
+/// In a cluster the agent holds no power of its own.
+fn fallback_identity(account: Option<DefaultServiceAccount>, in_cluster: bool) -> FallbackIdentity {
+    match account {
+        Some(account) => FallbackIdentity::ServiceAccount(account),
+        None if in_cluster => FallbackIdentity::Nobody,
+        None => FallbackIdentity::Agent,
     }
 }
 
@@ -319,20 +333,12 @@ impl Args {
                 helm,
                 search_path: search_path(),
                 lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
-                project_namespaces: if project_namespaces.is_empty() {
-                    vec![control_namespace(
-                        service.as_ref(),
-                        applications_namespace.as_deref(),
-                    )]
-                } else {
-                    project_namespaces
-                },
-                fallback: match default_service_account {
-                    Some(account) => FallbackIdentity::ServiceAccount(account),
-                    // In a cluster the agent holds no power of its own.
-                    None if in_cluster => FallbackIdentity::Nobody,
-                    None => FallbackIdentity::Agent,
-                },
+                project_namespaces: control_namespaces(
+                    project_namespaces,
+                    service.as_ref(),
+                    applications_namespace.as_deref(),
+                ),
+                fallback: fallback_identity(default_service_account, in_cluster),
                 launcher: Launcher {
                     // The running program, even where its file was replaced.
                     provost: PathBuf::from("/proc/self/exe"),

@@ -255,10 +255,10 @@ fn key_of(object: &Value) -> Option<ObjectKey> {
 
 /// What the object's annotations ask for and nobody does: a Job that is meant as a hook must not run as anything else.
 fn unsupported(object: &Value) -> Option<String> {
-    if let Role::Hook(hook) = hook::role(object) {
-        if let Some(unknown) = hook.unknown.first() {
-            return Some(format!("{unknown} is not known"));
-        }
+    if let Role::Hook(hook) = hook::role(object)
+        && let Some(unknown) = hook.unknown.first()
+    {
+        return Some(format!("{unknown} is not known"));
     }
     let errors = SyncOptions::of_object(object).err()?;
     let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -22,9 +22,12 @@ const MASKED: &str = "(masked)";
 pub(super) fn details(live: &Value, declared: &[Change], foreign: &[ForeignField]) -> Vec<DriftField> {
     let show = |path: &FieldPath, value: Option<&Value>| {
         let is_hidden = is_secret(live) || path.to_string().contains(LAST_APPLIED);
-        value.map(|value| match is_hidden {
-            true => MASKED.to_owned(),
-            false => provost_manifest::escape::shorten(&value.to_string(), MAX_VALUE).into_owned(),
+        value.map(|value| {
+            if is_hidden {
+                MASKED.to_owned()
+            } else {
+                provost_manifest::escape::shorten(&value.to_string(), MAX_VALUE).into_owned()
+            }
         })
     };
     let declared = declared.iter().map(|change| {

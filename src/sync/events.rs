@@ -50,9 +50,10 @@ impl Events {
         for happened in happened(before, &application.status) {
             let digest = Digest::of_value(&happened.note.as_str().into());
             let event = Event {
-                type_: match happened.is_bad {
-                    true => EventType::Warning,
-                    false => EventType::Normal,
+                type_: if happened.is_bad {
+                    EventType::Warning
+                } else {
+                    EventType::Normal
                 },
                 reason: happened.reason.to_owned(),
                 note: Some(provost_manifest::escape::shorten(&happened.note, MAX_NOTE).into_owned()),

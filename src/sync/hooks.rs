@@ -111,15 +111,11 @@ impl Task {
             let (key, object) = hook.named(goal, step.phase, run.started_at);
             let place = (step.phase, key);
             if !run.hooks.contains_key(&place) {
-                match self.begin_hook(hook, &place.1, &object).await? {
-                    Some(live) => {
-                        run.hooks.insert(place.clone(), HookRun::of(&live));
-                    }
-                    None => {
-                        waiting.get_or_insert_with(|| format!("the earlier {} to go", place.1));
-                        continue;
-                    }
-                }
+                let Some(live) = self.begin_hook(hook, &place.1, &object).await? else {
+                    waiting.get_or_insert_with(|| format!("the earlier {} to go", place.1));
+                    continue;
+                };
+                run.hooks.insert(place.clone(), HookRun::of(&live));
             }
             match run.hooks.get(&place).and_then(|hook| hook.outcome.as_ref()) {
                 Some(Ok(())) => {}

@@ -107,9 +107,9 @@ impl SyncMetrics {
         let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
         let before = standings.insert(application.full_name(), standing.clone());
         if before.as_ref() != Some(&standing) {
-            before
-                .iter()
-                .for_each(|before| _ = self.applications.remove(before));
+            if let Some(before) = &before {
+                self.applications.remove(before);
+            }
             self.applications.get_or_create(&standing).set(1);
         }
     }

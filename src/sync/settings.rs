@@ -26,6 +26,7 @@ const APPROVE_DELETIONS: &str = "provost.dev/approve-deletions";
 
 /// What the Application's spec and annotations allow.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is leave for something else")]
 pub(super) struct Settings {
     /// Write at all.
     pub(super) writes: bool,
@@ -88,7 +89,8 @@ impl Settings {
             .map(|text| text.parse())
             .transpose();
         Ok(Self {
-            writes: mode == "enforce" && asked.map_or(spec.automated.is_some(), |asked| !asked.is_dry_run),
+            writes: mode == "enforce"
+                && asked.map_or_else(|| spec.automated.is_some(), |asked| !asked.is_dry_run),
             is_drift_only: mode == DRIFT_ONLY,
             heals: automated.self_heal || asked.is_some(),
             prunes: automated.prune || asked.is_some_and(|asked| asked.prunes),
