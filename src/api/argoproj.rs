@@ -21,7 +21,7 @@ pub use project::AppProject;
 pub use source::{
     ApplicationSource, DirectoryOptions, HelmOptions, HelmParameter, KustomizeOptions, SourceOptions,
 };
-pub use spec::{ApplicationSpec, InvalidSpec};
+pub use spec::{ApplicationSpec, DEFAULT_PROJECT, InvalidSpec};
 
 /// Names the cluster that the agent runs against.
 pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";

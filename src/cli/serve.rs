@@ -11,8 +11,8 @@ use crate::{
     policies::{self, CallHost, ServiceCalls},
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
-    sync::SyncConfig,
-    telemetry::{self, LogFormat},
+    sync::{DefaultServiceAccount, FallbackIdentity, SyncConfig},
+    telemetry::{self, LogFormat, Metrics},
     webhook::rotation::Lifetimes,
 };
 
@@ -140,6 +140,14 @@ pub(super) struct Args {
     /// Namespace whose Applications are reconciled [default: all]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
+    /// Namespace whose AppProjects count; may be given often [default: the Service's; on a workstation that of
+    /// --applications-namespace, or "default"]
+    #[arg(long = "project-namespace", value_name = "NAME", help_heading = "Agent")]
+    project_namespaces: Vec<String>,
+    /// Service account as which objects are written where a project names none, as NAME in the destination namespace
+    /// or NAMESPACE:NAME [default: none; on a workstation the agent itself]
+    #[arg(long, value_name = "ACCOUNT", help_heading = "Agent")]
+    default_service_account: Option<DefaultServiceAccount>,
 
     /// Form of the log on stderr
     #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
@@ -245,6 +253,29 @@ fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> Str
     }
 }
 
+/// Where projects are read: what an administrator of the cluster writes to, and no team.
+fn control_namespaces(
+    named: Vec<String>,
+    service: Option<&Address>,
+    applications: Option<&str>,
+) -> Vec<String> {
+    match (service, applications) {
+        _ if !named.is_empty() => named,
+        (Some(Address::Service { namespace, .. }), _) => vec![namespace.clone()],
+        (_, Some(namespace)) => vec![namespace.to_owned()],
+        (_, None) => vec!["default".to_owned()],
+    }
+}
+
+/// In a cluster the agent holds no power of its own.
+fn fallback_identity(account: Option<DefaultServiceAccount>, in_cluster: bool) -> FallbackIdentity {
+    match account {
+        Some(account) => FallbackIdentity::ServiceAccount(account),
+        None if in_cluster => FallbackIdentity::Nobody,
+        None => FallbackIdentity::Agent,
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -308,6 +339,8 @@ impl Args {
             helm,
             allow_unconfined_render,
             applications_namespace,
+            project_namespaces,
+            default_service_account,
             log_format: _,
             log: _,
         } = self;
@@ -337,6 +370,12 @@ impl Args {
                 helm,
                 search_path: search_path(),
                 lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
+                project_namespaces: control_namespaces(
+                    project_namespaces,
+                    service.as_ref(),
+                    applications_namespace.as_deref(),
+                ),
+                fallback: fallback_identity(default_service_account, in_cluster),
                 launcher: Launcher {
                     // The running program, even where its file was replaced.
                     provost: PathBuf::from("/proc/self/exe"),
@@ -348,6 +387,7 @@ impl Args {
                     deadline: render::DEADLINE,
                 },
                 namespace: applications_namespace,
+                metrics: Metrics::default(),
             })
         } else {
             None

@@ -157,9 +157,12 @@ pub struct Serving {
 }
 
 /// Starts every role, in order.
-pub async fn start(config: Config, ledger: Ledger) -> Result<Serving, Error> {
+pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error> {
     let shutdown = Shutdown::on_signal()?;
     let metrics = Metrics::default();
+    if let Some(agent) = &mut config.agent {
+        agent.metrics = metrics.clone();
+    }
     let client = match &config.cluster {
         Some(connection) => Some(connection.client().await?),
         None => None,

@@ -1,6 +1,6 @@
 //! One Application's task: waits for something to happen, makes a pass, says what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,17 @@ use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::operation::AskedSync;
+use super::projects::{Known, Leave};
 use super::run::Run;
 use super::settings;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
-use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use super::window::ClosedWindow;
+use crate::api::argoproj::{
+    Application, ApplicationSource, ApplicationSpec, NamespaceMetadata, REFRESH_ANNOTATION, SyncCode,
+};
 use crate::cluster::Kinds;
 use crate::git::{Mirror, RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Request, SourceAt};
@@ -39,6 +43,9 @@ const MAX_RETRY: Duration = Duration::from_mins(5);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// The most objects that are remembered to be gone; others stay in the inventory until their Application goes.
+const MAX_GONE: usize = 1_000;
+
 /// One Application's task.
 pub(super) struct Task {
     pub(super) context: Arc<Context>,
@@ -51,7 +58,7 @@ pub(super) struct Task {
     pub(super) application: Arc<Application>,
     /// One for each source, in order.
     repositories: Vec<Subscription>,
-    goal: Option<Arc<Goal>>,
+    pub(super) goal: Option<Arc<Goal>>,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
     pub(super) failures: u32,
@@ -66,6 +73,16 @@ pub(super) struct Task {
     pub(super) begins_anew: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
+    /// Objects that were seen to go since the inventory was written.
+    pub(super) gone: HashSet<ObjectKey>,
+    /// The hooks of the Application's deletion, once that has begun.
+    pub(super) deletion: Option<(Arc<Goal>, Run)>,
+    /// What is known of AppProjects.
+    pub(super) projects: watch::Receiver<Known>,
+    /// What the Application's project allowed when it was asked last.
+    pub(super) leave: Option<Leave>,
+    /// Why nothing may be synced at this time, by a window of the project.
+    pub(super) closed: Option<ClosedWindow>,
 }
 
 /// What the cluster is to be, by the last render that went well.
@@ -73,12 +90,19 @@ pub(super) struct Task {
 pub(super) struct Goal {
     /// The render's key.
     pub(super) key: String,
-    /// The namespace of objects that name none, and whether it is made.
-    destination: (Option<String>, bool),
+    destination: Target,
     pub(super) origin: Origin,
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
     /// What runs when that changes.
     pub(super) hooks: Vec<Arc<DesiredHook>>,
+}
+
+/// Where objects go that name no namespace.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    namespace: Option<String>,
+    is_made: bool,
+    metadata: Option<NamespaceMetadata>,
 }
 
 /// What a comparison rests on.
@@ -114,6 +138,11 @@ impl Task {
         application: Application,
     ) -> Self {
         Self {
+            projects: context.projects.subscribe(),
+            gone: HashSet::new(),
+            deletion: None,
+            leave: None,
+            closed: None,
             context,
             name: application.full_name(),
             owner,
@@ -182,6 +211,7 @@ impl Task {
         tokio::select! {
             () = timer => {}
             () = source => {}
+            Ok(()) = self.projects.changed() => {}
             () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
         }
     }
@@ -199,6 +229,15 @@ impl Task {
         }
         if let Some(run) = &mut self.run {
             run.observe(&pending.observed);
+        }
+        if let Some((_, run)) = &mut self.deletion {
+            run.observe(&pending.observed);
+        }
+        for (key, seen) in &pending.observed {
+            match seen {
+                None if self.gone.len() < MAX_GONE => self.gone.insert(key.clone()),
+                _ => self.gone.remove(key),
+            };
         }
         self.state.observe(pending.observed);
     }
@@ -264,10 +303,13 @@ impl Task {
             failed = true;
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
-        match (failed, waits) {
-            (true, _) => Next::In(self.retry_after()),
-            (false, true) => Next::In(LOOK_AGAIN),
-            (false, false) => Next::Whenever,
+        let opens = self.closed.as_ref().and_then(ClosedWindow::wait);
+        match (failed, waits, opens) {
+            (true, _, None) => Next::In(self.retry_after()),
+            (true, _, Some(opens)) => Next::In(opens.min(self.retry_after())),
+            (false, _, Some(opens)) => Next::In(opens),
+            (false, true, None) => Next::In(LOOK_AGAIN),
+            (false, false, None) => Next::Whenever,
         }
     }
 
@@ -300,23 +342,38 @@ impl Task {
             .asked
             .as_ref()
             .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
+        let leave = match self.ask_leave(&spec) {
+            Ok(leave) => leave,
+            Err(error) => return self.refuse(error, errors),
+        };
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
         // Whatever Git says now that cannot be read: what it said last is kept up.
-        let converged = match self.goal.clone() {
-            Some(goal) => {
-                let (converged, error) = self.converge(&spec, &goal, end).await;
-                errors.extend(error);
-                converged
-            }
-            None => Converged::default(),
+        let Some(goal) = self.goal.clone() else {
+            return self.outcome(Converged::default(), errors);
         };
+        if let Err(error) = leave.project().and_then(|project| goal.check(project)) {
+            return self.refuse(error, errors);
+        }
+        let (converged, error) = self.converge(&spec, &goal, end).await;
+        errors.extend(error);
+        self.outcome(converged, errors)
+    }
+
+    /// The outcome where the project allows nothing: what is there is left as it is.
+    fn refuse(&mut self, error: Error, mut errors: Vec<Error>) -> Outcome {
+        let standing = self.goal.clone().map(|goal| self.standing(&goal));
+        let mut converged = standing.unwrap_or_default();
+        if !matches!(error, Error::Waiting) {
+            converged.sync_run = self.refuse_asked(&error);
+        }
+        errors.push(error);
         self.outcome(converged, errors)
     }
 
     /// Finds out what Git says now, if that can have changed.
-    async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
+    pub(super) async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
         for source in &spec.sources {
             RepoPath::parse(&source.path)?;
         }
@@ -400,7 +457,7 @@ impl Task {
             return Err(Error::Stopping);
         };
         // Where the objects go decides what they are, as much as what the files say.
-        let destination = (spec.namespace.clone(), spec.create_namespace);
+        let destination = Target::of(spec);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
         let request = Request {
@@ -411,6 +468,9 @@ impl Task {
             sources,
         };
         let rendered = self.context.renderer.render(request, key).await?;
+        if rendered.is_some() {
+            self.context.metrics.count_render();
+        }
         let goal = match (rendered, last) {
             (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
             (None, Some(last)) => Goal {
@@ -440,6 +500,7 @@ impl Task {
         let destination = Destination {
             namespace: spec.namespace.as_deref(),
             create_namespace: spec.create_namespace,
+            namespace_metadata: spec.sync_policy.namespace_metadata.as_ref(),
         };
         let cluster = &self.context.cluster;
         let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
@@ -477,7 +538,7 @@ impl Task {
         .await?;
         Ok(Goal {
             key: rendered.key,
-            destination: (spec.namespace.clone(), spec.create_namespace),
+            destination: Target::of(spec),
             origin,
             desired,
             hooks,
@@ -502,6 +563,7 @@ impl Task {
             errors,
             sync_run: converged.sync_run,
             waiting: converged.waiting,
+            warning: converged.warning,
         }
     }
 
@@ -510,8 +572,10 @@ impl Task {
         let status = status::compose(&self.application, outcome, limit);
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
-            self.application = Arc::new(application);
+            let before = std::mem::replace(&mut self.application, Arc::new(application));
+            self.context.events.tell(&before.status, &self.application).await;
         }
+        self.context.metrics.show(&self.application);
         Ok(())
     }
 
@@ -525,18 +589,10 @@ impl Task {
     }
 
     async fn finalize(&mut self) -> Next {
-        let (context, owner, application) = (
-            Arc::clone(&self.context),
-            self.owner.clone(),
-            Arc::clone(&self.application),
-        );
-        let finalized = match self.inventory().await {
-            Ok(inventory) => finalize::finalize(&context.cluster, &owner, &application, inventory).await,
-            Err(error) => Err(error),
-        };
-        match finalized {
+        match self.carry_out_deletion().await {
             Ok(Finalized::Done) => Next::Never,
             Ok(Finalized::Waiting) => Next::In(LOOK_AGAIN),
+            Err(Error::Waiting) => Next::Whenever,
             Err(error) => {
                 tracing::warn!(
                     application = self.name,
@@ -553,6 +609,18 @@ impl Task {
                 self.failures += 1;
                 Next::In(backoff(self.failures))
             }
+        }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    fn of(spec: &ApplicationSpec) -> Self {
+        Self {
+            namespace: spec.namespace.clone(),
+            is_made: spec.create_namespace,
+            metadata: spec.sync_policy.namespace_metadata.clone(),
         }
     }
 }

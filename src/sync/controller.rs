@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::SyncConfig;
 use super::application::Task;
 use super::error::Error;
+use super::events::Events;
 use super::mailbox::Mailbox;
+use super::metrics::SyncMetrics;
+use super::projects::{self, Projects};
 use super::sources::Sources;
 use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
@@ -39,6 +42,9 @@ pub(super) struct Context {
     pub(super) history: Arc<History>,
     pub(super) ledger: Ledger,
     pub(super) local_repositories: LocalRepositories,
+    pub(super) projects: Projects,
+    pub(super) metrics: SyncMetrics,
+    pub(super) events: Events,
     pub(super) passes: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
     watches: Watches,
@@ -140,6 +146,7 @@ impl Controller {
         config: SyncConfig,
         cluster: Cluster,
         ledger: Ledger,
+        instance: String,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
         let renderer = Renderer::start(&RenderConfig {
@@ -151,8 +158,14 @@ impl Controller {
         })
         .await?;
         let kube_version = cluster.version().await?;
+        if let Some(namespace) = config.project_namespaces.first() {
+            projects::ensure_default(&cluster, namespace).await;
+        }
+        let projects = Projects::start(&cluster, config.project_namespaces, config.fallback, &shutdown);
         let mirrors = Mirrors::new(config.state.join("mirrors"));
         let context = Context {
+            metrics: SyncMetrics::register(&config.metrics, &cluster),
+            events: Events::new(&cluster, &instance),
             cluster,
             sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
             renderer,
@@ -160,6 +173,7 @@ impl Controller {
             history: Arc::new(History::open(&config.state)?),
             ledger,
             local_repositories: config.local_repositories,
+            projects,
             passes: Arc::new(Semaphore::new(MAX_PASSES)),
             shutdown,
             watches: Watches::default(),
@@ -197,6 +211,7 @@ impl Controller {
                     }
                     Some(Ok(Event::Apply(application))) => self.tell(application),
                     Some(Ok(Event::Delete(application))) => {
+                        self.context.metrics.forget(&application.full_name());
                         if let Some(task) = self.tasks.get(&application.full_name()) {
                             task.end.cancel();
                         }

@@ -40,6 +40,9 @@ pub enum Error {
     /// The cluster refused, or did not answer.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// What the Application's project does not allow, one sentence each.
+    #[error("{}", .0.join("; "))]
+    Project(Vec<String>),
     /// Objects of a stage that were refused, one sentence each; nothing of the stage was applied.
     #[error("{} of {total} objects refused, none of them applied: {}", .refused.len(), .refused.join("; "))]
     Stage {
@@ -83,6 +86,9 @@ pub enum Error {
     /// An annotation of the Application means nothing.
     #[error("{0}")]
     Annotation(String),
+    /// Somebody asks for what the mode forbids.
+    #[error("provost.dev/mode is drift-only, so that nothing is written")]
+    DriftOnly,
     /// Another agent writes the same inventory.
     #[error("the inventory was written by somebody else: looking anew")]
     Fenced,
@@ -118,6 +124,7 @@ impl Error {
     pub fn condition(&self) -> &'static str {
         match self {
             Self::Spec(_)
+            | Self::Project(_)
             | Self::Annotation(_)
             | Self::Git(git::Error::Url { .. } | git::Error::Path { .. }) => "InvalidSpecError",
             Self::Deletion(_) => "DeletionError",

@@ -19,24 +19,28 @@
 //! - An error leaves the last good state running and healed, is said on the Application's status, and is tried again
 //!   for ever, with a capped backoff.
 //!
+//! - Nothing is read, written or deleted that the Application's project does not allow, and its objects are written as
+//!   the service account that the project names.
 //! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
 //!   lets one of them write.
-//!
-//! *Not yet*: hooks, projects, `ignoreDifferences`, `.operation`, policy before write.
 
 mod application;
 mod apply;
 mod controller;
 mod converge;
 mod desired;
+mod drift;
 mod error;
+mod events;
 mod finalize;
 mod hooks;
 mod identity;
 mod inventory;
 mod mailbox;
+mod metrics;
 mod operation;
 mod plan;
+mod projects;
 mod prune;
 mod record;
 mod run;
@@ -46,6 +50,7 @@ mod stage;
 mod standing;
 mod state;
 mod status;
+mod window;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,8 +61,10 @@ use crate::cluster::{Cluster, Lease};
 use crate::git::LocalRepositories;
 use crate::ledger::Ledger;
 use crate::render::Launcher;
+use crate::telemetry::Metrics;
 
 pub use error::Error;
+pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
 
 /// How often a repository is asked for news where nobody says otherwise.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
@@ -66,6 +73,11 @@ pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
 const LEASE: &str = "provost-agent";
 /// The sync option by which a namespace comes with its Application.
 const CREATE_NAMESPACE: &str = "CreateNamespace";
+
+/// How the inventory marks a hook that was made, or is about to be: it is never pruned, and goes with its Application.
+const HOOK: &str = "Hook";
+/// How the inventory marks a hook that runs when its Application is deleted: Git is asked for it then.
+const DELETION_HOOK: &str = "DeletionHook";
 
 /// What the agent is told.
 #[derive(Clone, Debug)]
@@ -86,6 +98,12 @@ pub struct SyncConfig {
     pub launcher: Launcher,
     /// The only namespace whose Applications are reconciled; `None` for all.
     pub namespace: Option<String>,
+    /// The control namespaces, whose AppProjects count.
+    pub project_namespaces: Vec<String>,
+    /// As whom objects are written where a project names nobody.
+    pub fallback: FallbackIdentity,
+    /// Where the agent's metrics are registered.
+    pub metrics: Metrics,
     /// The namespace of the lease that lets one agent at a time work.
     pub lease_namespace: String,
 }
@@ -117,10 +135,12 @@ pub async fn run_on(
     let identity = identity::Identity::of(&config.state)?;
     let client = cluster.client().clone();
     let lease = Lease::new(client, &config.lease_namespace, LEASE, identity.name().to_owned());
+    let instance = identity.name().to_owned();
     let work = |held| {
         let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
+        let instance = instance.clone();
         async {
-            let controller = controller::Controller::new(config, cluster, ledger, held).await?;
+            let controller = controller::Controller::new(config, cluster, ledger, instance, held).await?;
             controller.run().await;
             Ok(())
         }

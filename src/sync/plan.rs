@@ -7,10 +7,12 @@ use provost_delivery::foreign::{self, ForeignField};
 use provost_delivery::ignore::IgnoreError;
 use provost_delivery::owner::{self, Owner};
 use provost_delivery::plan::{self as delivery, Action, Change};
+use provost_evidence::event::DriftField;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
 use super::desired::Desired;
+use super::drift;
 use super::settings::Settings;
 use crate::cluster::{self, Cluster, FIELD_MANAGER, Folded, Target};
 
@@ -29,7 +31,7 @@ pub(super) enum Verdict {
     /// It cannot be changed into what is declared, and may be deleted and made anew.
     Recreate(Folded),
     /// It is as declared, but holds what somebody else put there and a setting leaves.
-    Reported(Folded, Vec<ForeignField>),
+    Reported(Folded, Vec<DriftField>),
     /// It is as it should be.
     Unchanged(Folded),
     /// It was there before us.
@@ -45,6 +47,8 @@ pub(super) struct Update {
     pub(super) declared: Vec<Change>,
     /// The fields that nobody declares and somebody wrote.
     pub(super) foreign: Vec<ForeignField>,
+    /// Both, with values, for the record.
+    pub(super) details: Vec<DriftField>,
     /// Who wrote, by managedFields.
     pub(super) managers: Vec<String>,
     /// Whether an apply is needed; else foreign fields are all there is.
@@ -227,11 +231,17 @@ fn judge(
     let (declared, foreign) = match entry.action {
         Action::Update(update) => (update.apply, update.remove),
         _ if lost => (Vec::new(), Vec::new()),
-        _ if !entry.reported.is_empty() => return Ok(Verdict::Reported(folded, entry.reported)),
+        _ if !entry.reported.is_empty() => {
+            return Ok(Verdict::Reported(
+                folded,
+                drift::details(live, &[], &entry.reported),
+            ));
+        }
         _ => return Ok(Verdict::Unchanged(folded)),
     };
     Ok(Verdict::Update(Update {
         live: folded,
+        details: drift::details(live, &declared, &foreign),
         managers: managers(live, &declared, &foreign),
         needs_apply: lost || !declared.is_empty(),
         respectful: None,
@@ -261,7 +271,7 @@ fn managers(live: &Value, declared: &[Change], foreign: &[ForeignField]) -> Vec<
 }
 
 /// Whether these owned fields hold the changed one, as far as its path can be followed by keys.
-fn owns(fields: &Value, change: &Change) -> bool {
+pub(super) fn owns(fields: &Value, change: &Change) -> bool {
     use provost_manifest::path::Segment;
     let mut place = fields;
     for segment in change.path.segments() {

@@ -27,6 +27,9 @@ use super::stage::{Deferred, Planned, Write, refusal};
 use super::state::Standing;
 use crate::cluster::{Folded, wait_established};
 
+/// Stands for the render in the progress of an Application's deletion.
+const DELETION: &str = "deletion";
+
 /// One sync that is under way.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -85,6 +88,17 @@ impl Run {
         }
     }
 
+    /// Begins an Application's deletion, or takes one up that the inventory says was begun.
+    pub(super) fn of_deletion(goal: &Goal, began_at: Timestamp, progress: Option<Progress>) -> Self {
+        let progress = progress.filter(|progress| progress.render == DELETION);
+        Self {
+            render: DELETION.to_owned(),
+            started_at: began_at,
+            completed: progress.map_or(0, |progress| progress.completed),
+            ..Self::new(goal, None)
+        }
+    }
+
     /// How far it came, for the inventory.
     pub(super) fn progress(&self) -> Progress {
         Progress {
@@ -135,7 +149,9 @@ impl Goal {
     pub(super) fn steps(&self, skips_hooks: bool) -> Vec<Step> {
         let mut steps = self.all_steps();
         if skips_hooks {
-            steps.iter_mut().for_each(|step| step.hooks.clear());
+            for step in &mut steps {
+                step.hooks.clear();
+            }
         }
         steps.retain(|step| step.phase.is_of_sync() && !(step.objects.is_empty() && step.hooks.is_empty()));
         steps
@@ -143,8 +159,13 @@ impl Goal {
 
     /// The waves of the hooks that run when a sync has failed.
     pub(super) fn failure_steps(&self) -> Vec<Step> {
+        self.steps_of(Phase::SyncFail)
+    }
+
+    /// The waves of one phase.
+    pub(super) fn steps_of(&self, phase: Phase) -> Vec<Step> {
         let mut steps = self.all_steps();
-        steps.retain(|step| step.phase == Phase::SyncFail);
+        steps.retain(|step| step.phase == phase);
         steps
     }
 
@@ -275,7 +296,7 @@ impl Task {
     ) -> Result<(), Error> {
         let mut crds = Vec::new();
         for group in by_rank(writes) {
-            let cluster = self.context.cluster.clone();
+            let cluster = self.actor()?;
             let applied: Vec<_> = futures::stream::iter(group)
                 .map(|write| {
                     let cluster = cluster.clone();

@@ -66,7 +66,7 @@ impl Task {
         objects: &[Arc<Desired>],
         coming: &BTreeMap<ObjectKey, Write>,
     ) -> Result<Planned, Error> {
-        let cluster = self.context.cluster.clone();
+        let cluster = self.actor()?;
         for desired in objects {
             if let Some(kind) = cluster.kinds().get(&desired.gvk) {
                 self.context.watch(kind);
@@ -155,6 +155,7 @@ impl Task {
             planned.writes.insert(key.clone(), write);
             return;
         }
+        let is_drift = is_drift || settings.is_drift_only;
         if self.state.record(key, wanted, live, Standing::OutOfSync) && is_drift {
             self.record_drift(key, &verdict, "reported");
         }

@@ -33,6 +33,8 @@ pub(super) struct Outcome {
     pub(super) sync_run: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
     pub(super) waiting: bool,
+    /// The type of a condition that is no error, and its message.
+    pub(super) warning: Option<(&'static str, String)>,
 }
 
 /// A sync: a pass that brought something new from Git, or tried to.
@@ -82,7 +84,7 @@ pub(super) fn compose(
         health: Some(outcome.health),
         history: before.history.clone(),
         operation_state: before.operation_state.clone(),
-        conditions: conditions(&before.conditions, &outcome.errors),
+        conditions: conditions(&before.conditions, &outcome.errors, outcome.warning),
         resources: outcome.resources,
         reconciled_at: before.reconciled_at.clone(),
     };
@@ -169,11 +171,17 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
     }
 }
 
-fn conditions(before: &[Condition], errors: &[Error]) -> Vec<Condition> {
+fn conditions(
+    before: &[Condition],
+    errors: &[Error],
+    warning: Option<(&'static str, String)>,
+) -> Vec<Condition> {
     errors
         .iter()
-        .map(|error| {
-            let (kind, message) = (error.condition().to_owned(), shorten(&error.sentence()));
+        .map(|error| (error.condition(), error.sentence()))
+        .chain(warning)
+        .map(|(kind, message)| {
+            let (kind, message) = (kind.to_owned(), shorten(&message));
             let same = before
                 .iter()
                 .find(|old| old.kind == kind && old.message == message);

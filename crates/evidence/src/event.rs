@@ -114,12 +114,37 @@ pub struct Drift {
     pub application: String,
     /// The object, `Deployment shop/my-app`.
     pub object: String,
-    /// The field paths that differed; values are not recorded.
+    /// The field paths that differed.
     pub fields: Vec<String>,
     /// The field managers that wrote them, where managedFields says.
     pub managers: Vec<String>,
     /// `put back` or `reported`.
     pub resolution: String,
+    /// The same fields with their values; empty in records from before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<DriftField>,
+    /// When the writer of the record first saw the object differ, RFC 3339; empty where it did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_seen: String,
+}
+
+/// One field that was not as Git says. Values are JSON, shortened; those of Secrets are not recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DriftField {
+    /// Where.
+    pub path: String,
+    /// What Git says; `None` where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<String>,
+    /// What was there; `None` where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<String>,
+    /// The field manager that says to have written it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// When it says to have done so, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
 }
 
 /// Records that were lost.

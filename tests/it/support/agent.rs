@@ -11,7 +11,8 @@ use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
 use provost::git::LocalRepositories;
 use provost::ledger::{Destination, Ledger};
-use provost::sync::{SyncConfig, run_on};
+use provost::sync::{FallbackIdentity, SyncConfig, run_on};
+use provost::telemetry::Metrics;
 use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -62,6 +63,7 @@ pub(crate) struct Agent<'c> {
     pub(crate) connection: Connection,
     pub(crate) client: kube::Client,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) metrics: Metrics,
     ledger: Ledger,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), provost::sync::Error>>,
@@ -70,12 +72,20 @@ pub(crate) struct Agent<'c> {
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let metrics = Metrics::default();
         let namespace = cluster.namespace(hint).await?;
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) = run_agent(cluster, folder.path(), &namespace, &ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            cluster,
+            folder.path(),
+            (&namespace, &namespace),
+            &ledger,
+            &metrics,
+        )
+        .await?;
         let agent = Self {
             cluster,
             namespace,
@@ -83,6 +93,7 @@ impl<'c> Agent<'c> {
             connection,
             client: cluster.client(User::Admin).await?,
             folder,
+            metrics,
             ledger,
             shutdown,
             task,
@@ -101,7 +112,29 @@ impl<'c> Agent<'c> {
                 .ok_or_else(|| anyhow::anyhow!("not established"))
         })
         .await?;
+        agent.project("default", json!({})).await?;
         Ok(agent)
+    }
+
+    /// Makes a project that allows everything, with `change` merged into its spec.
+    pub(crate) async fn project(&self, name: &str, change: Value) -> anyhow::Result<()> {
+        let mut spec = json!({
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        });
+        json_patch::merge(&mut spec, &change);
+        let project = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+        });
+        // The agent makes one named default, whose fields are its own.
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        wait_for("the AppProject to be taken", LIMIT, async || {
+            self.kubectl(&apply, &project.to_string()).await
+        })
+        .await?;
+        Ok(())
     }
 
     /// Commits these files, and nothing else that was there.
@@ -267,15 +300,31 @@ impl<'c> Agent<'c> {
         Ok(())
     }
 
+    /// Another agent over the Applications of another namespace, with this one's projects.
+    pub(crate) async fn second_watching(&self, applications: &str) -> anyhow::Result<Self> {
+        self.another(applications).await
+    }
+
     /// Another agent over the same Applications and repository, with a state of its own.
     pub(crate) async fn second(&self) -> anyhow::Result<Self> {
+        self.another(&self.namespace).await
+    }
+
+    async fn another(&self, applications: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let metrics = Metrics::default();
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) =
-            run_agent(self.cluster, folder.path(), &self.namespace, &ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            self.cluster,
+            folder.path(),
+            (applications, &self.namespace),
+            &ledger,
+            &metrics,
+        )
+        .await?;
         Ok(Self {
             cluster: self.cluster,
             namespace: self.namespace.clone(),
@@ -283,6 +332,7 @@ impl<'c> Agent<'c> {
             connection,
             client: self.client.clone(),
             folder,
+            metrics,
             ledger,
             shutdown,
             task,
@@ -292,8 +342,15 @@ impl<'c> Agent<'c> {
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        let (connection, shutdown, task) =
-            run_agent(self.cluster, self.folder.path(), &self.namespace, &self.ledger).await?;
+        self.metrics = Metrics::default();
+        let (connection, shutdown, task) = run_agent(
+            self.cluster,
+            self.folder.path(),
+            (&self.namespace, &self.namespace),
+            &self.ledger,
+            &self.metrics,
+        )
+        .await?;
         std::mem::replace(&mut self.task, task).await??;
         (self.connection, self.shutdown) = (connection, shutdown);
         Ok(())
@@ -319,8 +376,9 @@ type Running = (
 async fn run_agent(
     cluster: &Cluster,
     folder: &Path,
-    namespace: &str,
+    (applications, projects): (&str, &str),
     ledger: &Ledger,
+    metrics: &Metrics,
 ) -> anyhow::Result<Running> {
     let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
     let config = SyncConfig {
@@ -331,8 +389,11 @@ async fn run_agent(
         helm: Some(cluster.binaries().path("helm")),
         search_path: String::new(),
         launcher: launcher(),
-        namespace: Some(namespace.to_owned()),
-        lease_namespace: namespace.to_owned(),
+        namespace: Some(applications.to_owned()),
+        lease_namespace: applications.to_owned(),
+        project_namespaces: vec![projects.to_owned()],
+        fallback: FallbackIdentity::Agent,
+        metrics: metrics.clone(),
     };
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(
