@@ -1,17 +1,22 @@
 //! `provost serve`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
 use crate::{
     config::{Address, FailurePolicy, Role, search_path, state_directory},
-    git::LocalRepositories,
+    git::{LocalRepositories, Submodules},
     ledger::{Destination, Ledger},
     policies,
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
-    sync::SyncConfig,
+    sync::{PushSecrets, SyncConfig},
     telemetry::{self, LogFormat},
 };
 
@@ -92,6 +97,22 @@ pub(super) struct Args {
     /// Let Applications name repositories on this machine: absolute paths and file://
     #[arg(long, help_heading = "Agent")]
     allow_local_repositories: bool,
+    /// Let sources hold submodules, and render what those pin
+    #[arg(long, help_heading = "Agent")]
+    allow_submodules: bool,
+    /// Namespace of Argo CD's Secrets and ConfigMaps about repositories; may be given often [default: that of the
+    /// Applications, or else the agent's own]
+    #[arg(long = "control-namespace", value_name = "NAME", help_heading = "Agent")]
+    control_namespaces: Vec<String>,
+    /// Address for push webhooks of forges, in plain HTTP, on /hooks/git [default: none are taken]
+    #[arg(long, value_name = "ADDR", help_heading = "Agent")]
+    hooks_listen: Option<SocketAddr>,
+    /// File of the webhooks' secrets, in lines such as "webhook.github.secret: …", beside Secret argocd-secret
+    #[arg(long, value_name = "FILE", requires = "hooks_listen", help_heading = "Agent")]
+    hook_secrets: Option<PathBuf>,
+    /// The gpg program, for signatures of commits
+    #[arg(long, value_name = "FILE", env = "PROVOST_GPG", default_value = "gpg", help_heading = "Agent")]
+    gpg: PathBuf,
     /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
     #[arg(long, value_name = "DIR", help_heading = "Agent")]
     state: Option<PathBuf>,
@@ -195,6 +216,14 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
 }
 
+fn read_secrets(file: Option<&Path>) -> anyhow::Result<PushSecrets> {
+    let Some(file) = file else {
+        return Ok(PushSecrets::default());
+    };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    PushSecrets::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+}
+
 /// A URL with a Service is another way to the Service's replicas.
 fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     match service {
@@ -256,6 +285,11 @@ impl Args {
             install_crds,
             poll_interval,
             allow_local_repositories,
+            allow_submodules,
+            control_namespaces,
+            hooks_listen,
+            hook_secrets,
+            gpg,
             state,
             kustomize,
             helm,
@@ -278,8 +312,22 @@ impl Args {
             let state = state
                 .or_else(|| state_directory().map(|directory| directory.join("agent")))
                 .context("there is no state directory for the agent: name one with --state")?;
+            let own_namespace = lease_namespace(service.as_ref(), applications_namespace.as_deref());
             Some(SyncConfig {
                 state,
+                submodules: if allow_submodules {
+                    Submodules::Included
+                } else {
+                    Submodules::Refused
+                },
+                control_namespaces: if control_namespaces.is_empty() {
+                    vec![own_namespace.clone()]
+                } else {
+                    control_namespaces
+                },
+                hooks_listen,
+                push_secrets: read_secrets(hook_secrets.as_deref())?,
+                gpg,
                 poll_interval,
                 local_repositories: if allow_local_repositories {
                     LocalRepositories::Allowed
@@ -289,7 +337,7 @@ impl Args {
                 kustomize,
                 helm,
                 search_path: search_path(),
-                lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
+                lease_namespace: own_namespace,
                 launcher: Launcher {
                     // The running program, even where its file was replaced.
                     provost: PathBuf::from("/proc/self/exe"),

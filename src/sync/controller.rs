@@ -9,14 +9,17 @@ use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use provost_delivery::owner::Owner;
+use provost_manifest::object::GroupVersionKind;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::SyncConfig;
 use super::application::Task;
+use super::configuration::{self, ConfigurationSource};
 use super::error::Error;
 use super::mailbox::Mailbox;
+use super::push;
 use super::sources::Sources;
 use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
@@ -32,7 +35,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// What every task shares.
 pub(super) struct Context {
     pub(super) cluster: Cluster,
-    pub(super) sources: Sources,
+    pub(super) sources: Arc<Sources>,
     pub(super) renderer: Renderer,
     /// What the apiserver called itself at the start.
     pub(super) kube_version: String,
@@ -151,10 +154,31 @@ impl Controller {
         })
         .await?;
         let kube_version = cluster.version().await?;
-        let mirrors = Mirrors::new(config.state.join("mirrors"));
+        let mirrors = Mirrors::new(config.state.join("mirrors"), config.submodules);
+        let has_projects = cluster
+            .kinds()
+            .get(&GroupVersionKind::new("argoproj.io", "v1alpha1", "AppProject"))
+            .is_some();
+        let source = ConfigurationSource {
+            namespaces: config.control_namespaces,
+            push_secrets: config.push_secrets,
+            gpg: config.gpg,
+            has_projects,
+        };
+        let configured = configuration::watch(cluster.client().clone(), source, shutdown.clone()).await;
+        let sources = Arc::new(Sources::new(
+            mirrors,
+            config.poll_interval,
+            configured.clone(),
+            shutdown.clone(),
+        ));
+        if let Some(address) = config.hooks_listen {
+            let router = push::router(Arc::clone(&sources), configured);
+            push::listen(address, router, shutdown.clone()).await?;
+        }
         let context = Context {
             cluster,
-            sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
+            sources,
             renderer,
             kube_version,
             history: Arc::new(History::open(&config.state)?),

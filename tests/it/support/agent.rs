@@ -9,9 +9,9 @@ use harness::{Cluster, User, wait_for};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
-use provost::git::LocalRepositories;
+use provost::git::{LocalRepositories, Submodules};
 use provost::ledger::{Destination, Ledger};
-use provost::sync::{SyncConfig, run_on};
+use provost::sync::{PushSecrets, SyncConfig, run_on};
 use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -327,6 +327,11 @@ async fn run_agent(
         state: folder.join("state"),
         poll_interval: Duration::from_millis(500),
         local_repositories: LocalRepositories::Allowed,
+        submodules: Submodules::Refused,
+        control_namespaces: vec![namespace.to_owned()],
+        hooks_listen: None,
+        push_secrets: PushSecrets::default(),
+        gpg: "gpg".into(),
         kustomize: Some(cluster.binaries().path("kustomize")),
         helm: Some(cluster.binaries().path("helm")),
         search_path: String::new(),
