@@ -111,7 +111,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "hooks_listen", help_heading = "Agent")]
     hook_secrets: Option<PathBuf>,
     /// The gpg program, for signatures of commits
-    #[arg(long, value_name = "FILE", env = "PROVOST_GPG", default_value = "gpg", help_heading = "Agent")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_GPG",
+        default_value = "gpg",
+        help_heading = "Agent"
+    )]
     gpg: PathBuf,
     /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
     #[arg(long, value_name = "DIR", help_heading = "Agent")]

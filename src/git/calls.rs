@@ -13,7 +13,7 @@ use super::mirror::FETCH_DEADLINE;
 /// How much one fetch may receive.
 const MAX_BYTES: usize = 4 << 30;
 /// How often the transport may ask for credentials before we give up: libgit2 asks for ever.
-const MAX_ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 2;
 /// The user that forges expect.
 const DEFAULT_USER: &str = "git";
 
@@ -76,7 +76,10 @@ impl<'a> Calls<'a> {
     pub(super) fn failure(&self, source: git2::Error) -> Failure {
         match self.said.take() {
             Some(reason) => Failure::Said(reason),
-            None if Instant::now() >= self.deadline => Failure::Said("the fetch took too long in all".to_owned()),
+            None if source.code() == git2::ErrorCode::Auth => Failure::Said(refused(self.access)),
+            None if Instant::now() >= self.deadline => {
+                Failure::Said("the fetch took too long in all".to_owned())
+            }
             None => Failure::Git(source),
         }
     }
@@ -137,7 +140,9 @@ fn check_host(access: &Access, host: &str, key: &[u8]) -> Result<CertificateChec
     }
     match access.known_hosts.check(host, port, key) {
         HostKey::Known => Ok(CertificateCheckStatus::CertificateOk),
-        HostKey::Revoked => Err(format!("the key {fingerprint} of host {name} is marked @revoked in {place}")),
+        HostKey::Revoked => Err(format!(
+            "the key {fingerprint} of host {name} is marked @revoked in {place}"
+        )),
         HostKey::Changed(types) => Err(format!(
             "host {name} shows the key {fingerprint}, which is none of those ({}) in {place}: somebody may be in \
              between; if its owner says that the key is right, add the line: {}",

@@ -18,14 +18,35 @@ use super::url::{Location, Origin, RepositoryUrl, Scheme};
 /// Fields of Argo CD's repository Secrets that ask for what nobody here does.
 const UNSUPPORTED: [(&str, &str); 9] = [
     ("githubAppID", "GitHub Apps are not supported yet: use a token"),
-    ("githubAppInstallationID", "GitHub Apps are not supported yet: use a token"),
-    ("githubAppPrivateKey", "GitHub Apps are not supported yet: use a token"),
-    ("githubAppEnterpriseBaseUrl", "GitHub Apps are not supported yet: use a token"),
-    ("gcpServiceAccountKey", "Google's service accounts are not supported yet: use a token or an SSH key"),
-    ("useAzureWorkloadIdentity", "Azure's workload identity is not supported yet: use a token"),
+    (
+        "githubAppInstallationID",
+        "GitHub Apps are not supported yet: use a token",
+    ),
+    (
+        "githubAppPrivateKey",
+        "GitHub Apps are not supported yet: use a token",
+    ),
+    (
+        "githubAppEnterpriseBaseUrl",
+        "GitHub Apps are not supported yet: use a token",
+    ),
+    (
+        "gcpServiceAccountKey",
+        "Google's service accounts are not supported yet: use a token or an SSH key",
+    ),
+    (
+        "useAzureWorkloadIdentity",
+        "Azure's workload identity is not supported yet: use a token",
+    ),
     ("enableLfs", "Git LFS is not supported"),
-    ("enableOCI", "this is for charts in registries, which are not supported yet"),
-    ("insecureOCIForceHttp", "this is for charts in registries, which are not supported yet"),
+    (
+        "enableOCI",
+        "this is for charts in registries, which are not supported yet",
+    ),
+    (
+        "insecureOCIForceHttp",
+        "this is for charts in registries, which are not supported yet",
+    ),
 ];
 /// Fields that are read, or change nothing here: a mirror fetches only what is new, whatever the depth.
 const KNOWN: [&str; 15] = [
@@ -112,10 +133,7 @@ struct Grant {
 #[derive(Clone, Debug)]
 pub(super) enum Login {
     /// A user and a password, or a token in its place.
-    Basic {
-        user: String,
-        password: Secret,
-    },
+    Basic { user: String, password: Secret },
     /// A token in a header of its own.
     Bearer(Secret),
     /// A private key.
@@ -170,7 +188,9 @@ impl CredentialStore {
                 SecretType::Template => store.templates.push(rule),
             }
         }
-        store.templates.sort_by_key(|rule| std::cmp::Reverse(rule.location.path.len()));
+        store
+            .templates
+            .sort_by_key(|rule| std::cmp::Reverse(rule.location.path.len()));
         store
     }
 
@@ -180,7 +200,10 @@ impl CredentialStore {
         let location = url.location();
         let scoped = |rule: &&Rule| rule.project.as_deref() == Some(project);
         let exact = self.repositories.iter().filter(|rule| rule.location == location);
-        let under = self.templates.iter().filter(|rule| location.is_under(&rule.location));
+        let under = self
+            .templates
+            .iter()
+            .filter(|rule| location.is_under(&rule.location));
         exact.chain(under).find(scoped)?.project.clone()
     }
 
@@ -228,7 +251,10 @@ impl CredentialStore {
 
     fn access_of(&self, url: &RepositoryUrl, origin: Origin, grant: Grant) -> Access {
         let with_port = format!("{}:{}", origin.host, origin.port);
-        let authorities = self.authorities.get(&with_port).or_else(|| self.authorities.get(&origin.host));
+        let authorities = self
+            .authorities
+            .get(&with_port)
+            .or_else(|| self.authorities.get(&origin.host));
         let of_url = url.user_info().and_then(|(user, password)| {
             Some(Login::Basic {
                 user: user.to_owned(),
@@ -236,13 +262,13 @@ impl CredentialStore {
             })
         });
         Access {
+            secret: grant.login.as_ref().map(|_| grant.secret),
             login: grant.login.or(of_url),
             client_certificate: grant.client_certificate,
             skips_verification: grant.skips_verification,
             known_hosts: Arc::clone(&self.known_hosts),
             authorities: authorities.cloned(),
             proxy: grant.proxy.filter(|proxy| proxy.serves(&origin.host)),
-            secret: Some(grant.secret).filter(|name| !name.is_empty()),
             origin,
         }
     }
@@ -255,13 +281,17 @@ fn pick<'r>(rules: &'r [Rule], scope: Option<&str>, is_for: impl Fn(&Rule) -> bo
             .iter()
             .find(|rule| rule.project.as_deref() == project && is_for(rule))
     };
-    scope.and_then(|project| find(Some(project))).or_else(|| find(None))
+    scope
+        .and_then(|project| find(Some(project)))
+        .or_else(|| find(None))
 }
 
 /// What cannot be read of the certificates is no authority: the host's are then refused, with the reason that none is
 /// trusted.
 fn authorities(pem: &str) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect()
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .filter_map(Result::ok)
+        .collect()
 }
 
 // === impl Rule ===
@@ -271,7 +301,10 @@ impl Rule {
     fn of(secret: &RepositorySecret) -> Option<Self> {
         let text = |name: &str| {
             let bytes = secret.data.get(name)?;
-            std::str::from_utf8(bytes).ok().map(str::trim).filter(|text| !text.is_empty())
+            std::str::from_utf8(bytes)
+                .ok()
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
         };
         if !matches!(text("type").unwrap_or("git"), "git") {
             return None;

@@ -9,13 +9,13 @@ const SSH_PORT: u16 = 22;
 
 /// Which keys which hosts have.
 #[derive(Clone, Debug, Default)]
-pub struct KnownHosts {
+pub(super) struct KnownHosts {
     entries: Vec<Entry>,
 }
 
 /// What is known of a host's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostKey {
+pub(super) enum HostKey {
     /// The host has this key.
     Known,
     /// The key is marked `@revoked`.
@@ -47,14 +47,14 @@ enum Pattern {
 impl KnownHosts {
     /// Reads all lines. Those that are no entry are left out, as ssh does; so are certificate authorities, whose
     /// certificates nobody here can check.
-    pub fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         Self {
             entries: text.lines().filter_map(Entry::parse).collect(),
         }
     }
 
     /// What is known of a host that shows this key, as it stands on the wire.
-    pub fn check(&self, host: &str, port: u16, key: &[u8]) -> HostKey {
+    pub(super) fn check(&self, host: &str, port: u16, key: &[u8]) -> HostKey {
         let name = name(host, port);
         let of_host: Vec<_> = self.entries.iter().filter(|entry| entry.is_of(&name)).collect();
         // A key that was revoked for one name is not good because another line still has it.
@@ -131,7 +131,8 @@ impl Entry {
     }
 
     fn is_of(&self, name: &str) -> bool {
-        let is_excluded = |pattern: &Pattern| matches!(pattern, Pattern::Name(text, true) if matches(text, name));
+        let is_excluded =
+            |pattern: &Pattern| matches!(pattern, Pattern::Name(text, true) if matches(text, name));
         self.hosts.iter().any(|pattern| pattern.holds(name)) && !self.hosts.iter().any(is_excluded)
     }
 }
@@ -208,14 +209,44 @@ mod tests {
 
     #[rstest]
     #[case("git.example.com ssh-ed25519 KEY", "git.example.com", 22, HostKey::Known)]
-    #[case("git.example.com ssh-ed25519 KEY a comment", "GIT.example.com", 22, HostKey::Known)]
+    #[case(
+        "git.example.com ssh-ed25519 KEY a comment",
+        "GIT.example.com",
+        22,
+        HostKey::Known
+    )]
     #[case("git.example.com ssh-ed25519 KEY", "git.example.com", 2222, HostKey::Unknown)]
-    #[case("[git.example.com]:2222 ssh-ed25519 KEY", "git.example.com", 2222, HostKey::Known)]
-    #[case("*.example.com,!evil.example.com ssh-ed25519 KEY", "git.example.com", 22, HostKey::Known)]
-    #[case("*.example.com,!evil.example.com ssh-ed25519 KEY", "evil.example.com", 22, HostKey::Unknown)]
+    #[case(
+        "[git.example.com]:2222 ssh-ed25519 KEY",
+        "git.example.com",
+        2222,
+        HostKey::Known
+    )]
+    #[case(
+        "*.example.com,!evil.example.com ssh-ed25519 KEY",
+        "git.example.com",
+        22,
+        HostKey::Known
+    )]
+    #[case(
+        "*.example.com,!evil.example.com ssh-ed25519 KEY",
+        "evil.example.com",
+        22,
+        HostKey::Unknown
+    )]
     #[case("git.example.com ssh-rsa AAAAB3NzaC1yc2EA", "git.example.com", 22, HostKey::Changed(vec!["ssh-rsa".into()]))]
-    #[case("git.example.com ssh-ed25519 KEY\n@revoked * ssh-ed25519 KEY", "git.example.com", 22, HostKey::Revoked)]
-    #[case("@cert-authority *.example.com ssh-ed25519 KEY", "git.example.com", 22, HostKey::Unknown)]
+    #[case(
+        "git.example.com ssh-ed25519 KEY\n@revoked * ssh-ed25519 KEY",
+        "git.example.com",
+        22,
+        HostKey::Revoked
+    )]
+    #[case(
+        "@cert-authority *.example.com ssh-ed25519 KEY",
+        "git.example.com",
+        22,
+        HostKey::Unknown
+    )]
     #[case("# git.example.com ssh-ed25519 KEY", "git.example.com", 22, HostKey::Unknown)]
     fn a_key_is_known_as_ssh_would_say(
         #[case] lines: &str,

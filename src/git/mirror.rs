@@ -139,7 +139,10 @@ impl Mirror {
         for gone in ours.keys().filter(|name| !theirs.contains_key(*name)) {
             repository.find_reference(gone)?.delete()?;
         }
-        for (name, target) in theirs.iter().filter(|(name, target)| ours.get(*name) != Some(target)) {
+        for (name, target) in theirs
+            .iter()
+            .filter(|(name, target)| ours.get(*name) != Some(target))
+        {
             repository.reference(name, *target, true, "fetched")?;
         }
         if let Some(head) = head {

@@ -64,7 +64,10 @@ impl Mirror {
         while let Some((path, url, commit, depth)) = left.pop() {
             for pin in self.pins(&repository, &path, &url, commit, access.local)? {
                 if depth == 0 || seen.len() >= MAX_SUBMODULES {
-                    return Err(refuse(&pin.path, "there are more of them, or deeper ones, than we follow"));
+                    return Err(refuse(
+                        &pin.path,
+                        "there are more of them, or deeper ones, than we follow",
+                    ));
                 }
                 if !seen.insert((pin.path.clone(), pin.commit)) {
                     continue;
@@ -80,7 +83,9 @@ impl Mirror {
 
     fn bring(&self, repository: &Repository, pin: &Pin, access: SubmoduleAccess<'_>) -> Result<(), Error> {
         let _lock = self.lock()?;
-        let SubmoduleAccess { store, scope, parent, .. } = access;
+        let SubmoduleAccess {
+            store, scope, parent, ..
+        } = access;
         let access = store.submodule_access(parent, &pin.url, scope)?;
         self.over(&pin.url, &access, || fetch(repository, pin, &access))
             .map_err(|error| {
@@ -102,8 +107,14 @@ impl Mirror {
         local: LocalRepositories,
     ) -> Result<Vec<Pin>, Error> {
         let unreadable = |source| self.unreadable(folder.as_str(), source);
-        let tree = repository.find_commit(commit).and_then(|commit| commit.tree()).map_err(unreadable)?;
-        let Some(file) = tree.get_name(".gitmodules").filter(|file| file.kind() == Some(ObjectType::Blob)) else {
+        let tree = repository
+            .find_commit(commit)
+            .and_then(|commit| commit.tree())
+            .map_err(unreadable)?;
+        let Some(file) = tree
+            .get_name(".gitmodules")
+            .filter(|file| file.kind() == Some(ObjectType::Blob))
+        else {
             return Ok(Vec::new());
         };
         let blob = repository.find_blob(file.id()).map_err(unreadable)?;
@@ -121,7 +132,8 @@ impl Mirror {
             let Some(resolved) = resolve(url, &named) else {
                 return Err(refuse(&place, "its url leads above the host"));
             };
-            let url = RepositoryUrl::parse(&resolved, local).map_err(|error| refuse(&place, &error.to_string()))?;
+            let url =
+                RepositoryUrl::parse(&resolved, local).map_err(|error| refuse(&place, &error.to_string()))?;
             pins.push(Pin {
                 path: place,
                 url,
@@ -162,7 +174,9 @@ fn fetch(repository: &Repository, pin: &Pin, access: &Access) -> Result<(), Fail
     let alone = [format!("{}:{place}/pinned/{}", pin.commit, pin.commit)];
     for refspecs in [all.as_slice(), &alone] {
         let mut options = FetchOptions::new();
-        options.remote_callbacks(calls.callbacks()).update_fetchhead(false);
+        options
+            .remote_callbacks(calls.callbacks())
+            .update_fetchhead(false);
         let fetching = connection.remote().fetch(refspecs, Some(&mut options), None);
         let is_there = repository.find_commit(pin.commit).is_ok();
         match fetching {
@@ -232,11 +246,27 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("https://git.example.com/team/shop.git", "../shared.git", Some("https://git.example.com/team/shared.git"))]
-    #[case("https://git.example.com/team/shop/", "./shared", Some("https://git.example.com/team/shop/shared"))]
-    #[case("git@git.example.com:team/shop.git", "../../ops/shared", Some("git@git.example.com:ops/shared"))]
+    #[case(
+        "https://git.example.com/team/shop.git",
+        "../shared.git",
+        Some("https://git.example.com/team/shared.git")
+    )]
+    #[case(
+        "https://git.example.com/team/shop/",
+        "./shared",
+        Some("https://git.example.com/team/shop/shared")
+    )]
+    #[case(
+        "git@git.example.com:team/shop.git",
+        "../../ops/shared",
+        Some("git@git.example.com:ops/shared")
+    )]
     #[case("https://git.example.com/team/shop", "../../../other.example.org/x", None)]
-    #[case("https://git.example.com/team/shop", "https://other.example.com/x", Some("https://other.example.com/x"))]
+    #[case(
+        "https://git.example.com/team/shop",
+        "https://other.example.com/x",
+        Some("https://other.example.com/x")
+    )]
     fn relative_urls_are_resolved_against_the_repository(
         #[case] parent: &str,
         #[case] url: &str,

@@ -151,7 +151,9 @@ impl Location {
                 let (address, rest) = address.split_once(']')?;
                 (address, rest.strip_prefix(':'))
             }
-            (None, Some(())) => host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port))),
+            (None, Some(())) => host
+                .split_once(':')
+                .map_or((host, None), |(host, port)| (host, Some(port))),
             (None, None) => (host, None),
         };
         let port = match port {
@@ -289,8 +291,16 @@ mod tests {
     }
 
     #[rstest]
-    #[case("https://git.example.com/Company/Infrastructure.git/", "https://user:token@GIT.example.com:443/company/infrastructure", true)]
-    #[case("git@git.example.com:company/infrastructure.git", "ssh://git@git.example.com:22/company/infrastructure", true)]
+    #[case(
+        "https://git.example.com/Company/Infrastructure.git/",
+        "https://user:token@GIT.example.com:443/company/infrastructure",
+        true
+    )]
+    #[case(
+        "git@git.example.com:company/infrastructure.git",
+        "ssh://git@git.example.com:22/company/infrastructure",
+        true
+    )]
     #[case("ssh://git@git.example.com:2222/a/b", "git@git.example.com:a/b", false)]
     #[case("https://git.example.com/a", "ssh://git.example.com/a", false)]
     #[case("https://[::1]:8443/a", "https://[::1]:8443/a.git", true)]
@@ -302,8 +312,16 @@ mod tests {
     #[rstest]
     #[case("https://git.example.com", "https://git.example.com/a", true)]
     #[case("https://git.example.com/team", "https://git.example.com/team-a/b", true)]
-    #[case("https://git.example.com", "https://git.example.com.evil.example.org/a", false)]
-    #[case("https://git.example.com", "https://git.example.com@evil.example.org/a", false)]
+    #[case(
+        "https://git.example.com",
+        "https://git.example.com.evil.example.org/a",
+        false
+    )]
+    #[case(
+        "https://git.example.com",
+        "https://git.example.com@evil.example.org/a",
+        false
+    )]
     #[case("https://git.example.com", "https://git.example.com:8443/a", false)]
     #[case("git@git.example.com:team", "git@git.example.com:team/a.git", true)]
     fn a_prefix_never_reaches_another_host(#[case] prefix: &str, #[case] url: &str, #[case] under: bool) {

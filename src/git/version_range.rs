@@ -116,7 +116,9 @@ fn bounds(text: &str) -> Option<Vec<Bound>> {
     loop {
         let (symbol, operator) = OPERATORS.iter().find(|(symbol, _)| left.starts_with(symbol))?;
         left = left[symbol.len()..].trim_start();
-        let end = left.find([' ', ',', '<', '>', '=', '!', '~', '^']).unwrap_or(left.len());
+        let end = left
+            .find([' ', ',', '<', '>', '=', '!', '~', '^'])
+            .unwrap_or(left.len());
         bounds.push(Bound {
             operator: *operator,
             version: Partial::parse(&left[..end])?,
@@ -180,7 +182,9 @@ impl Partial {
             (None, _, _) => None,
             (Some(major), None, _) => Some(Version::new(major.saturating_add(1), 0, 0)),
             (Some(major), Some(minor), None) => Some(Version::new(major, minor.saturating_add(1), 0)),
-            (Some(major), Some(minor), Some(patch)) => Some(Version::new(major, minor, patch.saturating_add(1))),
+            (Some(major), Some(minor), Some(patch)) => {
+                Some(Version::new(major, minor, patch.saturating_add(1)))
+            }
         }
     }
 
@@ -248,8 +252,22 @@ mod tests {
     use rstest::rstest;
 
     const TAGS: [&str; 16] = [
-        "v0.0.3", "v0.2.3", "v0.2.9", "v0.3.0", "v1.0.0", "v1.1.0", "v1.2.0", "1.2.3", "v1.2.10", "v1.3.0-rc.1",
-        "v1.3.0", "v1.4.0-beta", "v2.0.0-rc.1", "v2.0.0", "latest", "release-3",
+        "v0.0.3",
+        "v0.2.3",
+        "v0.2.9",
+        "v0.3.0",
+        "v1.0.0",
+        "v1.1.0",
+        "v1.2.0",
+        "1.2.3",
+        "v1.2.10",
+        "v1.3.0-rc.1",
+        "v1.3.0",
+        "v1.4.0-beta",
+        "v2.0.0-rc.1",
+        "v2.0.0",
+        "latest",
+        "release-3",
     ];
 
     #[rstest]

@@ -294,7 +294,10 @@ impl Task {
         if let Err(error) = self.take_operation().await {
             errors.push(error);
         }
-        let spec = self.asked.as_ref().map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
+        let spec = self
+            .asked
+            .as_ref()
+            .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
@@ -381,7 +384,9 @@ impl Task {
                 let commit = repository.resolve(&source.target_revision, local)?;
                 let mirror = repository.mirror.clone();
                 // Of several sources the inventory knows the first one's commit only; the others are judged by themselves.
-                let last_good = deployed.as_ref().filter(|origin| origin.repository == mirror.url().to_string());
+                let last_good = deployed
+                    .as_ref()
+                    .filter(|origin| origin.repository == mirror.url().to_string());
                 let last_good = last_good.map(|origin| origin.revision.as_str());
                 repository.verify(&project, &commit, last_good)?;
                 Ok(SourceAt {

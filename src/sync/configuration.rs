@@ -81,10 +81,15 @@ struct Seen {
 }
 
 /// Watches until `shutdown`; comes back once everything was read for the first time.
-pub(super) async fn watch(client: Client, source: ConfigurationSource, shutdown: CancellationToken) -> Configured {
+pub(super) async fn watch(
+    client: Client,
+    source: ConfigurationSource,
+    shutdown: CancellationToken,
+) -> Configured {
     let mut events = Vec::new();
     for namespace in &source.namespaces {
-        let labelled = watcher::Config::default().labels(&format!("{SECRET_TYPE} in (repository,repo-creds)"));
+        let labelled =
+            watcher::Config::default().labels(&format!("{SECRET_TYPE} in (repository,repo-creds)"));
         let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
@@ -100,7 +105,8 @@ pub(super) async fn watch(client: Client, source: ConfigurationSource, shutdown:
     }
     let count = events.len();
     let numbered = events.into_iter().enumerate();
-    let mut events = select_all(numbered.map(|(number, events)| events.map(move |event| (number, event)).boxed()));
+    let mut events =
+        select_all(numbered.map(|(number, events)| events.map(move |event| (number, event)).boxed()));
     let (sender, receiver) = watch::channel(Arc::new(Configuration::new(&source, &Seen::default(), false)));
     let (first, is_read) = tokio::sync::oneshot::channel();
     let (mut first, mut seen) = (Some(first), Seen::default());
@@ -128,7 +134,9 @@ pub(super) async fn watch(client: Client, source: ConfigurationSource, shutdown:
         let _ = shutdown.run_until_cancelled(read).await;
     });
     if count > 0 && tokio::time::timeout(FIRST_LISTS, is_read).await.is_err() {
-        tracing::warn!("Credentials and keys of repositories were not read in time; they count once they are.");
+        tracing::warn!(
+            "Credentials and keys of repositories were not read in time; they count once they are."
+        );
     }
     receiver
 }
@@ -139,7 +147,12 @@ fn stream<K>(
     part: fn(K) -> Part,
 ) -> BoxStream<'static, Result<Event<Part>, watcher::Error>>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
 {
     watcher(api, config)
         .default_backoff()

@@ -42,12 +42,16 @@ impl SignatureRule {
             Some("none") => Requirement::None,
             Some("strict") => Requirement::Strict,
             Some(other) => {
-                return refuse(format!("{VERIFY_COMMITS} is {other:?}: none, head or strict is wanted"));
+                return refuse(format!(
+                    "{VERIFY_COMMITS} is {other:?}: none, head or strict is wanted"
+                ));
             }
         };
         let is_forgeable = |key: &&String| !key.starts_with("SHA256:") && key.len() < 16;
         if let Some(short) = keys.iter().find(is_forgeable) {
-            return refuse(format!("the key id {short:?} has fewer than 16 digits, and others may have the same"));
+            return refuse(format!(
+                "the key id {short:?} has fewer than 16 digits, and others may have the same"
+            ));
         }
         Self {
             requirement,

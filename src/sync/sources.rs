@@ -111,10 +111,15 @@ impl Sources {
     /// where as many wait as may, one of them brings the news.
     pub(super) fn push(&self, locations: &[Location]) -> usize {
         let repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = repositories.iter().filter_map(|((url, _), held)| Some((url.location(), held.upgrade()?)));
+        let held = repositories
+            .iter()
+            .filter_map(|((url, _), held)| Some((url.location(), held.upgrade()?)));
         let mut count = 0;
         for (location, repository) in held {
-            if locations.iter().any(|theirs| theirs.is_same_repository(&location)) {
+            if locations
+                .iter()
+                .any(|theirs| theirs.is_same_repository(&location))
+            {
                 count += 1;
                 let (reply, _) = oneshot::channel();
                 let _ = repository.requests.try_send(reply);

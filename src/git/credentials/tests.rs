@@ -21,7 +21,11 @@ fn repository(data: &[(&str, &str)]) -> RepositorySecret {
 }
 
 fn template(name: &str, url: &str, password: &str) -> RepositorySecret {
-    secret(name, SecretType::Template, &[("url", url), ("password", password)])
+    secret(
+        name,
+        SecretType::Template,
+        &[("url", url), ("password", password)],
+    )
 }
 
 fn store(secrets: Vec<RepositorySecret>) -> CredentialStore {
@@ -52,11 +56,22 @@ fn an_exact_repository_comes_before_templates_and_the_longest_of_those_wins() {
         repository(&[("url", "https://git.example.com/team/web"), ("insecure", "true")]),
     ]);
     let password = |text| password_for(&store, text, None);
-    assert_eq!(password("https://git.example.com/team/Shop").as_deref(), Some("shop"));
-    assert_eq!(password("https://git.example.com/team/cart").as_deref(), Some("team"));
+    assert_eq!(
+        password("https://git.example.com/team/Shop").as_deref(),
+        Some("shop")
+    );
+    assert_eq!(
+        password("https://git.example.com/team/cart").as_deref(),
+        Some("team")
+    );
     assert_eq!(password("https://git.example.com/other").as_deref(), Some("host"));
-    assert_eq!(password("https://git.example.com/team/web").as_deref(), Some("team"));
-    let web = store.access(&url("https://git.example.com/team/web"), None).unwrap();
+    assert_eq!(
+        password("https://git.example.com/team/web").as_deref(),
+        Some("team")
+    );
+    let web = store
+        .access(&url("https://git.example.com/team/web"), None)
+        .unwrap();
     assert!(web.skips_verification);
 }
 
@@ -90,7 +105,9 @@ fn a_submodule_gets_credentials_only_on_the_same_host() {
         template("team", "https://git.example.com/team", "token"),
         template("elsewhere", "https://other.example.com", "other"),
     ]);
-    let parent = store.access(&url("https://git.example.com/team/shop"), None).unwrap();
+    let parent = store
+        .access(&url("https://git.example.com/team/shop"), None)
+        .unwrap();
     let login = |text| store.submodule_access(&parent, &url(text), None).unwrap().login;
     assert!(login("https://git.example.com/shared").is_some());
     assert!(login("https://other.example.com/shared").is_none());
@@ -137,7 +154,9 @@ fn nothing_that_holds_credentials_can_print_them() {
         template("host", "https://git.example.com", "hush-1"),
         repository(&[("url", "https://git.example.com/shop"), ("bearerToken", "hush-2")]),
     ]);
-    let access = store.access(&url("https://me:hush-3@other.example.com/x"), None).unwrap();
+    let access = store
+        .access(&url("https://me:hush-3@other.example.com/x"), None)
+        .unwrap();
     let printed = format!("{store:?} {access:?}");
     assert!(printed.contains("Secret"), "{printed}");
     assert!(!printed.contains("hush"), "{printed}");

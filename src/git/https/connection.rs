@@ -79,7 +79,8 @@ pub(super) async fn ask(
     tls: Arc<rustls::ClientConfig>,
 ) -> Result<Answer, Failure> {
     let connecting = tokio::time::timeout(CONNECT_TIMEOUT, connect(access, tls)).await;
-    let stream = connecting.map_err(|_| Failure::Connect("it does not accept the connection".to_owned()))??;
+    let stream =
+        connecting.map_err(|_| Failure::Connect("it does not accept the connection".to_owned()))??;
     let broken = |error: hyper::Error| Failure::Broken(error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // It ends with the runtime, which is this exchange's own.
@@ -133,7 +134,12 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 fn answer(ask: &Ask<'_>, response: Response<Incoming>) -> Result<Answer, Failure> {
-    let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     let status = response.status();
     if status.is_redirection() {
         return match header(LOCATION) {
@@ -169,8 +175,14 @@ async fn connect(access: &Access, tls: Arc<rustls::ClientConfig>) -> Result<TlsS
 /// A way through the proxy (RFC 9110, 9.3.6).
 async fn tunnel(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, Failure> {
     let failed = |error: std::io::Error| Failure::Proxy(error.to_string());
-    let mut stream = TcpStream::connect((proxy.host.as_str(), proxy.port)).await.map_err(failed)?;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let mut stream = TcpStream::connect((proxy.host.as_str(), proxy.port))
+        .await
+        .map_err(failed)?;
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
     if let Some((user, password)) = &proxy.login {
         request += &format!("Proxy-Authorization: {}\r\n", basic(user, password.reveal()));

@@ -134,11 +134,7 @@ impl Http {
 }
 
 impl SmartSubtransport for Http {
-    fn action(
-        &self,
-        _url: &str,
-        service: Service,
-    ) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
+    fn action(&self, _url: &str, service: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
         Ok(Box::new(Exchange {
             shared: Arc::clone(&self.shared),
             service,
@@ -178,12 +174,21 @@ impl Shared {
             Service::ReceivePack => ("git-receive-pack", false),
         };
         let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        let content_type = format!("application/x-{name}-{}", if is_discovery { "advertisement" } else { "result" });
+        let content_type = format!(
+            "application/x-{name}-{}",
+            if is_discovery { "advertisement" } else { "result" }
+        );
         if !is_discovery {
             let url = format!("{base}/{name}");
             let request_type = format!("application/x-{name}-request");
             let body = Some((request_type.as_str(), body));
-            return match self.ask(&Ask { url: &url, accept: &content_type }, body)? {
+            return match self.ask(
+                &Ask {
+                    url: &url,
+                    accept: &content_type,
+                },
+                body,
+            )? {
                 Answer::Redirect(to) => Err(Failure::Redirect(to)),
                 answer => Ok(answer),
             };
@@ -191,7 +196,13 @@ impl Shared {
         let suffix = format!("/info/refs?service={name}");
         for _ in 0..=MAX_REDIRECTS {
             let url = format!("{base}{suffix}");
-            match self.ask(&Ask { url: &url, accept: &content_type }, None)? {
+            match self.ask(
+                &Ask {
+                    url: &url,
+                    accept: &content_type,
+                },
+                None,
+            )? {
                 Answer::Redirect(to) => *base = self.follow(&url, &to, &suffix)?,
                 answer => return Ok(answer),
             }
@@ -204,12 +215,16 @@ impl Shared {
         let absolute = if to.starts_with("//") {
             format!("https:{to}")
         } else if to.starts_with('/') {
-            let path = from.find("://").and_then(|at| Some(at + 3 + from[at + 3..].find('/')?));
+            let path = from
+                .find("://")
+                .and_then(|at| Some(at + 3 + from[at + 3..].find('/')?));
             format!("{}{to}", &from[..path.unwrap_or(from.len())])
         } else {
             to.to_owned()
         };
-        let base = absolute.strip_suffix(suffix).filter(|base| !base.contains(['?', '#', '@']));
+        let base = absolute
+            .strip_suffix(suffix)
+            .filter(|base| !base.contains(['?', '#', '@']));
         match base.and_then(Location::of) {
             Some(location) if location.origin == self.call.access.origin => {
                 Ok(base.unwrap_or_default().to_owned())
@@ -237,9 +252,15 @@ impl Exchange {
     fn receive(&mut self) -> Result<(), Failure> {
         let mut answer = match self.answer.take() {
             Some(answer) => answer,
-            None => self.shared.exchange(self.service, std::mem::take(&mut self.request))?,
+            None => self
+                .shared
+                .exchange(self.service, std::mem::take(&mut self.request))?,
         };
-        let remaining = self.shared.call.deadline.saturating_duration_since(Instant::now());
+        let remaining = self
+            .shared
+            .call
+            .deadline
+            .saturating_duration_since(Instant::now());
         if remaining.is_zero() {
             return Err(Failure::Deadline);
         }
@@ -295,13 +316,22 @@ mod tests {
     }
 
     #[rstest]
-    #[case("https://git.example.com/a.git/info/refs?service=git-upload-pack", Some("https://git.example.com/a.git"))]
-    #[case("/a.git/info/refs?service=git-upload-pack", Some("https://git.example.com/a.git"))]
+    #[case(
+        "https://git.example.com/a.git/info/refs?service=git-upload-pack",
+        Some("https://git.example.com/a.git")
+    )]
+    #[case(
+        "/a.git/info/refs?service=git-upload-pack",
+        Some("https://git.example.com/a.git")
+    )]
     #[case("https://evil.example.org/a/info/refs?service=git-upload-pack", None)]
     #[case("https://git.example.com:8443/a/info/refs?service=git-upload-pack", None)]
     #[case("http://git.example.com/a/info/refs?service=git-upload-pack", None)]
     #[case("//evil.example.org/a/info/refs?service=git-upload-pack", None)]
-    #[case("https://git.example.com@evil.example.org/a/info/refs?service=git-upload-pack", None)]
+    #[case(
+        "https://git.example.com@evil.example.org/a/info/refs?service=git-upload-pack",
+        None
+    )]
     #[case("https://git.example.com/login?to=/info/refs?service=git-upload-pack", None)]
     fn redirects_stay_on_the_host(#[case] to: &str, #[case] base: Option<&str>) {
         let shared = shared("https://git.example.com/a");

@@ -24,7 +24,8 @@ pub(super) enum Unusable {
 /// TLS as an access says.
 pub(super) fn client(access: &Access) -> Result<Arc<ClientConfig>, Unusable> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let verifier: Arc<dyn ServerCertVerifier> = if access.skips_verification {
         Arc::new(Anybody(provider))
     } else {
@@ -106,7 +107,9 @@ impl ServerCertVerifier for Named {
         match verified {
             // A certificate that signed itself calls itself an authority, which no server's may be; this very one was
             // named for this host.
-            Err(Error::InvalidCertificate(CertificateError::Other(_))) if self.certificates.contains(end_entity) => {
+            Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.certificates.contains(end_entity) =>
+            {
                 Ok(ServerCertVerified::assertion())
             }
             verified => verified,

@@ -104,8 +104,15 @@ impl Entry {
             key_type = next("key")?;
         }
         let key = next("key")?;
-        entry.key = STANDARD.decode(key).map_err(|_| "the key is not base64".to_owned())?;
-        if !is_key_type(&key_type) || !entry.key.get(4..).is_some_and(|key| key.starts_with(key_type.as_bytes())) {
+        entry.key = STANDARD
+            .decode(key)
+            .map_err(|_| "the key is not base64".to_owned())?;
+        if !is_key_type(&key_type)
+            || !entry
+                .key
+                .get(4..)
+                .is_some_and(|key| key.starts_with(key_type.as_bytes()))
+        {
             return Err(format!("{key_type:?} is not the key's type"));
         }
         Ok(entry)
@@ -140,12 +147,17 @@ impl Entry {
 }
 
 fn is_key_type(word: &str) -> bool {
-    ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"].iter().any(|prefix| word.starts_with(prefix))
+    ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"]
+        .iter()
+        .any(|prefix| word.starts_with(prefix))
 }
 
 /// Words between blanks; quotes hold blanks together.
 fn words(line: &str) -> Vec<String> {
-    split(&line.replace('\t', " "), ' ').into_iter().filter(|word| !word.is_empty()).collect()
+    split(&line.replace('\t', " "), ' ')
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 fn split(text: &str, separator: char) -> Vec<String> {
@@ -168,7 +180,9 @@ fn timestamp(text: &str) -> Result<Timestamp, String> {
         return Err(wrong());
     }
     let number = |from: usize, to: usize| -> Result<i8, String> {
-        digits.get(from..to).map_or(Ok(0), |text| text.parse().map_err(|_| wrong()))
+        digits
+            .get(from..to)
+            .map_or(Ok(0), |text| text.parse().map_err(|_| wrong()))
     };
     let year = digits[..4].parse().map_err(|_| wrong())?;
     let time = DateTime::new(

@@ -104,7 +104,9 @@ impl TrustedKeys {
         };
         let check = match signature.trim_start().lines().next().unwrap_or_default().trim() {
             ssh::BEGIN => self.ssh.check(signature, &payload, at),
-            "-----BEGIN PGP SIGNATURE-----" | "-----BEGIN PGP MESSAGE-----" => self.openpgp.check(signature, &payload),
+            "-----BEGIN PGP SIGNATURE-----" | "-----BEGIN PGP MESSAGE-----" => {
+                self.openpgp.check(signature, &payload)
+            }
             "-----BEGIN SIGNED MESSAGE-----" => {
                 Check::Unverifiable("X.509 signatures are not supported".to_owned())
             }

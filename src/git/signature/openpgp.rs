@@ -67,7 +67,10 @@ impl OpenPgp {
         let (signed, by) = (folder.path().join("payload"), folder.path().join("signature.asc"));
         fs::write(&signed, payload).map_err(cannot)?;
         fs::write(&by, signature).map_err(cannot)?;
-        self.run(home, &["--verify", &by.to_string_lossy(), &signed.to_string_lossy()])
+        self.run(
+            home,
+            &["--verify", &by.to_string_lossy(), &signed.to_string_lossy()],
+        )
     }
 
     fn run(&self, home: &Path, arguments: &[&str]) -> Result<String, String> {
@@ -77,8 +80,21 @@ impl OpenPgp {
         };
         let output = tempfile::tempfile_in(home).map_err(cannot)?;
         let mut child = Command::new(&self.program)
-            .args(["--batch", "--no-tty", "--no-options", "--no-autostart", "--no-auto-key-retrieve"])
-            .args(["--disable-dirmngr", "--trust-model", "always", "--status-fd", "1", "--homedir"])
+            .args([
+                "--batch",
+                "--no-tty",
+                "--no-options",
+                "--no-autostart",
+                "--no-auto-key-retrieve",
+            ])
+            .args([
+                "--disable-dirmngr",
+                "--trust-model",
+                "always",
+                "--status-fd",
+                "1",
+                "--homedir",
+            ])
             .arg(home)
             .args(arguments)
             .current_dir(home)
@@ -134,7 +150,12 @@ fn judge(status: &str) -> Check {
     let key_of = |words: &Vec<&str>| words.get(1).copied().unwrap_or_default().to_owned();
     // The fingerprint of the primary key, where gpg knows it.
     let fingerprint = |words: &Vec<&str>| match valid {
-        Some(valid) => valid.get(10).or_else(|| valid.get(1)).copied().unwrap_or_default().to_owned(),
+        Some(valid) => valid
+            .get(10)
+            .or_else(|| valid.get(1))
+            .copied()
+            .unwrap_or_default()
+            .to_owned(),
         None => key_of(words),
     };
     if let Some(words) = find("BADSIG") {
@@ -170,15 +191,43 @@ mod tests {
     const VALID: &str = "[GNUPG:] VALIDSIG SUB 2026-01-01 1 0 4 0 22 10 00 PRIMARY";
 
     #[rstest]
-    #[case("GOODSIG 1234 Dana <dana@example.com>", true, "it is signed by Dana <dana@example.com> (PRIMARY)")]
-    #[case("GOODSIG 1234 Dana", false, "its signature is bad: gpg finds no signature in it")]
-    #[case("BADSIG 1234 Dana", false, "its signature is bad: it is not of this commit (key 1234)")]
+    #[case(
+        "GOODSIG 1234 Dana <dana@example.com>",
+        true,
+        "it is signed by Dana <dana@example.com> (PRIMARY)"
+    )]
+    #[case(
+        "GOODSIG 1234 Dana",
+        false,
+        "its signature is bad: gpg finds no signature in it"
+    )]
+    #[case(
+        "BADSIG 1234 Dana",
+        false,
+        "its signature is bad: it is not of this commit (key 1234)"
+    )]
     #[case("REVKEYSIG 1234 Dana", true, "it is signed by PRIMARY, which was revoked")]
-    #[case("EXPKEYSIG 1234 Dana", true, "it is signed by PRIMARY, which was not in force")]
-    #[case("ERRSIG 1234 22 10 00 1 9 -\n[GNUPG:] NO_PUBKEY 1234", false, "it is signed by 1234, which is not among the trusted keys")]
-    #[case("ERRSIG 1234 22 10 00 1 4 -", false, "its signature cannot be checked: gpg cannot tell (key 1234)")]
+    #[case(
+        "EXPKEYSIG 1234 Dana",
+        true,
+        "it is signed by PRIMARY, which was not in force"
+    )]
+    #[case(
+        "ERRSIG 1234 22 10 00 1 9 -\n[GNUPG:] NO_PUBKEY 1234",
+        false,
+        "it is signed by 1234, which is not among the trusted keys"
+    )]
+    #[case(
+        "ERRSIG 1234 22 10 00 1 4 -",
+        false,
+        "its signature cannot be checked: gpg cannot tell (key 1234)"
+    )]
     #[case("NODATA 4", false, "its signature is bad: gpg finds no signature in it")]
-    #[case("NEWSIG\n[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG 1234 Dana", true, "its signature is bad: there is more than one")]
+    #[case(
+        "NEWSIG\n[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG 1234 Dana",
+        true,
+        "its signature is bad: there is more than one"
+    )]
     fn status_lines_are_judged(#[case] line: &str, #[case] valid: bool, #[case] expected: &str) {
         let status = format!("[GNUPG:] {line}\n{}", if valid { VALID } else { "" });
         assert_eq!(judge(&status).to_string(), expected);

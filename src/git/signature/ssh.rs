@@ -38,7 +38,10 @@ pub(super) enum Flaw {
 impl Sshsig {
     pub(super) fn parse(armor: &str) -> Result<Self, Flaw> {
         let malformed = Flaw::Bad("it is not well formed");
-        let body = armor.trim().strip_prefix(BEGIN).and_then(|text| text.strip_suffix(END));
+        let body = armor
+            .trim()
+            .strip_prefix(BEGIN)
+            .and_then(|text| text.strip_suffix(END));
         let body: String = body.ok_or(malformed.clone())?.split_whitespace().collect();
         let bytes = STANDARD.decode(body).map_err(|_| malformed.clone())?;
         let (signature, namespace) = Self::read(&bytes).ok_or(malformed)?;
@@ -99,15 +102,20 @@ impl Sshsig {
             ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256") => {
                 let point = point(key).ok_or_else(malformed)?;
                 let fixed = fixed::<32>(&self.signature).ok_or_else(malformed)?;
-                signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).verify(signed, &fixed)
+                signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point)
+                    .verify(signed, &fixed)
             }
             ("ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384") => {
                 let point = point(key).ok_or_else(malformed)?;
                 let fixed = fixed::<48>(&self.signature).ok_or_else(malformed)?;
-                signature::UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point).verify(signed, &fixed)
+                signature::UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, point)
+                    .verify(signed, &fixed)
             }
             ("ssh-rsa", "rsa-sha2-256" | "rsa-sha2-512") => {
-                let (e, n) = (key.number().ok_or_else(malformed)?, key.number().ok_or_else(malformed)?);
+                let (e, n) = (
+                    key.number().ok_or_else(malformed)?,
+                    key.number().ok_or_else(malformed)?,
+                );
                 let parameters = match self.algorithm.as_str() {
                     "rsa-sha2-256" => &signature::RSA_PKCS1_2048_8192_SHA256,
                     _ => &signature::RSA_PKCS1_2048_8192_SHA512,
@@ -115,7 +123,9 @@ impl Sshsig {
                 signature::RsaPublicKeyComponents { n, e }.verify(parameters, signed, &self.signature)
             }
             (key_type, algorithm) => {
-                return Err(Flaw::Unsupported(format!("{algorithm} signatures by {key_type} keys")));
+                return Err(Flaw::Unsupported(format!(
+                    "{algorithm} signatures by {key_type} keys"
+                )));
             }
         };
         verified.map_err(|_| Flaw::Bad("it is not of this commit"))

@@ -13,8 +13,9 @@ const MAX_LINKS: usize = 16;
 /// # Errors
 /// The body is not JSON, with what to do.
 pub(super) fn locations(provider: Provider, body: &[u8]) -> Result<Vec<Location>, &'static str> {
-    let payload: Value = serde_json::from_slice(body)
-        .map_err(|_| "the body is not JSON: choose the content type application/json in the webhook's settings")?;
+    let payload: Value = serde_json::from_slice(body).map_err(
+        |_| "the body is not JSON: choose the content type application/json in the webhook's settings",
+    )?;
     let pointers: &[&str] = match provider {
         Provider::GitHub | Provider::Gitea | Provider::Gogs => &[
             "/repository/clone_url",
@@ -31,8 +32,13 @@ pub(super) fn locations(provider: Provider, body: &[u8]) -> Result<Vec<Location>
         Provider::Bitbucket => &["/repository/links/html/href"],
         Provider::BitbucketServer => &[],
     };
-    let mut urls: Vec<&str> = pointers.iter().filter_map(|pointer| payload.pointer(pointer)?.as_str()).collect();
-    let links = payload.pointer("/repository/links/clone").and_then(Value::as_array);
+    let mut urls: Vec<&str> = pointers
+        .iter()
+        .filter_map(|pointer| payload.pointer(pointer)?.as_str())
+        .collect();
+    let links = payload
+        .pointer("/repository/links/clone")
+        .and_then(Value::as_array);
     for link in links.into_iter().flatten().take(MAX_LINKS) {
         urls.extend(link.get("href").and_then(Value::as_str));
     }

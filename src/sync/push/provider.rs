@@ -58,12 +58,17 @@ impl PushSecrets {
     /// The secrets among an object's data. Others are not looked at; one that is there already stays.
     pub(in crate::sync) fn add(&mut self, data: &BTreeMap<String, Vec<u8>>) {
         for provider in ALL {
-            let text = data.get(provider.key()).and_then(|bytes| std::str::from_utf8(bytes).ok());
+            let text = data
+                .get(provider.key())
+                .and_then(|bytes| std::str::from_utf8(bytes).ok());
             let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
                 continue;
             };
             if text.starts_with('$') {
-                tracing::warn!(key = provider.key(), "A secret that refers to another is not supported: write the secret itself.");
+                tracing::warn!(
+                    key = provider.key(),
+                    "A secret that refers to another is not supported: write the secret itself."
+                );
                 continue;
             }
             self.0.entry(provider).or_insert_with(|| Secret::new(text));
@@ -84,10 +89,17 @@ impl PushSecrets {
             let (key, value) = line.split_once(':').unwrap_or((line, ""));
             if !ALL.iter().any(|provider| provider.key() == key.trim()) {
                 let keys: Vec<_> = ALL.iter().map(|provider| provider.key()).collect();
-                return Err(format!("line {}: the key is none of {}", number + 1, keys.join(", ")));
+                return Err(format!(
+                    "line {}: the key is none of {}",
+                    number + 1,
+                    keys.join(", ")
+                ));
             }
             let value = value.trim().trim_matches(['"', '\'']);
-            secrets.add(&BTreeMap::from([(key.trim().to_owned(), value.as_bytes().to_vec())]));
+            secrets.add(&BTreeMap::from([(
+                key.trim().to_owned(),
+                value.as_bytes().to_vec(),
+            )]));
         }
         Ok(secrets)
     }
@@ -104,17 +116,25 @@ impl Provider {
     ) -> Result<Self, Refusal> {
         let provider = Self::of(headers).ok_or(Refusal::UnknownProvider)?;
         let secret = secrets.0.get(&provider).ok_or(Refusal::NoSecret(provider))?;
-        let shown = headers.get(provider.header()).and_then(|value| value.to_str().ok());
+        let shown = headers
+            .get(provider.header())
+            .and_then(|value| value.to_str().ok());
         let shown = shown.ok_or(Refusal::Signature(provider))?;
         let is_right = match provider {
             Self::GitLab | Self::Bitbucket => is_same(secret.reveal(), shown),
             Self::GitHub | Self::BitbucketServer => {
-                let hex = shown.strip_prefix("sha256=").ok_or(Refusal::Signature(provider))?;
+                let hex = shown
+                    .strip_prefix("sha256=")
+                    .ok_or(Refusal::Signature(provider))?;
                 is_signed(secret.reveal(), body, hex)
             }
             Self::Gitea | Self::Gogs => is_signed(secret.reveal(), body, shown),
         };
-        if is_right { Ok(provider) } else { Err(Refusal::Signature(provider)) }
+        if is_right {
+            Ok(provider)
+        } else {
+            Err(Refusal::Signature(provider))
+        }
     }
 
     /// Gitea sends the headers of Gogs and GitHub too, and so comes before them.
@@ -182,7 +202,11 @@ fn is_same(secret: &str, shown: &str) -> bool {
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.as_bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let pairs = digits.chunks(2).map(|pair| match pair {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
         _ => None,

@@ -10,13 +10,19 @@ const SECRETS: &str = "# of the forges\nwebhook.github.secret: hush\nwebhook.git
     webhook.gogs.secret: hush\nwebhook.bitbucketserver.secret: hush\nwebhook.bitbucket.uuid: hush\n";
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     pairs.collect()
 }
 
 fn hex(secret: &str, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    hmac::sign(&key, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac::sign(&key, body)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[rstest]
@@ -33,11 +39,24 @@ fn each_forge_shows_that_it_knows_its_secret(
     let secrets = PushSecrets::parse(SECRETS).unwrap();
     let body = b"{}";
     let with = |secret: &str| -> HeaderMap {
-        let signed = pairs.iter().map(|(name, value)| (*name, value.replace("HMAC", &hex(secret, body)).replace("hush", secret)));
+        let signed = pairs.iter().map(|(name, value)| {
+            (
+                *name,
+                value.replace("HMAC", &hex(secret, body)).replace("hush", secret),
+            )
+        });
         let signed: Vec<_> = signed.collect();
-        headers(&signed.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+        headers(
+            &signed
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect::<Vec<_>>(),
+        )
     };
-    assert_eq!(Provider::authenticate(&with("hush"), body, &secrets), Ok(provider));
+    assert_eq!(
+        Provider::authenticate(&with("hush"), body, &secrets),
+        Ok(provider)
+    );
     let wrong = Err(Refusal::Signature(provider));
     assert_eq!(Provider::authenticate(&with("guess"), body, &secrets), wrong);
     if !matches!(provider, Provider::GitLab | Provider::Bitbucket) {
@@ -69,7 +88,10 @@ fn each_forge_names_its_repository(#[case] provider: Provider, #[case] payload: 
     let locations = locations(provider, payload.to_string().as_bytes()).unwrap();
     let ours = crate::git::Location::of("git@git.example.com:team/shop").unwrap();
     assert!(!locations.is_empty());
-    assert!(locations.iter().all(|theirs| theirs.is_same_repository(&ours)), "{locations:?}");
+    assert!(
+        locations.iter().all(|theirs| theirs.is_same_repository(&ours)),
+        "{locations:?}"
+    );
 }
 
 #[test]
@@ -81,6 +103,9 @@ fn what_is_no_push_is_about_no_repository() {
 #[test]
 fn a_file_of_secrets_is_read_strictly_and_never_printed() {
     let error = PushSecrets::parse("webhook.github.secret: a\nwebhook.githbu.secret: hush").unwrap_err();
-    assert!(error.starts_with("line 2: ") && !error.contains("hush"), "{error}");
+    assert!(
+        error.starts_with("line 2: ") && !error.contains("hush"),
+        "{error}"
+    );
     assert!(!format!("{:?}", PushSecrets::parse(SECRETS).unwrap()).contains("hush"));
 }

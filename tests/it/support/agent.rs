@@ -69,13 +69,23 @@ pub(crate) struct Agent<'c> {
 
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+        Self::start_with(cluster, hint, |_| {}).await
+    }
+
+    /// An agent that is told something else.
+    pub(crate) async fn start_with(
+        cluster: &'c Cluster,
+        hint: &str,
+        change: impl FnOnce(&mut SyncConfig),
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let namespace = cluster.namespace(hint).await?;
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) = run_agent(cluster, folder.path(), &namespace, &ledger).await?;
+        let (connection, shutdown, task) =
+            run_agent(cluster, folder.path(), &namespace, &ledger, change).await?;
         let agent = Self {
             cluster,
             namespace,
@@ -275,7 +285,7 @@ impl<'c> Agent<'c> {
             Boot::default(),
         )?;
         let (connection, shutdown, task) =
-            run_agent(self.cluster, folder.path(), &self.namespace, &ledger).await?;
+            run_agent(self.cluster, folder.path(), &self.namespace, &ledger, |_| {}).await?;
         Ok(Self {
             cluster: self.cluster,
             namespace: self.namespace.clone(),
@@ -292,8 +302,14 @@ impl<'c> Agent<'c> {
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        let (connection, shutdown, task) =
-            run_agent(self.cluster, self.folder.path(), &self.namespace, &self.ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            self.cluster,
+            self.folder.path(),
+            &self.namespace,
+            &self.ledger,
+            |_| {},
+        )
+        .await?;
         std::mem::replace(&mut self.task, task).await??;
         (self.connection, self.shutdown) = (connection, shutdown);
         Ok(())
@@ -321,9 +337,10 @@ async fn run_agent(
     folder: &Path,
     namespace: &str,
     ledger: &Ledger,
+    change: impl FnOnce(&mut SyncConfig),
 ) -> anyhow::Result<Running> {
     let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
-    let config = SyncConfig {
+    let mut config = SyncConfig {
         state: folder.join("state"),
         poll_interval: Duration::from_millis(500),
         local_repositories: LocalRepositories::Allowed,
@@ -339,6 +356,7 @@ async fn run_agent(
         namespace: Some(namespace.to_owned()),
         lease_namespace: namespace.to_owned(),
     };
+    change(&mut config);
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(
         config,

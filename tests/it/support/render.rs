@@ -6,9 +6,7 @@ use std::sync::Arc;
 use harness::binaries::Binaries;
 use harness::git::{DANA, Repository};
 use provost::api::argoproj::ApplicationSource;
-use provost::git::{
-    Access, Error, Fetched, LocalRepositories, Mirror, Mirrors, RepositoryUrl, Submodules,
-};
+use provost::git::{Access, Error, Fetched, LocalRepositories, Mirror, Mirrors, RepositoryUrl, Submodules};
 use provost::render::jail::Confinement;
 use provost::render::{
     Capabilities, DEADLINE, Launcher, RenderConfig, Rendered, Renderer, Request, SourceAt,
