@@ -165,7 +165,8 @@ fn an_ssh_key_counts_while_it_is_in_force() -> anyhow::Result<()> {
         assert_eq!(matches!(check, Check::Expired(_)), !good, "{options}: {check}");
         assert_eq!(signed.git_says_good(&commit, &signers)?, good, "{options}");
     }
-    let (_, errors) = AllowedSigners::parse(&format!("a cert-authority {public}\nb ssh-rsa AAAA\nc\n"));
+    let authority = format!("a cert-authority {}", public.trim());
+    let (_, errors) = AllowedSigners::parse(&format!("{authority}\nb ssh-rsa AAAA\nc\n"));
     insta::assert_snapshot!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"), @r#"
     line 1: certificate authorities are not supported
     line 2: "ssh-rsa" is not the key's type

@@ -260,7 +260,7 @@ async fn whatever_becomes_of_the_repository_the_last_good_state_stays() -> anyho
     // Ten thousand branches more are no news for the Application.
     let head = agent.repository.head()?;
     let lines: String = (0..10_000)
-        .map(|number| format!("{head} refs/heads/many/{number}\n"))
+        .map(|number| format!("{head} refs/heads/many/{number:05}\n"))
         .collect();
     std::fs::write(
         path.join(".git/packed-refs"),
