@@ -49,10 +49,8 @@ impl<'a> Calls<'a> {
         let (access, said, mut attempts) = (self.access, Rc::clone(&self.said), 0);
         callbacks.credentials(move |_, user, allowed| {
             attempts += 1;
-            let given = match attempts <= MAX_ATTEMPTS {
-                true => credentials(access, user, allowed),
-                false => None,
-            };
+            let may_ask = attempts <= MAX_ATTEMPTS;
+            let given = may_ask.then(|| credentials(access, user, allowed)).flatten();
             given.unwrap_or_else(|| Err(say(&said, refused(access))))
         });
         let (access, said) = (self.access, Rc::clone(&self.said));

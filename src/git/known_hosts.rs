@@ -68,9 +68,10 @@ impl KnownHosts {
             }
             types.push(entry.key_type.clone());
         }
-        match types.is_empty() {
-            true => HostKey::Unknown,
-            false => HostKey::Changed(types),
+        if types.is_empty() {
+            HostKey::Unknown
+        } else {
+            HostKey::Changed(types)
         }
     }
 }

@@ -101,7 +101,7 @@ impl Mirror {
     pub fn fetch(&self, access: &Access) -> Result<Fetched, Error> {
         let _lock = self.lock()?;
         let repository = self.open_or_create()?;
-        self.over(&self.url, access, || self.fetch_into(&repository, access))
+        over(&self.url, access, || self.fetch_into(&repository, access))
     }
 
     fn fetch_into(&self, repository: &Repository, access: &Access) -> Result<Fetched, Failure> {
@@ -149,27 +149,6 @@ impl Mirror {
             repository.set_head(&head)?;
         }
         Ok(Fetched::Changed)
-    }
-
-    /// Does what needs the repository at `url`, and says in its name why that failed.
-    pub(super) fn over<T>(
-        &self,
-        url: &RepositoryUrl,
-        access: &Access,
-        work: impl FnOnce() -> Result<T, Failure>,
-    ) -> Result<T, Error> {
-        let deadline = Instant::now() + FETCH_DEADLINE;
-        let (done, said) = https::with_access(url, access, deadline, work);
-        done.map_err(|failure| match (said, failure) {
-            (Some(reason), _) | (None, Failure::Said(reason)) => Error::Unreachable {
-                url: url.to_string(),
-                reason,
-            },
-            (None, Failure::Git(source)) => Error::Fetch {
-                url: url.to_string(),
-                source,
-            },
-        })
     }
 
     /// The commit that a branch, a tag, a commit id, `HEAD` (or nothing) or a range of versions names in the mirror as
@@ -259,6 +238,26 @@ impl Mirror {
             }
         }
     }
+}
+
+/// Does what needs the repository at `url`, and says in its name why that failed.
+pub(super) fn over<T>(
+    url: &RepositoryUrl,
+    access: &Access,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Error> {
+    let deadline = Instant::now() + FETCH_DEADLINE;
+    let (done, said) = https::with_access(url, access, deadline, work);
+    done.map_err(|failure| match (said, failure) {
+        (Some(reason), _) | (None, Failure::Said(reason)) => Error::Unreachable {
+            url: url.to_string(),
+            reason,
+        },
+        (None, Failure::Git(source)) => Error::Fetch {
+            url: url.to_string(),
+            source,
+        },
+    })
 }
 
 fn is_mirrored(reference: &str) -> bool {

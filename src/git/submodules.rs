@@ -7,6 +7,7 @@ use git2::{Direction, FetchOptions, ObjectType, Oid, Repository};
 use provost_manifest::digest::Digest;
 
 use super::calls::{Calls, Failure};
+use super::mirror::over;
 use super::{Access, CredentialStore, Error, LocalRepositories, Mirror, RepoPath, RepositoryUrl};
 
 /// How many submodules one commit may have, those of submodules included.
@@ -87,14 +88,13 @@ impl Mirror {
             store, scope, parent, ..
         } = access;
         let access = store.submodule_access(parent, &pin.url, scope)?;
-        self.over(&pin.url, &access, || fetch(repository, pin, &access))
-            .map_err(|error| {
-                let reason = match std::error::Error::source(&error) {
-                    Some(source) => format!("{error}: {source}"),
-                    None => error.to_string(),
-                };
-                refuse(&pin.path, &reason)
-            })
+        over(&pin.url, &access, || fetch(repository, pin, &access)).map_err(|error| {
+            let reason = match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            };
+            refuse(&pin.path, &reason)
+        })
     }
 
     /// The submodules that a commit pins and its `.gitmodules` names.

@@ -144,13 +144,12 @@ impl Partial {
         let mut is_open = false;
         for number in &mut numbers {
             match parts.next() {
-                // Behind an open number nothing counts.
-                Some("x" | "X" | "*") => is_open = true,
+                Some("x" | "X" | "*") | None => is_open = true,
                 Some(part) => {
                     let parsed = part.parse().ok()?;
+                    // Behind an open number nothing counts.
                     *number = (!is_open).then_some(parsed);
                 }
-                None => is_open = true,
             }
         }
         if parts.next().is_some() {
@@ -237,8 +236,8 @@ impl Bound {
         } = self.version;
         Some(match (major?, minor, patch) {
             (0, None, _) => Version::new(1, 0, 0),
-            (0, Some(0), None) => Version::new(0, 1, 0),
             (0, Some(0), Some(patch)) => Version::new(0, 0, patch.saturating_add(1)),
+            // Also 0.0, of which the patch is open.
             (0, Some(minor), _) => Version::new(0, minor.saturating_add(1), 0),
             (major, _, _) => Version::new(major.saturating_add(1), 0, 0),
         })

@@ -173,9 +173,9 @@ async fn what_is_no_repository_says_so() -> anyhow::Result<()> {
 /// Commits a submodule at `path` as `git submodule add` would, without fetching it.
 fn pin(repository: &mut Repository, path: &str, url: &str, commit: &str) -> anyhow::Result<String> {
     let name = path.replace('/', "-");
-    let mut file = std::fs::read_to_string(repository.path().join(".gitmodules")).unwrap_or_default();
-    file += &format!("[submodule \"{name}\"]\n\tpath = {path}\n\turl = {url}\n");
-    repository.write(".gitmodules", &file)?;
+    let before = std::fs::read_to_string(repository.path().join(".gitmodules")).unwrap_or_default();
+    let module = format!("[submodule \"{name}\"]\n\tpath = {path}\n\turl = {url}\n");
+    repository.write(".gitmodules", &(before + &module))?;
     repository.git(&[
         "update-index",
         "--add",

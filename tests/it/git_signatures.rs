@@ -1,5 +1,6 @@
 //! Signatures of commits, each verdict held against that of `git verify-commit`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -114,13 +115,13 @@ fn ssh_signatures_are_judged_as_git_judges_them() -> anyhow::Result<()> {
         let keys = ssh_keys(&signers);
         let check = signed.check(&keys, &commit, now)?;
         assert!(
-            matches!(&check, Check::Good(signer) if signer.name == "dana@example.com"),
+            matches!(&check, Check::Good(by) if by.name == "dana@example.com"),
             "{kind:?}: {check}"
         );
         assert!(signed.git_says_good(&commit, &signers)?, "{kind:?}");
         let fingerprint = run(Command::new("ssh-keygen").arg("-lf").arg(&key))?;
         assert!(
-            matches!(&check, Check::Good(signer) if fingerprint.contains(&signer.key)),
+            matches!(&check, Check::Good(by) if fingerprint.contains(&by.key)),
             "{check}"
         );
 
@@ -181,7 +182,6 @@ fn gpg_or_skip(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
         harness::progress::note("SKIPPED: OpenPGP signatures: no gpg: install Debian's package gnupg");
         return Ok(None);
     }
-    use std::os::unix::fs::PermissionsExt as _;
     let home = folder.join("gnupg");
     std::fs::create_dir(&home)?;
     std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700))?;
@@ -240,10 +240,8 @@ fn openpgp_signatures_are_judged_as_git_judges_them() -> anyhow::Result<()> {
         })
     };
     let good = signed.check(&keys(&["alex", "dana"])?, &commit, now)?;
-    let Check::Good(signer) = &good else {
-        panic!("{good}")
-    };
-    assert_eq!(signer.name, "dana <dana@example.com>");
+    let Check::Good(by) = &good else { panic!("{good}") };
+    assert_eq!(by.name, "dana <dana@example.com>");
     assert!(signed.git_says_good(&commit, "")?);
     // Whoever is not on the list of the project does not count.
     let only = |id: &str| -> anyhow::Result<TrustedKeys> {
@@ -252,7 +250,7 @@ fn openpgp_signatures_are_judged_as_git_judges_them() -> anyhow::Result<()> {
             ..keys(&["dana"])?
         })
     };
-    let id = &signer.key[signer.key.len() - 16..];
+    let id = &by.key[by.key.len() - 16..];
     assert_eq!(signed.check(&only(id)?, &commit, now)?, good);
     assert!(matches!(
         signed.check(&only(&id[8..])?, &commit, now)?,
@@ -285,7 +283,7 @@ fn openpgp_signatures_are_judged_as_git_judges_them() -> anyhow::Result<()> {
     assert!(unverifiable.contains("install gnupg"), "{unverifiable}");
 
     // gpg writes the revocation beside the key; a colon keeps it from being taken by accident.
-    let revocation = home.join(format!("openpgp-revocs.d/{}.rev", signer.key));
+    let revocation = home.join(format!("openpgp-revocs.d/{}.rev", by.key));
     let text = std::fs::read_to_string(&revocation)?.replace(":-----BEGIN", "-----BEGIN");
     std::fs::write(&revocation, text)?;
     gpg(&home, &["--import", &revocation.display().to_string()])?;

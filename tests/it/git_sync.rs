@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use harness::git::{DANA, Repository};
 use harness::git_https::GitHttps;
+use harness::{Provost, User};
 use ring::hmac;
 use serde_json::{Value, json};
 
-use crate::support::agent::{Agent, CONFIG};
+use crate::support::agent::{Agent, CONFIG, LIMIT};
 
 fn says(status: &Value, kind: &str, text: &str) -> bool {
     let conditions = status["conditions"].as_array();
@@ -53,8 +54,7 @@ async fn a_repository_is_read_with_the_credentials_of_its_secret_which_nobody_ev
     let cluster = harness::cluster_or_skip!();
     let mut agent = Agent::start(cluster, "credentials").await?;
     let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
-    let served = agent.repository.path().parent().unwrap().to_owned();
-    let server = GitHttps::start(&served).await?;
+    let server = GitHttps::start(agent.repository.path().parent().unwrap()).await?;
     server.require(&format!("Basic {}", STANDARD.encode("dana:hush-token")));
     let url = server.url("infrastructure");
     agent
@@ -105,12 +105,89 @@ async fn a_repository_is_read_with_the_credentials_of_its_secret_which_nobody_ev
             json!({"url": url, "username": "dana", "password": "hush-token"}),
         )
         .await?;
-    let status = agent.wait_synced("my-app", &commit).await?;
-    assert!(!status.to_string().contains("hush"), "{status:#}");
+    let synced = agent.wait_synced("my-app", &commit).await?;
+    assert!(!synced.to_string().contains("hush"), "{synced:#}");
     let inventories = agent.kubectl(&["get", "inventories", "-o", "json"], "").await?;
     assert!(!inventories.contains("hush"), "{inventories}");
     agent.end().await?;
     assert!(!agent.ledger_text()?.contains("hush"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_the_program_has_no_credentials_however_much_it_says() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let folder = tempfile::tempdir()?;
+    let mut repository = Repository::init(&folder.path().join("served/shop"))?;
+    repository.write("app/config.yaml", CONFIG)?;
+    repository.commit(DANA, "Begin")?;
+    let server = GitHttps::start(&folder.path().join("served")).await?;
+    server.require(&format!("Basic {}", STANDARD.encode("dana:hush-token")));
+    let namespace = cluster.namespace("log").await?;
+    let url = server.url("shop");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "shop", "labels": {"argocd.argoproj.io/secret-type": "repository"}},
+        "stringData": {"url": url, "username": "dana", "password": "hush-wrong"},
+    });
+    let certificates = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-tls-certs-cm"},
+        "data": {"127.0.0.1": server.authority()},
+    });
+    let application = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "my-app"},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": url, "path": "app", "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+            "syncPolicy": {"automated": {}},
+        },
+    });
+    let apply = async |object: &Value| {
+        let arguments = ["-n", &namespace, "apply", "-f", "-"];
+        let applied = cluster
+            .kubectl(User::Admin, &arguments, &object.to_string())
+            .await?;
+        applied.success()
+    };
+    let kubeconfig = cluster.kubeconfig(User::Agent).display().to_string();
+    let arguments = [
+        "serve",
+        "--role=agent",
+        "--log=debug",
+        "--ledger=none",
+        "--metrics-listen=127.0.0.1:0",
+        "--poll-interval=1s",
+        "--kubeconfig",
+        &kubeconfig,
+        "--applications-namespace",
+        &namespace,
+    ];
+    let mut provost = Provost::start(&arguments, &[])?;
+    provost.wait_for_line("Ready.", LIMIT).await?;
+    apply(&secret).await?;
+    apply(&certificates).await?;
+    harness::wait_for("the Application's kind", LIMIT, async || {
+        apply(&application).await
+    })
+    .await?;
+    provost
+        .wait_for_line("refuses the credentials of Secret", LIMIT)
+        .await?;
+    let mut right = secret;
+    right["stringData"]["password"] = json!("hush-token");
+    apply(&right).await?;
+    provost.wait_for_line("An Application was synced.", LIMIT).await?;
+    let log = provost.log();
+    assert!(log.contains("DEBUG"), "{log}");
+    for secret in [
+        "hush",
+        &STANDARD.encode("dana:hush-token"),
+        &STANDARD.encode("dana:hush-wrong"),
+    ] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    provost.stop().await?;
     Ok(())
 }
 
@@ -145,7 +222,7 @@ async fn a_push_is_synced_at_once_although_the_repository_is_seldom_asked() -> a
         "stringData": {"webhook.github.secret": "hush"},
     });
     agent.apply(&secret).await?;
-    harness::wait_for("the secret to count", crate::support::agent::LIMIT, async || {
+    harness::wait_for("the secret to count", LIMIT, async || {
         let (status, text) = hook(hooks, &json!({"repository": {}}).to_string(), "hush").await?;
         anyhow::ensure!(status == 202, "{status} {text}");
         Ok(())
@@ -167,7 +244,7 @@ async fn a_push_is_synced_at_once_although_the_repository_is_seldom_asked() -> a
     agent.wait_synced("my-app", &second).await?;
     // Well under a second by itself; the bound is for a machine that does much else.
     let took = pushed.elapsed();
-    eprintln!("from push webhook to synced: {took:?}");
+    harness::progress::note(&format!("from push webhook to synced: {took:?}"));
     assert!(took < Duration::from_secs(10), "{took:?}");
     agent.stop().await
 }
@@ -177,7 +254,10 @@ async fn hook(address: std::net::SocketAddr, payload: &str, secret: &str) -> any
     use http_body_util::{BodyExt as _, Full};
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, payload.as_bytes());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = tag.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect();
     let stream = tokio::net::TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
@@ -259,9 +339,10 @@ async fn whatever_becomes_of_the_repository_the_last_good_state_stays() -> anyho
 
     // Ten thousand branches more are no news for the Application.
     let head = agent.repository.head()?;
-    let lines: String = (0..10_000)
+    let lines: Vec<String> = (0..10_000)
         .map(|number| format!("{head} refs/heads/many/{number:05}\n"))
         .collect();
+    let lines = lines.concat();
     std::fs::write(
         path.join(".git/packed-refs"),
         format!("# pack-refs with: peeled fully-peeled sorted \n{lines}"),
@@ -312,17 +393,14 @@ async fn a_commit_that_is_not_signed_as_the_project_demands_is_not_deployed() ->
     let listing = String::from_utf8(listing.stdout)?;
     let fingerprint = listing.split(' ').nth(1).unwrap();
     let crd = include_str!("../../deploy/crds/argoproj-appproject.yaml");
-    let applied = cluster.kubectl(harness::User::Admin, &["apply", "--server-side", "-f", "-"], crd);
+    let applied = cluster.kubectl(User::Admin, &["apply", "--server-side", "-f", "-"], crd);
     applied.await?.success()?;
     let established = [
         "wait",
         "--for=condition=Established",
         "crd/appprojects.argoproj.io",
     ];
-    cluster
-        .kubectl(harness::User::Admin, &established, "")
-        .await?
-        .success()?;
+    cluster.kubectl(User::Admin, &established, "").await?.success()?;
 
     let mut agent = Agent::start(cluster, "signed").await?;
     agent

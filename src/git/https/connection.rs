@@ -183,11 +183,12 @@ async fn tunnel(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, Failu
     } else {
         host.to_owned()
     };
-    let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-    if let Some((user, password)) = &proxy.login {
-        request += &format!("Proxy-Authorization: {}\r\n", basic(user, password.reveal()));
-    }
-    request += "\r\n";
+    let login = proxy
+        .login
+        .as_ref()
+        .map(|(user, password)| basic(user, password.reveal()));
+    let login = login.map_or_else(String::new, |login| format!("Proxy-Authorization: {login}\r\n"));
+    let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}\r\n");
     stream.write_all(request.as_bytes()).await.map_err(failed)?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

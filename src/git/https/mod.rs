@@ -190,7 +190,7 @@ impl Shared {
                 body,
             )? {
                 Answer::Redirect(to) => Err(Failure::Redirect(to)),
-                answer => Ok(answer),
+                answer @ Answer::Content(_) => Ok(answer),
             };
         }
         let suffix = format!("/info/refs?service={name}");
@@ -204,7 +204,7 @@ impl Shared {
                 None,
             )? {
                 Answer::Redirect(to) => *base = self.follow(&url, &to, &suffix)?,
-                answer => return Ok(answer),
+                answer @ Answer::Content(_) => return Ok(answer),
             }
         }
         Err(Failure::Redirects)

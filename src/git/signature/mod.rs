@@ -155,9 +155,10 @@ impl TrustedKeys {
             Requirement::Strict => since(&repository, head, last_good).map_err(unreadable)?,
         };
         for (position, commit) in commits.into_iter().enumerate() {
-            let check = match position < MAX_COMMITS {
-                true => self.check(&repository, commit, at),
-                false => Check::Unverifiable(format!("more than {MAX_COMMITS} commits came at once")),
+            let check = if position < MAX_COMMITS {
+                self.check(&repository, commit, at)
+            } else {
+                Check::Unverifiable(format!("more than {MAX_COMMITS} commits came at once"))
             };
             if !matches!(check, Check::Good(_)) {
                 return Ok(Err(Refusal {

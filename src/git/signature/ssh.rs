@@ -37,14 +37,14 @@ pub(super) enum Flaw {
 
 impl Sshsig {
     pub(super) fn parse(armor: &str) -> Result<Self, Flaw> {
-        let malformed = Flaw::Bad("it is not well formed");
+        let malformed = || Flaw::Bad("it is not well formed");
         let body = armor
             .trim()
             .strip_prefix(BEGIN)
             .and_then(|text| text.strip_suffix(END));
-        let body: String = body.ok_or(malformed.clone())?.split_whitespace().collect();
-        let bytes = STANDARD.decode(body).map_err(|_| malformed.clone())?;
-        let (signature, namespace) = Self::read(&bytes).ok_or(malformed)?;
+        let body: String = body.ok_or_else(malformed)?.split_whitespace().collect();
+        let bytes = STANDARD.decode(body).map_err(|_| malformed())?;
+        let (signature, namespace) = Self::read(&bytes).ok_or_else(malformed)?;
         if namespace != NAMESPACE {
             return Err(Flaw::Bad("it was made for another purpose than Git"));
         }
