@@ -88,10 +88,7 @@ impl Lease {
             let held = shutdown.child_token();
             let renewal = async {
                 self.renew().await;
-                tracing::warn!(
-                    lease = self.to_string(),
-                    "The lease was lost; work stops until it is ours again."
-                );
+                tracing::warn!(lease = self.to_string(), "The lease was lost; work stops until it is ours again.");
                 held.cancel();
                 std::future::pending::<()>().await;
             };
@@ -113,19 +110,12 @@ impl Lease {
         let mut announced: Option<String> = None;
         loop {
             let expired = seen.as_ref().is_some_and(|seen| seen.since.elapsed() > DURATION);
-            let expired = seen
-                .as_ref()
-                .filter(|_| expired)
-                .map(|seen| seen.version.as_str());
+            let expired = seen.as_ref().filter(|_| expired).map(|seen| seen.version.as_str());
             match self.attempt(expired).await {
                 Ok(Attempt::Ours) => return,
                 Ok(Attempt::Theirs { holder, version }) => {
                     if announced.as_ref() != Some(&holder) {
-                        tracing::info!(
-                            lease = self.to_string(),
-                            holder,
-                            "Another agent holds the lease; waiting for it."
-                        );
+                        tracing::info!(lease = self.to_string(), holder, "Another agent holds the lease; waiting for it.");
                         announced = Some(holder);
                     }
                     if seen.as_ref().is_none_or(|seen| seen.version != version) {
@@ -195,18 +185,12 @@ impl Lease {
             let Some(mut found) = self.api.get_opt(&self.name).await? else {
                 return Ok(());
             };
-            let Some(spec) = found
-                .spec
-                .as_mut()
-                .filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+            let Some(spec) = found.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
             else {
                 return Ok(());
             };
             spec.holder_identity = None;
-            self.api
-                .replace(&self.name, &PostParams::default(), &found)
-                .await
-                .map(drop)
+            self.api.replace(&self.name, &PostParams::default(), &found).await.map(drop)
         };
         if let Err(error) = ask(release).await {
             tracing::warn!(
@@ -233,11 +217,7 @@ impl Lease {
         object.spec = Some(LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(i32::try_from(DURATION.as_secs()).unwrap_or(i32::MAX)),
-            acquire_time: if is_ours {
-                before.acquire_time
-            } else {
-                Some(now.clone())
-            },
+            acquire_time: if is_ours { before.acquire_time } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!is_ours)),
             ..before

@@ -31,9 +31,7 @@ pub(super) async fn apply_object(
         }
         Verdict::Create => cluster.apply(&target, &desired.object).await?,
         Verdict::Recreate(live) => {
-            cluster
-                .delete(&target, &live.uid, Propagation::Foreground)
-                .await?;
+            cluster.delete(&target, &live.uid, Propagation::Foreground).await?;
             if cluster.get(&target).await?.is_some() {
                 return Err(plan::Error::Going);
             }
@@ -47,9 +45,7 @@ pub(super) async fn apply_object(
             }
             // Also after a replacement, which leaves the fields to nobody's declaration.
             let object = update.respectful.as_ref().unwrap_or(&desired.object);
-            cluster
-                .apply(&target, &with_uid(object, &update.live.uid))
-                .await?
+            cluster.apply(&target, &with_uid(object, &update.live.uid)).await?
         }
         Verdict::Update(_) => cluster.get(&target).await?.unwrap_or_default(),
     };

@@ -126,11 +126,7 @@ impl Task {
             .partition(|desired| self.state.held(&desired.key).is_some());
         let held = held.iter().filter_map(|desired| self.state.held(&desired.key));
         let mut fights: Vec<String> = held.map(str::to_owned).collect();
-        let coming = self
-            .run
-            .as_ref()
-            .map(|run| run.pending().clone())
-            .unwrap_or_default();
+        let coming = self.run.as_ref().map(|run| run.pending().clone()).unwrap_or_default();
         let mut planned = self.plan(&settings, &recorded, &todo, &coming).await?;
         self.leave_unasked(&mut planned);
         fights.append(&mut planned.fights);
@@ -139,10 +135,7 @@ impl Task {
             return Ok(Advance::Done);
         }
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
-        let is_sync = is_new
-            || planned.brings_news()
-            || progress.is_some()
-            || (settings.prunes && !removals.is_empty());
+        let is_sync = is_new || planned.brings_news() || progress.is_some() || (settings.prunes && !removals.is_empty());
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
             let is_unfinished = progress.is_some();
             let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
@@ -160,9 +153,7 @@ impl Task {
             }
             Some(mut run) => {
                 run.take_in(planned);
-                let advanced = self
-                    .advance_or_fail(&settings, goal, &recorded, &mut run, end)
-                    .await;
+                let advanced = self.advance_or_fail(&settings, goal, &recorded, &mut run, end).await;
                 *tally = run.tally.clone();
                 // It is taken up again where it stands, unless it is done or has failed.
                 let is_over = match &advanced {
@@ -243,11 +234,7 @@ impl Task {
                 Ok(HooksState::Succeeded) => self.end_hooks(goal, &step, run, true).await?,
                 Ok(HooksState::Waiting(what)) => return Ok(Advance::Waiting(what)),
                 Err(error) => {
-                    tracing::warn!(
-                        application = self.name,
-                        error = error.sentence(),
-                        "A SyncFail hook did not do its work."
-                    );
+                    tracing::warn!(application = self.name, error = error.sentence(), "A SyncFail hook did not do its work.");
                 }
             }
         }

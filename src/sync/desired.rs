@@ -248,11 +248,7 @@ fn unsupported(object: &Value) -> Option<String> {
         if let Some(unknown) = hook.unknown.first() {
             return Some(format!("{unknown} is not known"));
         }
-        if let Some(phase) = hook
-            .phases
-            .iter()
-            .find(|phase| UNSUPPORTED_PHASES.contains(phase))
-        {
+        if let Some(phase) = hook.phases.iter().find(|phase| UNSUPPORTED_PHASES.contains(phase)) {
             return Some(format!("{phase} hooks are not supported yet"));
         }
     }

@@ -1,9 +1,9 @@
 //! An Application's end.
 
 use kube::api::{Api, Patch, PatchParams};
-use provost_delivery::options::Propagation;
 use provost_delivery::owner::Owner;
 use provost_delivery::plan::Identity;
+use provost_delivery::options::Propagation;
 use provost_delivery::prune::{Cause, DELETION_APPROVED_ANNOTATION, Protection, Removal};
 use serde_json::{Value, json};
 
@@ -56,9 +56,7 @@ pub(super) async fn finalize(
             .partition(|(key, protection)| {
                 *protection == Protection::NeedsConfirmation && is_made(&entries, key)
             });
-    let propagation = options
-        .prune_propagation_policy
-        .unwrap_or(Propagation::Background);
+    let propagation = options.prune_propagation_policy.unwrap_or(Propagation::Background);
     prune::delete(cluster, &removals.doomed, propagation).await?;
     for (key, _) in &confirmed {
         delete_made_namespace(cluster, &entries, key).await?;

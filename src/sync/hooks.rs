@@ -57,11 +57,7 @@ impl HookRun {
             self.outcome = Some(Err("it was deleted while it ran".to_owned()));
             return;
         };
-        self.outcome = match live
-            .health
-            .as_ref()
-            .map(|health| (health.status, &health.message))
-        {
+        self.outcome = match live.health.as_ref().map(|health| (health.status, &health.message)) {
             // Kinds that do nothing are done at once.
             None | Some((Status::Healthy, _)) => Some(Ok(())),
             Some((Status::Degraded | Status::Unknown, message)) => Some(Err(message.clone())),
@@ -99,12 +95,7 @@ impl Task {
     ///
     /// # Errors
     /// A hook has failed; it was deleted, where it says so.
-    pub(super) async fn run_hooks(
-        &mut self,
-        goal: &Goal,
-        step: &Step,
-        run: &mut Run,
-    ) -> Result<HooksState, Error> {
+    pub(super) async fn run_hooks(&mut self, goal: &Goal, step: &Step, run: &mut Run) -> Result<HooksState, Error> {
         let mut waiting = None;
         for hook in &step.hooks {
             let (key, object) = hook.named(goal, step.phase, run);
@@ -147,16 +138,11 @@ impl Task {
         run: &Run,
         has_succeeded: bool,
     ) -> Result<(), Error> {
-        for hook in step
-            .hooks
-            .iter()
-            .filter(|hook| hook.hook.is_deleted_after(has_succeeded))
-        {
+        for hook in step.hooks.iter().filter(|hook| hook.hook.is_deleted_after(has_succeeded)) {
             let (key, _) = hook.named(goal, step.phase, run);
             let target = self.hook_target(hook, &key)?;
             if let Some(hook) = run.hooks.get(&(step.phase, key)) {
-                self.context
-                    .cluster
+                self.context.cluster
                     .delete(&target, &hook.uid, Propagation::Background)
                     .await?;
             }
@@ -176,16 +162,14 @@ impl Task {
         self.context.watch(&target.kind);
         if let Some(live) = cluster.get(&target).await? {
             let metadata = &live["metadata"];
-            let is_of_this_sync = metadata["annotations"][SYNC_ANNOTATION]
-                == object["metadata"]["annotations"][SYNC_ANNOTATION];
+            let is_of_this_sync =
+                metadata["annotations"][SYNC_ANNOTATION] == object["metadata"]["annotations"][SYNC_ANNOTATION];
             if is_of_this_sync {
                 return Ok(Some(Folded::of(&live)));
             }
             if !self.owner.owns(&live) {
                 return Err(Error::Stage {
-                    refused: vec![format!(
-                        "{key}: it is there already and is not this Application's"
-                    )],
+                    refused: vec![format!("{key}: it is there already and is not this Application's")],
                     total: 1,
                 });
             }
@@ -201,10 +185,7 @@ impl Task {
         }
         let made = cluster.apply(&target, object).await.map_err(|error| {
             let file = hook.desired.file.as_deref().unwrap_or("the render");
-            Error::Apply(vec![format!(
-                "{key} ({file}): {}",
-                plan::Error::from(error).sentence()
-            )])
+            Error::Apply(vec![format!("{key} ({file}): {}", plan::Error::from(error).sentence())])
         })?;
         Ok(Some(Folded::of(&made)))
     }

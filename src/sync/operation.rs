@@ -119,8 +119,7 @@ impl Task {
         planned.writes = writes;
         for (key, write) in left {
             let live = write.verdict.live().cloned();
-            self.state
-                .record(&key, write.desired.digest, live, Standing::OutOfSync);
+            self.state.record(&key, write.desired.digest, live, Standing::OutOfSync);
         }
     }
 
@@ -130,9 +129,7 @@ impl Task {
             return tally.summary();
         }
         let differ = converged.resources.iter();
-        let differ = differ
-            .filter(|resource| resource.status == SyncCode::OutOfSync)
-            .count();
+        let differ = differ.filter(|resource| resource.status == SyncCode::OutOfSync).count();
         let noun = if differ == 1 { "object" } else { "objects" };
         format!("dry run: {differ} {noun} would change")
     }

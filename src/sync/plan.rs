@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use provost_delivery::foreign::{self, ForeignField};
-use provost_delivery::ignore::IgnoreError;
 use provost_delivery::owner::{self, Owner};
+use provost_delivery::ignore::IgnoreError;
 use provost_delivery::plan::{self as delivery, Action, Change};
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
@@ -94,9 +94,8 @@ impl Error {
         match self {
             Self::Cluster(error) => error.misses().is_some_and(|message| {
                 let message = message.to_lowercase();
-                let is_missed = |key: &ObjectKey| {
-                    message.contains(&key.kind.to_lowercase()) && message.contains(&key.name)
-                };
+                let is_missed =
+                    |key: &ObjectKey| message.contains(&key.kind.to_lowercase()) && message.contains(&key.name);
                 coming.into_iter().any(is_missed)
             }),
             // A render whose kinds are not served brings their CRDs, or it was refused.

@@ -1,10 +1,10 @@
 //! Deleting what is no longer declared.
 
 use futures::StreamExt as _;
-use provost_delivery::options::Propagation;
 use provost_delivery::order;
 use provost_delivery::owner::Owner;
 use provost_delivery::plan::{Action, Entry, Identity, Plan};
+use provost_delivery::options::Propagation;
 use provost_delivery::prune::{Protection, Removal, Verdict, verdict_of};
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::Value;
@@ -98,9 +98,7 @@ pub(super) async fn delete(
     propagation: Propagation,
 ) -> Result<(), Error> {
     for doomed in doomed {
-        cluster
-            .delete(&doomed.target, &doomed.identity.uid, propagation)
-            .await?;
+        cluster.delete(&doomed.target, &doomed.identity.uid, propagation).await?;
     }
     Ok(())
 }

@@ -89,12 +89,7 @@ impl Task {
             revision: origin.revision.clone(),
             previous: tally.previous.clone(),
             rendered_tree: origin.rendered_tree.clone(),
-            outcome: if matches!(outcome, SyncOutcome::Failed(_)) {
-                "failed"
-            } else {
-                "succeeded"
-            }
-            .to_owned(),
+            outcome: if matches!(outcome, SyncOutcome::Failed(_)) { "failed" } else { "succeeded" }.to_owned(),
             message: match outcome {
                 SyncOutcome::Failed(reason) => reason.clone(),
                 SyncOutcome::Running(_) | SyncOutcome::Succeeded(_) => String::new(),

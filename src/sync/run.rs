@@ -66,9 +66,7 @@ impl Run {
     /// Begins a sync, or takes one up that the inventory says was begun.
     pub(super) fn new(goal: &Goal, progress: Option<Progress>) -> Self {
         let progress = progress.filter(|progress| progress.render == goal.origin.rendered_tree);
-        let started_at = progress
-            .as_ref()
-            .and_then(|progress| progress.started_at.parse().ok());
+        let started_at = progress.as_ref().and_then(|progress| progress.started_at.parse().ok());
         Self {
             goal: goal.key.clone(),
             render: goal.origin.rendered_tree.clone(),
@@ -253,11 +251,7 @@ impl Task {
                 Status::Progressing | Status::Missing | Status::Unknown => {
                     waiting.get_or_insert_with(|| {
                         let status = health.status.to_string();
-                        let why = if health.message.is_empty() {
-                            &status
-                        } else {
-                            &health.message
-                        };
+                        let why = if health.message.is_empty() { &status } else { &health.message };
                         format!("{} (wave {}): {why}", desired.key, step.wave)
                     });
                 }

@@ -134,9 +134,9 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
     };
     let is_success = matches!(run.outcome, SyncOutcome::Succeeded(_));
     let state = OperationState {
-        operation: run.operation.unwrap_or_else(
-            || json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}}),
-        ),
+        operation: run.operation.unwrap_or_else(|| {
+            json!({"sync": {"revision": run.revision}, "initiatedBy": {"automated": true}})
+        }),
         phase: phase.to_owned(),
         message: shorten(message),
         started_at: time(run.started_at),

@@ -73,8 +73,7 @@ async fn a_hook_of_no_known_phase_is_refused_by_name() -> anyhow::Result<()> {
     agent
         .wait_status("my-app", "a refusal", |status| {
             let message = status["conditions"][0]["message"].as_str().unwrap_or_default();
-            message.contains("argocd.argoproj.io/hook: Presync is not known")
-                && message.contains("app/hook.yaml:1")
+            message.contains("argocd.argoproj.io/hook: Presync is not known") && message.contains("app/hook.yaml:1")
         })
         .await?;
     assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);

@@ -80,13 +80,7 @@ async fn hooks_run_before_and_after_what_changes_and_not_again_without_a_change(
 
     // Putting back what somebody changed is no sync: no hook runs.
     agent
-        .edit(
-            "v1",
-            "ConfigMap",
-            "my-app-env",
-            "kubectl-edit",
-            &json!({"data": {"A": "9"}}),
-        )
+        .edit("v1", "ConfigMap", "my-app-env", "kubectl-edit", &json!({"data": {"A": "9"}}))
         .await?;
     agent
         .wait_healed("v1", "ConfigMap", "my-app-env", |live| live["data"]["A"] == "1")

@@ -20,45 +20,27 @@ async fn what_is_ignored_is_left_to_others_and_all_else_is_put_back() -> anyhow:
     agent.wait_synced("my-app", &first).await?;
 
     agent
-        .edit(
-            "apps/v1",
-            "Deployment",
-            "my-app",
-            "kubectl-scale",
-            &json!({"spec": {"replicas": 5}}),
-        )
+        .edit("apps/v1", "Deployment", "my-app", "kubectl-scale", &json!({"spec": {"replicas": 5}}))
         .await?;
     let tuned = json!({"spec": {"template": {"metadata": {"annotations": {"tuned": "yes"}}}}});
-    agent
-        .edit("apps/v1", "Deployment", "my-app", "tuner", &tuned)
-        .await?;
+    agent.edit("apps/v1", "Deployment", "my-app", "tuner", &tuned).await?;
     let edit = json!({"spec": {"template": {"metadata": {"annotations": {"by-hand": "yes"}}}}});
-    agent
-        .edit("apps/v1", "Deployment", "my-app", "kubectl-edit", &edit)
-        .await?;
+    agent.edit("apps/v1", "Deployment", "my-app", "kubectl-edit", &edit).await?;
     agent
         .wait_healed("apps/v1", "Deployment", "my-app", |live| {
-            live["spec"]["template"]["metadata"]["annotations"]
-                .get("by-hand")
-                .is_none()
+            live["spec"]["template"]["metadata"]["annotations"].get("by-hand").is_none()
         })
         .await?;
     let live = agent.get("apps/v1", "Deployment", "my-app").await?;
     assert_eq!(live["spec"]["replicas"], 5);
-    assert_eq!(
-        live["spec"]["template"]["metadata"]["annotations"]["tuned"],
-        "yes"
-    );
+    assert_eq!(live["spec"]["template"]["metadata"]["annotations"]["tuned"], "yes");
 
     // A commit that changes something else leaves them alone as well.
     let second = agent.commit(&[("app/deployment.yaml", &DEPLOYMENT.replace("v1.5.2", "v1.5.3"))])?;
     agent.wait_synced("my-app", &second).await?;
     let live = agent.get("apps/v1", "Deployment", "my-app").await?;
     assert_eq!(live["spec"]["replicas"], 5);
-    assert_eq!(
-        live["spec"]["template"]["metadata"]["annotations"]["tuned"],
-        "yes"
-    );
+    assert_eq!(live["spec"]["template"]["metadata"]["annotations"]["tuned"], "yes");
     let image = &live["spec"]["template"]["spec"]["containers"][0]["image"];
     assert_eq!(image, "registry.example.com/my-app:v1.5.3");
     assert_eq!(agent.quiet_requests().await?, 0);

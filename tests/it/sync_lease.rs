@@ -10,9 +10,7 @@ use crate::support::agent::{Agent, CONFIG, LIMIT};
 impl Agent<'_> {
     /// Who holds the agents' lease.
     async fn lease_holder(&self) -> anyhow::Result<Option<String>> {
-        let lease = self
-            .get("coordination.k8s.io/v1", "Lease", "provost-agent")
-            .await?;
+        let lease = self.get("coordination.k8s.io/v1", "Lease", "provost-agent").await?;
         Ok(lease["spec"]["holderIdentity"].as_str().map(str::to_owned))
     }
 }

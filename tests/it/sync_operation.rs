@@ -34,25 +34,19 @@ async fn what_somebody_asks_for_is_done_once_and_no_more() -> anyhow::Result<()>
     let by_hand = json!({"syncPolicy": {"automated": null}});
     agent.application("my-app", "app", by_hand).await?;
     agent
-        .wait_status("my-app", "a plan", |status| {
-            status["sync"]["status"] == "OutOfSync"
-        })
+        .wait_status("my-app", "a plan", |status| status["sync"]["status"] == "OutOfSync")
         .await?;
 
     // A dry run says what would change, and changes nothing.
     agent.ask(json!({"dryRun": true})).await?;
-    agent
-        .wait_asked("a dry run", "dry run: 2 objects would change")
-        .await?;
+    agent.wait_asked("a dry run", "dry run: 2 objects would change").await?;
     assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
 
     // One object of two: the other stays as it is, and no history is written.
     agent
         .ask(json!({"resources": [{"group": "", "kind": "ConfigMap", "name": "my-app-env"}]}))
         .await?;
-    let status = agent
-        .wait_asked("one object", "1 created, 0 changed, 0 deleted")
-        .await?;
+    let status = agent.wait_asked("one object", "1 created, 0 changed, 0 deleted").await?;
     assert!(!agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
     let roles = "rbac.authorization.k8s.io/v1";
     assert!(agent.is_absent(roles, "Role", "reader").await?);
@@ -79,9 +73,7 @@ async fn what_somebody_asks_for_is_done_once_and_no_more() -> anyhow::Result<()>
     agent.wait_synced("my-app", &second).await?;
     assert_eq!(live().await?["data"]["A"], "2");
     agent.ask(json!({"revision": first})).await?;
-    agent
-        .wait_asked("the older commit", "0 created, 1 changed, 0 deleted")
-        .await?;
+    agent.wait_asked("the older commit", "0 created, 1 changed, 0 deleted").await?;
     assert_eq!(live().await?["data"]["A"], "1");
     assert_eq!(agent.quiet_requests().await?, 0);
 
@@ -89,9 +81,7 @@ async fn what_somebody_asks_for_is_done_once_and_no_more() -> anyhow::Result<()>
     agent.ask(json!({"manifests": ["{}"]})).await?;
     agent
         .wait_status("my-app", "a refusal", |status| {
-            status["conditions"]
-                .to_string()
-                .contains("operation.sync.manifests is not supported")
+            status["conditions"].to_string().contains("operation.sync.manifests is not supported")
         })
         .await?;
     agent.stop().await

@@ -102,9 +102,6 @@ async fn an_object_that_needs_another_of_its_wave_comes_after_it() -> anyhow::Re
         })
         .await?;
     let message = status["operationState"]["message"].as_str().unwrap();
-    assert!(
-        message.contains("app/lost.yaml") && message.contains("nobody"),
-        "{message}"
-    );
+    assert!(message.contains("app/lost.yaml") && message.contains("nobody"), "{message}");
     agent.stop().await
 }
