@@ -294,10 +294,7 @@ impl Task {
         if let Err(error) = self.take_operation().await {
             errors.push(error);
         }
-        let spec = self
-            .asked
-            .as_ref()
-            .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
+        let spec = self.asked.as_ref().map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
         if let Err(error) = self.compare(&spec).await {
             errors.push(error);
         }
