@@ -19,12 +19,18 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 needs: ## Check for what Cargo cannot bring: a C compiler, pkg-config, OpenSSL's headers, curl (installed if root on Debian)
-	@missing=; \
+	@missing=; wanted=; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v git >/dev/null || missing="$$missing git"; \
 	command -v curl >/dev/null || missing="$$missing curl ca-certificates"; \
 	command -v pkg-config >/dev/null || missing="$$missing pkg-config"; \
 	pkg-config --exists openssl 2>/dev/null || missing="$$missing libssl-dev"; \
+	command -v gpg >/dev/null || wanted="$$wanted gnupg"; \
+	command -v /usr/sbin/sshd >/dev/null || wanted="$$wanted openssh-server"; \
+	if [ -n "$$wanted" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then missing="$$missing$$wanted"; \
+		else echo "Some tests will be skipped; for them install the Debian packages:$$wanted" >&2; fi; \
+	fi; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \

@@ -1,17 +1,22 @@
 //! `provost serve`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
 use crate::{
     config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, search_path, state_directory},
-    git::LocalRepositories,
+    git::{LocalRepositories, Submodules},
     ledger::{Destination, Ledger},
     policies::{self, CallHost, ServiceCalls},
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
-    sync::{DefaultServiceAccount, FallbackIdentity, SyncConfig},
+    sync::{DefaultServiceAccount, FallbackIdentity, PushSecrets, SyncConfig},
     telemetry::{self, LogFormat, Metrics},
     webhook::rotation::Lifetimes,
 };
@@ -125,6 +130,28 @@ pub(super) struct Args {
     /// Let Applications name repositories on this machine: absolute paths and file://
     #[arg(long, help_heading = "Agent")]
     allow_local_repositories: bool,
+    /// Let sources hold submodules, and render what those pin
+    #[arg(long, help_heading = "Agent")]
+    allow_submodules: bool,
+    /// Namespace whose AppProjects count, and Argo CD's Secrets and ConfigMaps about repositories; may be given often
+    /// [default: the Service's; on a workstation that of --applications-namespace, or "default"]
+    #[arg(long = "control-namespace", value_name = "NAME", help_heading = "Agent")]
+    control_namespaces: Vec<String>,
+    /// Address for push webhooks of forges, in plain HTTP, on /hooks/git [default: none are taken]
+    #[arg(long, value_name = "ADDR", help_heading = "Agent")]
+    hooks_listen: Option<SocketAddr>,
+    /// File of the webhooks' secrets, in lines such as "webhook.github.secret: …", beside Secret argocd-secret
+    #[arg(long, value_name = "FILE", requires = "hooks_listen", help_heading = "Agent")]
+    hook_secrets: Option<PathBuf>,
+    /// The gpg program, for signatures of commits
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_GPG",
+        default_value = "gpg",
+        help_heading = "Agent"
+    )]
+    gpg: PathBuf,
     /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
     #[arg(long, value_name = "DIR", help_heading = "Agent")]
     state: Option<PathBuf>,
@@ -140,10 +167,6 @@ pub(super) struct Args {
     /// Namespace whose Applications are reconciled [default: all]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
-    /// Namespace whose AppProjects count; may be given often [default: the Service's; on a workstation that of
-    /// --applications-namespace, or "default"]
-    #[arg(long = "project-namespace", value_name = "NAME", help_heading = "Agent")]
-    project_namespaces: Vec<String>,
     /// Service account as which objects are written where a project names none, as NAME in the destination namespace
     /// or NAMESPACE:NAME [default: none; on a workstation the agent itself]
     #[arg(long, value_name = "ACCOUNT", help_heading = "Agent")]
@@ -236,6 +259,14 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
 }
 
+fn read_secrets(file: Option<&Path>) -> anyhow::Result<PushSecrets> {
+    let Some(file) = file else {
+        return Ok(PushSecrets::default());
+    };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    PushSecrets::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+}
+
 /// A URL with a Service is another way to the Service's replicas.
 fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     match service {
@@ -253,12 +284,8 @@ fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> Str
     }
 }
 
-/// Where projects are read: what an administrator of the cluster writes to, and no team.
-fn control_namespaces(
-    named: Vec<String>,
-    service: Option<&Address>,
-    applications: Option<&str>,
-) -> Vec<String> {
+/// Where projects and credentials are read: what an administrator of the cluster writes to, and no team.
+fn or_own(named: Vec<String>, service: Option<&Address>, applications: Option<&str>) -> Vec<String> {
     match (service, applications) {
         _ if !named.is_empty() => named,
         (Some(Address::Service { namespace, .. }), _) => vec![namespace.clone()],
@@ -334,12 +361,16 @@ impl Args {
             rotation_overlap,
             poll_interval,
             allow_local_repositories,
+            allow_submodules,
+            control_namespaces,
+            hooks_listen,
+            hook_secrets,
+            gpg,
             state,
             kustomize,
             helm,
             allow_unconfined_render,
             applications_namespace,
-            project_namespaces,
             default_service_account,
             log_format: _,
             log: _,
@@ -360,6 +391,19 @@ impl Args {
                 .context("there is no state directory for the agent: name one with --state")?;
             Some(SyncConfig {
                 state,
+                submodules: if allow_submodules {
+                    Submodules::Included
+                } else {
+                    Submodules::Refused
+                },
+                control_namespaces: or_own(
+                    control_namespaces,
+                    service.as_ref(),
+                    applications_namespace.as_deref(),
+                ),
+                hooks_listen,
+                push_secrets: read_secrets(hook_secrets.as_deref())?,
+                gpg,
                 poll_interval,
                 local_repositories: if allow_local_repositories {
                     LocalRepositories::Allowed
@@ -370,11 +414,6 @@ impl Args {
                 helm,
                 search_path: search_path(),
                 lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
-                project_namespaces: control_namespaces(
-                    project_namespaces,
-                    service.as_ref(),
-                    applications_namespace.as_deref(),
-                ),
                 fallback: fallback_identity(default_service_account, in_cluster),
                 launcher: Launcher {
                     // The running program, even where its file was replaced.

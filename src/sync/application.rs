@@ -31,7 +31,7 @@ use crate::api::argoproj::{
     Application, ApplicationSource, ApplicationSpec, NamespaceMetadata, REFRESH_ANNOTATION, SyncCode,
 };
 use crate::cluster::Kinds;
-use crate::git::{Mirror, RepoPath, RepositoryUrl};
+use crate::git::{RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Request, SourceAt};
 
 /// How long to wait for more once something has happened.
@@ -115,7 +115,8 @@ struct Compared {
 }
 
 struct Subscription {
-    url: RepositoryUrl,
+    /// The URL, and the project whose credentials open it, where they are its own.
+    url: (RepositoryUrl, Option<String>),
     repository: Arc<Repository>,
     state: watch::Receiver<SourceState>,
 }
@@ -400,18 +401,17 @@ impl Task {
     fn source_states(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceState>, Error> {
         let mut urls = Vec::new();
         for source in &spec.sources {
-            urls.push(RepositoryUrl::parse(
-                &source.repo_url,
-                self.context.local_repositories,
-            )?);
+            let url = RepositoryUrl::parse(&source.repo_url, self.context.local_repositories)?;
+            let scope = self.context.sources.scope(&url, &spec.project);
+            urls.push((url, scope));
         }
         let ours = self.repositories.iter().map(|subscription| &subscription.url);
         if !ours.eq(&urls) {
-            let subscribe = |url| {
-                let repository = self.context.sources.repository(&url);
+            let subscribe = |(url, scope): (RepositoryUrl, Option<String>)| {
+                let repository = self.context.sources.repository(&url, scope.clone());
                 let state = repository.subscribe();
                 Subscription {
-                    url,
+                    url: (url, scope),
                     repository,
                     state,
                 }
@@ -432,16 +432,26 @@ impl Task {
     }
 
     /// The sources, each at the commit that its revision names now.
-    async fn sources_now(&self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
-        let mirrors = self
+    async fn sources_now(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
+        let repositories = self
             .repositories
             .iter()
-            .map(|subscription| subscription.repository.mirror.clone());
-        let sources: Vec<_> = spec.sources.iter().cloned().zip(mirrors).collect();
+            .map(|subscription| Arc::clone(&subscription.repository));
+        let sources: Vec<_> = spec.sources.iter().cloned().zip(repositories).collect();
+        let (local, project) = (self.context.local_repositories, spec.project.clone());
+        let deployed = self.deployed().await?;
         blocking(move || {
-            let resolve = |(source, mirror): (ApplicationSource, Mirror)| {
+            let resolve = |(source, repository): (ApplicationSource, Arc<Repository>)| {
+                let commit = repository.resolve(&source.target_revision, local)?;
+                let mirror = repository.mirror.clone();
+                // Of several sources the inventory knows the first one's commit only; the others are judged by themselves.
+                let last_good = deployed
+                    .as_ref()
+                    .filter(|origin| origin.repository == mirror.url().to_string());
+                let last_good = last_good.map(|origin| origin.revision.as_str());
+                repository.verify(&project, &commit, last_good)?;
                 Ok(SourceAt {
-                    commit: mirror.resolve(&source.target_revision)?,
+                    commit,
                     source,
                     mirror,
                 })
@@ -449,6 +459,15 @@ impl Task {
             sources.into_iter().map(resolve).collect()
         })
         .await
+    }
+
+    /// What was deployed last, by this agent or the one before it.
+    async fn deployed(&mut self) -> Result<Option<Origin>, Error> {
+        if let Some(goal) = &self.goal {
+            return Ok(Some(goal.origin.clone()));
+        }
+        let origin = self.inventory().await?.origin();
+        Ok(Some(origin).filter(|origin| !origin.revision.is_empty()))
     }
 
     async fn read(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {

@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::SyncConfig;
 use super::application::Task;
+use super::configuration::{self, ConfigurationSource};
 use super::error::Error;
 use super::events::Events;
 use super::mailbox::Mailbox;
 use super::metrics::SyncMetrics;
 use super::projects::{self, Projects};
+use super::push;
 use super::sources::Sources;
 use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
@@ -35,7 +37,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// What every task shares.
 pub(super) struct Context {
     pub(super) cluster: Cluster,
-    pub(super) sources: Sources,
+    pub(super) sources: Arc<Sources>,
     pub(super) renderer: Renderer,
     /// What the apiserver called itself at the start.
     pub(super) kube_version: String,
@@ -158,16 +160,33 @@ impl Controller {
         })
         .await?;
         let kube_version = cluster.version().await?;
-        if let Some(namespace) = config.project_namespaces.first() {
+        if let Some(namespace) = config.control_namespaces.first() {
             projects::ensure_default(&cluster, namespace).await;
         }
-        let projects = Projects::start(&cluster, config.project_namespaces, config.fallback, &shutdown);
-        let mirrors = Mirrors::new(config.state.join("mirrors"));
+        let mirrors = Mirrors::new(config.state.join("mirrors"), config.submodules);
+        let source = ConfigurationSource {
+            namespaces: config.control_namespaces.clone(),
+            push_secrets: config.push_secrets,
+            gpg: config.gpg,
+            has_projects: true,
+        };
+        let configured = configuration::watch(cluster.client().clone(), source, shutdown.clone()).await;
+        let sources = Arc::new(Sources::new(
+            mirrors,
+            config.poll_interval,
+            configured.clone(),
+            shutdown.clone(),
+        ));
+        if let Some(address) = config.hooks_listen {
+            let router = push::router(Arc::clone(&sources), configured);
+            push::listen(address, router, shutdown.clone()).await?;
+        }
+        let projects = Projects::start(&cluster, config.control_namespaces, config.fallback, &shutdown);
         let context = Context {
             metrics: SyncMetrics::register(&config.metrics, &cluster),
             events: Events::new(&cluster, &instance),
             cluster,
-            sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
+            sources,
             renderer,
             kube_version,
             history: Arc::new(History::open(&config.state)?),

@@ -18,6 +18,17 @@ pub enum Error {
     /// The repository could not be fetched; what it said last goes on.
     #[error("{0}")]
     Fetch(String),
+    /// A commit is not signed as its project demands; what was deployed last stays.
+    #[error("{0}")]
+    Signature(String),
+    /// Push webhooks cannot be taken.
+    #[error("cannot listen for push webhooks on {address}: choose another address with --hooks-listen")]
+    Listen {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The folder cannot be rendered.
     #[error(transparent)]
     Render(#[from] render::Error),
@@ -130,6 +141,7 @@ impl Error {
             Self::Deletion(_) => "DeletionError",
             Self::Git(_)
             | Self::Fetch(_)
+            | Self::Signature(_)
             | Self::Render(_)
             | Self::Duplicate { .. }
             | Self::Unserved(_)

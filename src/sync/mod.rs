@@ -26,6 +26,7 @@
 
 mod application;
 mod apply;
+mod configuration;
 mod controller;
 mod converge;
 mod desired;
@@ -42,9 +43,11 @@ mod operation;
 mod plan;
 mod projects;
 mod prune;
+mod push;
 mod record;
 mod run;
 mod settings;
+mod signatures;
 mod sources;
 mod stage;
 mod standing;
@@ -52,19 +55,21 @@ mod state;
 mod status;
 mod window;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Lease};
-use crate::git::LocalRepositories;
+use crate::git::{LocalRepositories, Submodules};
 use crate::ledger::Ledger;
 use crate::render::Launcher;
 use crate::telemetry::Metrics;
 
 pub use error::Error;
 pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
+pub use push::PushSecrets;
 
 /// How often a repository is asked for news where nobody says otherwise.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
@@ -88,6 +93,16 @@ pub struct SyncConfig {
     pub poll_interval: Duration,
     /// Whether repositories on this machine may be read.
     pub local_repositories: LocalRepositories,
+    /// Whether submodules are a part of what is rendered.
+    pub submodules: Submodules,
+    /// The namespaces with Argo CD's Secrets and ConfigMaps about repositories.
+    pub control_namespaces: Vec<String>,
+    /// Where push webhooks are taken, if they are.
+    pub hooks_listen: Option<SocketAddr>,
+    /// Secrets of push webhooks, beside those of `argocd-secret`, which they go before.
+    pub push_secrets: PushSecrets,
+    /// The gpg program, or its name on PATH.
+    pub gpg: PathBuf,
     /// The kustomize program, where it is not to be looked for.
     pub kustomize: Option<PathBuf>,
     /// The helm program, where it is not to be looked for.
@@ -98,8 +113,6 @@ pub struct SyncConfig {
     pub launcher: Launcher,
     /// The only namespace whose Applications are reconciled; `None` for all.
     pub namespace: Option<String>,
-    /// The control namespaces, whose AppProjects count.
-    pub project_namespaces: Vec<String>,
     /// As whom objects are written where a project names nobody.
     pub fallback: FallbackIdentity,
     /// Where the agent's metrics are registered.

@@ -239,7 +239,7 @@ impl Kind {
 // === impl Output ===
 
 impl Output {
-    pub(crate) fn new(output: &std::process::Output) -> Self {
+    pub fn new(output: &std::process::Output) -> Self {
         Self {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -23,6 +23,8 @@ mod cluster;
 mod control_plane;
 pub mod folder;
 pub mod git;
+pub mod git_https;
+pub mod git_ssh;
 pub mod guard;
 mod identity;
 pub mod progress;

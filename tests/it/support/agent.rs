@@ -9,9 +9,9 @@ use harness::{Cluster, User, wait_for};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
-use provost::git::LocalRepositories;
+use provost::git::{LocalRepositories, Submodules};
 use provost::ledger::{Destination, Ledger};
-use provost::sync::{FallbackIdentity, SyncConfig, run_on};
+use provost::sync::{FallbackIdentity, PushSecrets, SyncConfig, run_on};
 use provost::telemetry::Metrics;
 use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
@@ -71,6 +71,15 @@ pub(crate) struct Agent<'c> {
 
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+        Self::start_with(cluster, hint, |_| {}).await
+    }
+
+    /// An agent that is told something else.
+    pub(crate) async fn start_with(
+        cluster: &'c Cluster,
+        hint: &str,
+        change: impl FnOnce(&mut SyncConfig),
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let metrics = Metrics::default();
         let namespace = cluster.namespace(hint).await?;
@@ -84,6 +93,7 @@ impl<'c> Agent<'c> {
             (&namespace, &namespace),
             &ledger,
             &metrics,
+            change,
         )
         .await?;
         let agent = Self {
@@ -323,6 +333,7 @@ impl<'c> Agent<'c> {
             (applications, &self.namespace),
             &ledger,
             &metrics,
+            |_| {},
         )
         .await?;
         Ok(Self {
@@ -349,6 +360,7 @@ impl<'c> Agent<'c> {
             (&self.namespace, &self.namespace),
             &self.ledger,
             &self.metrics,
+            |_| {},
         )
         .await?;
         std::mem::replace(&mut self.task, task).await??;
@@ -379,22 +391,28 @@ async fn run_agent(
     (applications, projects): (&str, &str),
     ledger: &Ledger,
     metrics: &Metrics,
+    change: impl FnOnce(&mut SyncConfig),
 ) -> anyhow::Result<Running> {
     let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
-    let config = SyncConfig {
+    let mut config = SyncConfig {
         state: folder.join("state"),
         poll_interval: Duration::from_millis(500),
         local_repositories: LocalRepositories::Allowed,
+        submodules: Submodules::Refused,
+        control_namespaces: vec![projects.to_owned()],
+        hooks_listen: None,
+        push_secrets: PushSecrets::default(),
+        gpg: "gpg".into(),
         kustomize: Some(cluster.binaries().path("kustomize")),
         helm: Some(cluster.binaries().path("helm")),
         search_path: String::new(),
         launcher: launcher(),
         namespace: Some(applications.to_owned()),
         lease_namespace: applications.to_owned(),
-        project_namespaces: vec![projects.to_owned()],
         fallback: FallbackIdentity::Agent,
         metrics: metrics.clone(),
     };
+    change(&mut config);
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(
         config,

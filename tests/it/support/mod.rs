@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod check;
+pub(crate) mod credentials;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;

@@ -226,7 +226,7 @@ fn person(name: &'static str, stage: &Stage, cluster: Option<(&Cluster, User)>) 
 /// Starts `provost serve` and shows what it says of itself.
 async fn serve(narrator: &mut Narrator, person: &Person) -> anyhow::Result<Provost> {
     let command = "provost serve --policies policies --certs certs --ledger ledger --listen 127.0.0.1:0 \
-                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories --project-namespace argocd --poll-interval 1s";
+                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories --control-namespace argocd --poll-interval 1s";
     narrator.show(person, command)?;
     let args: Vec<_> = command.split_whitespace().skip(1).collect();
     let kubeconfig = person
