@@ -3,12 +3,15 @@
 
 mod app;
 mod check;
+mod diff;
 mod install;
 mod jail;
 mod lint;
 mod policy;
+mod render_args;
 mod report;
 mod serve;
+mod target;
 mod test;
 mod uninstall;
 mod verify;
@@ -32,6 +35,7 @@ enum Command {
     Test(test::Args),
     Policy(policy::Args),
     App(app::Args),
+    Diff(Box<diff::Args>),
     Report(report::Args),
     Verify(verify::Args),
     Install(install::Args),
@@ -51,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::Policy(args) => policy::run(args),
         Command::App(args) => app::run(args),
+        Command::Diff(args) => diff::run(*args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),

@@ -19,11 +19,13 @@ mod mirror;
 mod path;
 mod snapshot;
 mod url;
+mod working_tree;
 
 pub use mirror::{Fetched, Mirror, Mirrors};
 pub use path::RepoPath;
 pub use snapshot::{Entry, EntryKind, Snapshot};
 pub use url::{LocalRepositories, RepositoryUrl};
+pub use working_tree::WorkingTree;
 
 /// Why a repository could not be read.
 #[derive(Debug, thiserror::Error)]

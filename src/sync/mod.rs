@@ -37,6 +37,7 @@ mod inventory;
 mod mailbox;
 mod operation;
 mod plan;
+pub mod preview;
 mod prune;
 mod record;
 mod run;
