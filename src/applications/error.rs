@@ -49,14 +49,12 @@ pub enum Error {
     /// A rollback that cannot be made.
     #[error("{0}")]
     Rollback(String),
-    /// The commit could not be made or pushed.
-    #[error("{what}")]
-    Push {
-        /// What could not be done, and what to do.
-        what: String,
-        /// Why.
-        source: git2::Error,
-    },
+    /// The commit could not be made.
+    #[error("the commit that goes back cannot be made")]
+    Commit(#[from] git2::Error),
+    /// The work was interrupted.
+    #[error("the work was interrupted")]
+    Interrupted,
 }
 
 // === impl Error ===

@@ -10,7 +10,7 @@ mod error;
 mod mode;
 mod operation;
 mod progress;
-// pub mod rollback;
+mod rollback;
 mod standing;
 mod tree;
 
@@ -25,6 +25,7 @@ pub use error::Error;
 pub use mode::{Change, is_suspended};
 pub use operation::{Asked, SyncRequest};
 pub use progress::{Goals, Progress};
+pub use rollback::{Rollback, RollbackRequest, Step, Way};
 pub use standing::{LastGood, Standing};
 pub use tree::{Node, Tree};
 

@@ -10,6 +10,7 @@ mod lint;
 mod policy;
 mod render_args;
 mod report;
+mod rollback;
 mod serve;
 mod target;
 mod test;
@@ -36,6 +37,7 @@ enum Command {
     Policy(policy::Args),
     App(app::Args),
     Diff(Box<diff::Args>),
+    Rollback(rollback::Args),
     Report(report::Args),
     Verify(verify::Args),
     Install(install::Args),
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::App(args) => app::run(args),
         Command::Diff(args) => diff::run(*args),
+        Command::Rollback(args) => rollback::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),

@@ -17,6 +17,7 @@
 pub mod history;
 mod mirror;
 mod path;
+mod push;
 mod snapshot;
 mod url;
 mod working_tree;
@@ -75,6 +76,16 @@ pub enum Error {
         url: String,
         /// Why.
         source: git2::Error,
+    },
+    /// The repository does not take a commit.
+    #[error("{url} does not take the commit on branch {branch}: {reason}")]
+    Push {
+        /// The branch.
+        branch: String,
+        /// The repository.
+        url: String,
+        /// In its words.
+        reason: String,
     },
     /// No branch, tag or commit has this name.
     #[error("revision {revision:?} is not a branch, tag or commit of {url}")]

@@ -11,7 +11,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use super::diff;//TMP use super::{diff, rollback};
+use super::{diff, rollback};
 
 /// Look at Applications and what they are made of, sync them, wait for them, go back
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ enum Command {
     Sync(sync::Args),
     Wait(wait::Args),
     History(history::Args),
-//TMP     Rollback(rollback::Args),
+    Rollback(rollback::Args),
     Suspend(mode::SuspendArgs),
     Resume(mode::ResumeArgs),
     Health(health::Args),
@@ -45,7 +45,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::run(args),
         Command::Wait(args) => wait::run(args),
         Command::History(args) => history::run(args),
-//TMP         Command::Rollback(args) => rollback::run(args),
+        Command::Rollback(args) => rollback::run(args),
         Command::Suspend(args) => mode::suspend(args),
         Command::Resume(args) => mode::resume(args),
         Command::Health(args) => health::run(args),
