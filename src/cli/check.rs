@@ -7,11 +7,17 @@ use std::{
 };
 
 use anyhow::Context as _;
+use provost_manifest::path::FieldPath;
 use serde_json::json;
 
+use super::{
+    render_args::{RenderArgs, Started},
+    rendered,
+    target::block_on,
+};
 use crate::policies::{
     self, Snapshot,
-    check::{Checked, Judged, check},
+    check::{Checked, Judged, check, check_object},
     folder,
 };
 
@@ -19,6 +25,8 @@ const EXAMPLES: &str = "\
 Examples:
   provost check my-app.yaml
   provost check apps/ --policies policies/
+  provost check overlays/production                  a kustomization or a chart is rendered
+  provost check overlays/production --git main..HEAD    only what the commits change
   kustomize build overlays/production | provost check -
 
 Exit code: 0 nothing is refused, 1 some object would be refused, 2 something could not be judged.";
@@ -26,7 +34,8 @@ Exit code: 0 nothing is refused, 1 some object would be refused, 2 something cou
 /// Check manifests against policies, as the webhook would
 ///
 /// Every object of the files, of the folders' YAML files or of the standard input ("-") is judged as if it were created,
-/// by the policies of a folder. What only warns is printed too.
+/// by the policies of a folder. A folder with a kustomization or a Chart.yaml is rendered first, as the agent would; a
+/// violation then names the file and line that the object comes from. What only warns is printed too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -39,9 +48,14 @@ pub(super) struct Args {
     /// Namespace whose PolicyExceptions, of those that the policies' folder holds, count; may be given often
     #[arg(long = "exception-namespace", value_name = "NAME")]
     exception_namespaces: Vec<String>,
+    /// Judge the folders as this revision has them; of two, A..B, only objects that are new or otherwise in B
+    #[arg(long, value_name = "REV")]
+    git: Option<String>,
     /// Form of the output
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Form,
+    #[command(flatten)]
+    render: RenderArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -66,7 +80,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         paths,
         policies,
         exception_namespaces,
+        git,
         output,
+        render,
     } = args;
     let namespaces = exception_namespaces.into_iter().collect();
     let snapshot = Snapshot::of(&folder::read(&policies)?, &namespaces);
@@ -76,10 +92,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     for exception in &snapshot.uncounted {
         anstream::eprintln!("warning: {exception}.");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()?;
-    let findings = runtime.block_on(check_all(&paths, &snapshot))?;
+    let findings = block_on(async {
+        let is_rendered = |path: &PathBuf| git.is_some() || rendered::needs_program(path);
+        let started = match paths.iter().any(is_rendered) {
+            true => Some(render.start().await?),
+            false => None,
+        };
+        check_all(&paths, git.as_deref(), started.as_ref(), &snapshot).await
+    })?;
     for sentence in &findings.unjudged {
         anstream::eprintln!("error: {sentence}");
     }
@@ -99,9 +119,22 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     )
 }
 
-async fn check_all(paths: &[PathBuf], snapshot: &Snapshot) -> anyhow::Result<Findings> {
+async fn check_all(
+    paths: &[PathBuf],
+    git: Option<&str>,
+    started: Option<&Started>,
+    snapshot: &Snapshot,
+) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     for path in paths {
+        if let Some(started) = started.filter(|_| git.is_some() || rendered::needs_program(path)) {
+            anyhow::ensure!(path != Path::new("-"), "the standard input has no revisions: give a folder with --git");
+            for object in rendered::objects(path, git, started).await? {
+                let place = |field: &FieldPath| object.place(field);
+                findings.add(vec![check_object(&object.value, &place, snapshot).await]);
+            }
+            continue;
+        }
         if path == Path::new("-") {
             let mut text = String::new();
             let mut stdin = io::stdin().lock().take(folder::MAX_FILE_BYTES + 1);

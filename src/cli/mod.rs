@@ -9,6 +9,7 @@ mod jail;
 mod lint;
 mod policy;
 mod render_args;
+mod rendered;
 mod report;
 mod rollback;
 mod serve;

@@ -30,6 +30,8 @@ pub struct WorkingTree {
     pub commit: String,
     /// The folder in it.
     pub path: RepoPath,
+    /// The repository's root on this machine, or the folder itself where there is no repository.
+    pub root: PathBuf,
     /// Whether the commit is a revision's, and not only the files as they are now.
     pub is_committed: bool,
     _borrower: Option<TempDir>,
@@ -96,6 +98,7 @@ impl WorkingTree {
             mirror: Mirror::of_folder(repository.commondir(), &url),
             commit: commit.id().to_string(),
             path: path_in(&root, &folder)?,
+            root,
             is_committed: true,
             _borrower: None,
         })
@@ -145,6 +148,7 @@ impl WorkingTree {
             mirror: Mirror::of_folder(copy.path(), &url_of(root)?),
             commit: commit.to_string(),
             path,
+            root: root.to_owned(),
             is_committed: false,
             _borrower: Some(borrower),
         })

@@ -53,19 +53,28 @@ pub async fn check(text: &str, file: &str, snapshot: &Snapshot) -> Vec<Checked> 
     checked
 }
 
+/// Checks one object that is written elsewhere, or was made of what is: `place` says where each of its fields is.
+pub async fn check_object(
+    object: &Value,
+    place: &dyn Fn(&FieldPath) -> String,
+    snapshot: &Snapshot,
+) -> Checked {
+    match GroupVersionKind::of(object) {
+        Some(kind) => Checked::Judged(judge_object(&kind, object, place, snapshot).await),
+        None => Checked::Unjudged(format!(
+            "{}: no Kubernetes object: apiVersion or kind is missing",
+            place(&FieldPath::root())
+        )),
+    }
+}
+
 async fn check_document(mut document: Document, file: &str, snapshot: &Snapshot, checked: &mut Vec<Checked>) {
     for item in flatten(document.value.take()) {
         let place = |path: &FieldPath| {
             let position = document.positions().nearest(&below(&item.path, path));
             format!("{file}:{}:{}", position.line, position.column)
         };
-        checked.push(match GroupVersionKind::of(&item.object) {
-            Some(kind) => Checked::Judged(judge_object(&kind, &item.object, &place, snapshot).await),
-            None => Checked::Unjudged(format!(
-                "{}: no Kubernetes object: apiVersion or kind is missing",
-                place(&FieldPath::root())
-            )),
-        });
+        checked.push(check_object(&item.object, &place, snapshot).await);
     }
 }
 

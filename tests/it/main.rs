@@ -5,10 +5,12 @@
     reason = "a helper of a test that cannot go on ends the test"
 )]
 
+mod app_commands;
 mod app_health;
 mod app_project;
 mod architecture;
 mod check;
+mod diff;
 mod documentation;
 mod help;
 mod install;
@@ -30,6 +32,7 @@ mod report;
 mod report_cluster;
 mod report_history;
 mod report_real_input;
+mod rollback;
 mod suites;
 mod support;
 mod sync;
