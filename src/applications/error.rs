@@ -35,7 +35,9 @@ pub enum Error {
     #[error("Application {0} is not suspended")]
     NotSuspended(String),
     /// Another operation is under way.
-    #[error("Application {0} is being synced for somebody already: provost app wait --operation shows when it is done")]
+    #[error(
+        "Application {0} is being synced for somebody already: provost app wait --operation shows when it is done"
+    )]
     Busy(String),
     /// An object that is to be synced is not the Application's, or there are several.
     #[error("{0}")]

@@ -97,10 +97,14 @@ fn operation(request: &SyncRequest, resources: Vec<Value>, who: &str) -> Value {
 }
 
 fn request_id() -> String {
-    let random: Option<[u8; 6]> = ring::rand::generate(&SystemRandom::new()).map(Random::expose).ok();
+    let random: Option<[u8; 6]> = ring::rand::generate(&SystemRandom::new())
+        .map(Random::expose)
+        .ok();
     let random = random.unwrap_or_default();
     let millis = jiff::Timestamp::now().as_millisecond();
-    random.iter().fold(format!("{millis:x}-"), |text, byte| format!("{text}{byte:02x}"))
+    random
+        .iter()
+        .fold(format!("{millis:x}-"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The object of the Application that `KIND/NAME`, or `NAMESPACE/KIND/NAME`, names.
@@ -110,7 +114,8 @@ fn resource_of(application: &Application, wanted: &str) -> Result<Value, Error> 
         [kind, name] => (None, *kind, *name),
         [namespace, kind, name] => (Some(*namespace), *kind, *name),
         _ => {
-            let message = format!("{wanted:?} names no object: KIND/NAME is wanted, such as Deployment/my-app");
+            let message =
+                format!("{wanted:?} names no object: KIND/NAME is wanted, such as Deployment/my-app");
             return Err(Error::Object(message));
         }
     };
@@ -121,7 +126,9 @@ fn resource_of(application: &Application, wanted: &str) -> Result<Value, Error> 
     };
     let found: Vec<_> = application.status.resources.iter().filter(is_meant).collect();
     match found.as_slice() {
-        [one] => Ok(json!({"group": one.group, "kind": one.kind, "namespace": one.namespace, "name": one.name})),
+        [one] => {
+            Ok(json!({"group": one.group, "kind": one.kind, "namespace": one.namespace, "name": one.name}))
+        }
         [] => Err(Error::Object(format!(
             "{wanted} is no object of the Application: provost app get {} lists them",
             application.metadata.name.clone().unwrap_or_default()
@@ -144,11 +151,13 @@ mod tests {
     use rstest::rstest;
 
     fn application() -> Application {
-        serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {}, "status": {"resources": [
-            {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web", "version": "v1"},
-            {"kind": "Service", "namespace": "shop", "name": "web", "version": "v1"},
-            {"kind": "Service", "namespace": "till", "name": "web", "version": "v1"},
-        ]}}))
+        serde_json::from_value(
+            json!({"metadata": {"name": "a"}, "spec": {}, "status": {"resources": [
+                {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web", "version": "v1"},
+                {"kind": "Service", "namespace": "shop", "name": "web", "version": "v1"},
+                {"kind": "Service", "namespace": "till", "name": "web", "version": "v1"},
+            ]}}),
+        )
         .unwrap()
     }
 
@@ -156,7 +165,10 @@ mod tests {
     #[case("Deployment/web", Ok("apps shop"))]
     #[case("deployment/web", Ok("apps shop"))]
     #[case("till/Service/web", Ok(" till"))]
-    #[case("Service/web", Err("names several objects (Service shop/web, Service till/web)"))]
+    #[case(
+        "Service/web",
+        Err("names several objects (Service shop/web, Service till/web)")
+    )]
     #[case("Role/web", Err("is no object of the Application: provost app get a"))]
     #[case("web", Err("KIND/NAME is wanted"))]
     fn an_object_is_named_by_kind_and_name(#[case] wanted: &str, #[case] expected: Result<&str, &str>) {
@@ -184,10 +196,17 @@ mod tests {
         let written = operation(&request, Vec::new(), "dana");
         let read = Operation::parse(&written).unwrap();
         assert!(read.prune && read.dry_run && read.force);
-        assert_eq!((read.username.as_str(), read.revisions), ("dana", vec!["v1".to_owned()]));
+        assert_eq!(
+            (read.username.as_str(), read.revisions),
+            ("dana", vec!["v1".to_owned()])
+        );
         assert_eq!(read.options.force, Some(true));
         assert_eq!(read.options.replace, Some(true));
         assert_eq!(read.retry.and_then(|retry| retry.limit), Some(3));
-        assert_ne!(operation(&request, Vec::new(), "dana"), written, "each request is its own");
+        assert_ne!(
+            operation(&request, Vec::new(), "dana"),
+            written,
+            "each request is its own"
+        );
     }
 }

@@ -53,7 +53,10 @@ impl Applications {
         mut said: impl FnMut(&str),
     ) -> Result<Progress, Error> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (namespace, name) = (text(&application.metadata.namespace), text(&application.metadata.name));
+        let (namespace, name) = (
+            text(&application.metadata.namespace),
+            text(&application.metadata.name),
+        );
         let api: Api<Application> = self.api(&namespace);
         let deadline = Instant::now() + limit;
         let mut last = Progress::Waiting("the Application was not read yet".to_owned());
@@ -125,7 +128,11 @@ impl Goals {
                 None => how,
             });
         }
-        let why = if standing.why.is_empty() { String::new() } else { format!(": {}", standing.why) };
+        let why = if standing.why.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", standing.why)
+        };
         Progress::Waiting(format!("{}{why}", missing.join(", ")))
     }
 }
@@ -152,7 +159,16 @@ impl Asked {
             };
         };
         let message = escape::line(&state.message).into_owned();
+        // What Git says could not be read, so that what was synced is what it said before.
+        let unread = status
+            .conditions
+            .iter()
+            .find(|condition| matches!(condition.kind.as_str(), "ComparisonError" | "InvalidSpecError"));
         match state.phase.as_str() {
+            "Succeeded" | "Running" if unread.is_some() => {
+                let why = unread.map(|condition| escape::line(&condition.message).into_owned());
+                Progress::Failed(why.unwrap_or_default())
+            }
             "Succeeded" => Progress::Reached(message),
             "Running" => Progress::Waiting(message),
             _ if self.is_retried => Progress::Waiting(format!("it failed and is tried again: {message}")),

@@ -96,7 +96,8 @@ impl Applications {
     ) -> Result<Rollback, Error> {
         let spec = ApplicationSpec::parse_whole(&application.spec)?;
         let [source] = spec.sources.as_slice() else {
-            let message = "the Application has several sources: go back in the repository that brought the change";
+            let message =
+                "the Application has several sources: go back in the repository that brought the change";
             return Err(Error::Rollback(message.to_owned()));
         };
         let mirror = mirrors.mirror(&RepositoryUrl::parse(&source.repo_url, local)?);
@@ -178,7 +179,11 @@ struct Planner<'a> {
 // === impl Planner ===
 
 impl Planner<'_> {
-    fn work_out(&self, request: &RollbackRequest, mirror: &Mirror) -> Result<(String, Step, Vec<String>), Error> {
+    fn work_out(
+        &self,
+        request: &RollbackRequest,
+        mirror: &Mirror,
+    ) -> Result<(String, Step, Vec<String>), Error> {
         let to = match &request.to {
             Some(revision) => mirror.resolve(revision)?,
             None => self.last_other()?,
@@ -310,7 +315,10 @@ impl Planner<'_> {
             text.push_str(" Taken back:\n");
         }
         for id in taken_back.iter().take(MAX_LISTED) {
-            let subject = commits.commit(id).map(|commit| commit.subject).unwrap_or_default();
+            let subject = commits
+                .commit(id)
+                .map(|commit| commit.subject)
+                .unwrap_or_default();
             text.push_str(&format!("\n  {} {subject}", short(id)));
         }
         if taken_back.len() > MAX_LISTED {
@@ -347,7 +355,10 @@ impl Planner<'_> {
         });
         let after = tag.unwrap_or_else(|| to.to_owned());
         if after == self.target_revision {
-            return Err(Error::Rollback(format!("the Application follows {} already", short(&after))));
+            return Err(Error::Rollback(format!(
+                "the Application follows {} already",
+                short(&after)
+            )));
         }
         Ok(Step::SetRevision {
             before: self.target_revision.to_owned(),
@@ -361,7 +372,9 @@ fn folder_of(tree: &Tree<'_>, path: &RepoPath) -> Option<Oid> {
     if path.is_root() {
         return Some(tree.id());
     }
-    tree.get_path(Path::new(path.as_str())).ok().map(|entry| entry.id())
+    tree.get_path(Path::new(path.as_str()))
+        .ok()
+        .map(|entry| entry.id())
 }
 
 /// The tree with another folder at the path.

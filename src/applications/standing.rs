@@ -54,12 +54,19 @@ impl Standing {
         let last = status.operation_state.as_ref();
         let is_of = |revision: &str| !sync.revision.is_empty() && revision == sync.revision;
         let tried = last
-            .filter(|state| state.sync_result.as_ref().is_some_and(|result| is_of(&result.revision)))
+            .filter(|state| {
+                state
+                    .sync_result
+                    .as_ref()
+                    .is_some_and(|result| is_of(&result.revision))
+            })
             .and_then(|state| state.started_at.parse().ok());
         let deployed = status.history.iter().rev().find(|entry| is_of(&entry.revision));
         let deployed = deployed.and_then(|entry| entry.deployed_at.parse().ok());
         let is_bad = sync.status != SyncCode::Synced || health == "Degraded" || !status.conditions.is_empty();
-        let last_good = is_bad.then(|| last_good(application, &sync.revision, tried)).flatten();
+        let last_good = is_bad
+            .then(|| last_good(application, &sync.revision, tried))
+            .flatten();
         Self {
             sync: format!("{:?}", sync.status),
             health,
@@ -79,9 +86,7 @@ fn last_good(application: &Application, revision: &str, tried: Option<Timestamp>
     Some(LastGood {
         revision: history[position].revision.clone(),
         from: history[position].deployed_at.parse().ok(),
-        until: after
-            .and_then(|entry| entry.deployed_at.parse().ok())
-            .or(tried),
+        until: after.and_then(|entry| entry.deployed_at.parse().ok()).or(tried),
     })
 }
 
@@ -94,7 +99,11 @@ fn why(application: &Application) -> String {
         condition.message.clone()
     } else if let Some(why) = unhealthy(application) {
         why
-    } else if let Some(state) = status.operation_state.as_ref().filter(|state| state.phase == "Running") {
+    } else if let Some(state) = status
+        .operation_state
+        .as_ref()
+        .filter(|state| state.phase == "Running")
+    {
         state.message.clone()
     } else if application.operation.is_some() {
         "a sync is asked for, and the agent has not begun it".to_owned()
@@ -140,7 +149,11 @@ pub(super) fn name_of(resource: &ResourceStatus) -> String {
 impl LastGood {
     /// `2b71e90, 16:02 to 21:40 UTC`; days are named where they are not today's.
     pub fn sentence(&self, shown: &str, now: Timestamp) -> String {
-        let shown = if shown.is_empty() { short(&self.revision) } else { shown.to_owned() };
+        let shown = if shown.is_empty() {
+            short(&self.revision)
+        } else {
+            shown.to_owned()
+        };
         let day = |time: Timestamp| time.strftime("%Y-%m-%d").to_string();
         let clock = |time: Timestamp| time.strftime("%H:%M").to_string();
         let full = |time: Timestamp| {
@@ -190,7 +203,10 @@ mod tests {
         let now = "2026-11-24T21:49:00Z".parse().unwrap();
         assert_eq!(last.sentence("", now), "2b71e90, 16:02 to 21:40 UTC");
         let tomorrow = "2026-11-25T21:49:00Z".parse().unwrap();
-        assert_eq!(last.sentence("2b71e90 (v1)", tomorrow), "2b71e90 (v1), 2026-11-24 16:02 to 21:40 UTC");
+        assert_eq!(
+            last.sentence("2b71e90 (v1)", tomorrow),
+            "2b71e90 (v1), 2026-11-24 16:02 to 21:40 UTC"
+        );
     }
 
     #[rstest]

@@ -73,7 +73,10 @@ impl Applications {
             .collect()
             .await;
         let namespaces: Vec<String> = {
-            let mut all: Vec<_> = looked.iter().filter_map(|(key, _)| key.namespace.clone()).collect();
+            let mut all: Vec<_> = looked
+                .iter()
+                .filter_map(|(key, _)| key.namespace.clone())
+                .collect();
             all.sort_unstable();
             all.dedup();
             all
@@ -125,7 +128,11 @@ impl Applications {
             namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
             name: name.to_owned(),
         };
-        match self.cluster.ask("read the inventories", api.list(&selector)).await {
+        match self
+            .cluster
+            .ask("read the inventories", api.list(&selector))
+            .await
+        {
             Ok(list) => {
                 let entries = list.items.iter().flat_map(|chunk| &chunk.spec.entries);
                 entries
@@ -136,7 +143,9 @@ impl Applications {
                     .collect()
             }
             Err(error) => {
-                gaps.push(format!("{error}: the objects are those of the status, 500 at most"));
+                gaps.push(format!(
+                    "{error}: the objects are those of the status, 500 at most"
+                ));
                 let resources = application.status.resources.iter();
                 resources
                     .map(|one| {

@@ -128,7 +128,10 @@ async fn check_all(
     let mut findings = Findings::default();
     for path in paths {
         if let Some(started) = started.filter(|_| git.is_some() || rendered::needs_program(path)) {
-            anyhow::ensure!(path != Path::new("-"), "the standard input has no revisions: give a folder with --git");
+            anyhow::ensure!(
+                path != Path::new("-"),
+                "the standard input has no revisions: give a folder with --git"
+            );
             for object in rendered::objects(path, git, started).await? {
                 let place = |field: &FieldPath| object.place(field);
                 findings.add(vec![check_object(&object.value, &place, snapshot).await]);

@@ -92,7 +92,8 @@ pub(super) fn source_at(tree: &WorkingTree, like: Option<&ApplicationSource>) ->
     written["repoURL"] = tree.mirror.url().to_string().into();
     written["path"] = tree.path.as_str().into();
     written["targetRevision"] = tree.commit.as_str().into();
-    let source = ApplicationSource::parse("source", &written).map_err(|flaws| anyhow::anyhow!(flaws.join("; ")))?;
+    let source =
+        ApplicationSource::parse("source", &written).map_err(|flaws| anyhow::anyhow!(flaws.join("; ")))?;
     Ok(SourceAt {
         source,
         mirror: tree.mirror.clone(),

@@ -18,7 +18,12 @@ use crate::{
 };
 
 /// Files by which a folder is one that a program renders.
-const MARKS: [&str; 4] = ["kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml"];
+const MARKS: [&str; 4] = [
+    "kustomization.yaml",
+    "kustomization.yml",
+    "Kustomization",
+    "Chart.yaml",
+];
 
 /// An object of a render.
 pub(super) struct Placed {
@@ -37,10 +42,23 @@ pub(super) fn needs_program(path: &Path) -> bool {
 
 /// The folder's objects: as its files are now or as a revision has them; of two revisions, `A..B`, those of B that are
 /// not the same in A.
-pub(super) async fn objects(path: &Path, git: Option<&str>, started: &Started) -> anyhow::Result<Vec<Placed>> {
-    let head = |revision: &str| if revision.is_empty() { "HEAD".to_owned() } else { revision.to_owned() };
+pub(super) async fn objects(
+    path: &Path,
+    git: Option<&str>,
+    started: &Started,
+) -> anyhow::Result<Vec<Placed>> {
+    let head = |revision: &str| {
+        if revision.is_empty() {
+            "HEAD".to_owned()
+        } else {
+            revision.to_owned()
+        }
+    };
     let (before, after) = match git.and_then(|git| git.split_once("..")) {
-        Some((before, after)) => (Some(read(path, Some(&head(before)))?), read(path, Some(&head(after)))?),
+        Some((before, after)) => (
+            Some(read(path, Some(&head(before)))?),
+            read(path, Some(&head(after)))?,
+        ),
         None => (None, read(path, git)?),
     };
     let mut rendered = started.render_folder(&after, None).await?.objects;
@@ -97,9 +115,15 @@ fn placed(
 impl Source {
     fn read(snapshot: &Snapshot, file: &RepoPath) -> Self {
         let entry = snapshot.find(file).ok().flatten();
-        let bytes = entry.and_then(|entry| snapshot.read(&entry).ok()).unwrap_or_default();
+        let bytes = entry
+            .and_then(|entry| snapshot.read(&entry).ok())
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let documents = yaml::parse_stream(&text).into_iter().flatten().map(Arc::new).collect();
+        let documents = yaml::parse_stream(&text)
+            .into_iter()
+            .flatten()
+            .map(Arc::new)
+            .collect();
         Self { text, documents }
     }
 
@@ -133,7 +157,9 @@ impl Source {
 /// The path relative to the current folder, where it is below that.
 fn from_here(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
-    let short = here.ok().and_then(|here| path.strip_prefix(here).ok().map(PathBuf::from));
+    let short = here
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok().map(PathBuf::from));
     short.as_deref().unwrap_or(path).display().to_string()
 }
 

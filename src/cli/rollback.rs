@@ -124,7 +124,12 @@ fn what(application: &Application, rollback: &Rollback) -> String {
         commits.look_in(repository);
     }
     let named = |revision: &str| match commits.commit(revision) {
-        Some(commit) => format!("{} \"{}\" ({})", commits.short(revision), commit.subject, commit.author),
+        Some(commit) => format!(
+            "{} \"{}\" ({})",
+            commits.short(revision),
+            commit.subject,
+            commit.author
+        ),
         None => commits.short(revision),
     };
     let mut lines = vec![format!(
@@ -135,7 +140,11 @@ fn what(application: &Application, rollback: &Rollback) -> String {
     let mut head = "Taken back";
     for id in rollback.taken_back.iter().take(MAX_SHOWN) {
         let time = commits.commit(id).and_then(|commit| commit.time);
-        lines.push(format!("  {head:<11} {}, {} ago", named(id), age(time, Timestamp::now())));
+        lines.push(format!(
+            "  {head:<11} {}, {} ago",
+            named(id),
+            age(time, Timestamp::now())
+        ));
         head = "";
     }
     if rollback.taken_back.len() > MAX_SHOWN {
@@ -143,7 +152,12 @@ fn what(application: &Application, rollback: &Rollback) -> String {
         lines.push(format!("  {head:<11} and {more} more"));
     }
     match &rollback.step {
-        Step::Push { branch, followed, author, .. } => {
+        Step::Push {
+            branch,
+            followed,
+            author,
+            ..
+        } => {
             let new = if branch == followed { "" } else { "new " };
             lines.push(format!(
                 "  {:<11} a commit on {new}branch {} of {}, in which {} is as it was",
@@ -177,13 +191,23 @@ fn next(application: &Application, rollback: &Rollback) -> String {
         format!("To bring it in: provost app sync {arguments}")
     };
     match &rollback.step {
-        Step::Push { commit, branch, followed, .. } if branch == followed => format!(
+        Step::Push {
+            commit,
+            branch,
+            followed,
+            ..
+        } if branch == followed => format!(
             "Pushed {} to {}. {then}; to wait for it: provost app wait {arguments} --revision {}",
             &commit[..7],
             line(branch),
             &commit[..7]
         ),
-        Step::Push { commit, branch, followed, .. } => format!(
+        Step::Push {
+            commit,
+            branch,
+            followed,
+            ..
+        } => format!(
             "Pushed {} to the new branch {}. Open a pull request from it into {}",
             &commit[..7],
             line(branch),
@@ -192,7 +216,10 @@ fn next(application: &Application, rollback: &Rollback) -> String {
         Step::SetRevision { before, .. } => {
             let name = application.name_any();
             let namespace = application.namespace().unwrap_or_default();
-            let patch = format!("{{\"spec\":{{\"source\":{{\"targetRevision\":\"{}\"}}}}}}", line(before));
+            let patch = format!(
+                "{{\"spec\":{{\"source\":{{\"targetRevision\":\"{}\"}}}}}}",
+                line(before)
+            );
             format!(
                 "{name} follows {} no longer. {then}.\nTo follow it again: kubectl -n {namespace} patch application \
                  {name} --type merge -p '{patch}'",

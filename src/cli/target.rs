@@ -88,7 +88,11 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 
 /// The folder in which mirrors of repositories are kept between commands.
 pub(super) fn mirrors() -> anyhow::Result<Mirrors> {
-    let folder = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = |name: &str| {
+        std::env::var_os(name)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
     let cache = cache.context("there is no cache directory for clones: set HOME or XDG_CACHE_HOME")?;
     Ok(Mirrors::new(cache.join("provost").join("mirrors")))
@@ -188,7 +192,13 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_cells() {
-        let rows = [vec!["a".into(), "long".into(), "x".into()], vec!["bé".into(), String::new(), "y".into()]];
-        assert_eq!(columns(&["N", "M", "WHY"], &rows), ["N    M      WHY", "a    long   x", "bé          y"]);
+        let rows = [
+            vec!["a".into(), "long".into(), "x".into()],
+            vec!["bé".into(), String::new(), "y".into()],
+        ];
+        assert_eq!(
+            columns(&["N", "M", "WHY"], &rows),
+            ["N    M      WHY", "a    long   x", "bé          y"]
+        );
     }
 }

@@ -42,7 +42,9 @@ pub struct WorkingTree {
 impl WorkingTree {
     /// The folder with its files as they are now. What Git ignores is left out.
     pub fn now(folder: &Path) -> Result<Self, Error> {
-        let folder = folder.canonicalize().map_err(|source| unreadable(folder, source))?;
+        let folder = folder
+            .canonicalize()
+            .map_err(|source| unreadable(folder, source))?;
         let Ok(repository) = Repository::discover(&folder) else {
             return Self::without_repository(&folder);
         };
@@ -63,10 +65,14 @@ impl WorkingTree {
                 .include_ignored(false)
                 .exclude_submodules(true);
             let statuses = repository.statuses(Some(&mut options))?;
-            let changed = statuses.iter().map(|status| status.path_bytes().to_vec()).collect::<Vec<_>>();
+            let changed = statuses
+                .iter()
+                .map(|status| status.path_bytes().to_vec())
+                .collect::<Vec<_>>();
             Ok((borrower, copy, index, changed))
         };
-        let (borrower, copy, mut index, changed) = borrowed().map_err(|source| cannot_read(&folder, source))?;
+        let (borrower, copy, mut index, changed) =
+            borrowed().map_err(|source| cannot_read(&folder, source))?;
         let mut budget = Budget::default();
         for name in changed {
             let file = root.join(as_path(&name));
@@ -85,11 +91,16 @@ impl WorkingTree {
     /// now.
     pub fn at(folder: &Path, revision: &str) -> Result<Self, Error> {
         let folder = absolute(folder)?;
-        let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(&folder);
+        let existing = folder
+            .ancestors()
+            .find(|folder| folder.is_dir())
+            .unwrap_or(&folder);
         let repository = Repository::discover(existing).map_err(|source| cannot_read(&folder, source))?;
         let root = root_of(&repository).unwrap_or_else(|| existing.to_owned());
         let url = url_of(&root)?;
-        let found = repository.revparse_single(revision).and_then(|object| object.peel_to_commit());
+        let found = repository
+            .revparse_single(revision)
+            .and_then(|object| object.peel_to_commit());
         let commit = found.map_err(|_| Error::Revision {
             revision: revision.to_owned(),
             url: url.to_string(),
@@ -184,7 +195,11 @@ fn add(
     } else {
         let opened = fs::File::open(file).map_err(cannot)?;
         opened.take(left + 1).read_to_end(&mut bytes).map_err(cannot)?;
-        if is_program(&metadata) { PROGRAM_MODE } else { FILE_MODE }
+        if is_program(&metadata) {
+            PROGRAM_MODE
+        } else {
+            FILE_MODE
+        }
     };
     if bytes.len() as u64 > left || budget.files > MAX_FILES {
         return Err(Error::TooLarge {

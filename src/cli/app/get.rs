@@ -70,14 +70,22 @@ fn text(application: &Application, commits: &Commits, all: bool, now: Timestamp)
     let at = if standing.revision.is_empty() {
         String::new()
     } else {
-        format!(" at {}, {}", commits.short(&standing.revision), age(standing.since, now))
+        format!(
+            " at {}, {}",
+            commits.short(&standing.revision),
+            age(standing.since, now)
+        )
     };
     say("Sync", format!("{}{at}", standing.sync));
     if let Some(commit) = commits.commit(&standing.revision) {
         say("Commit", format!("{:?} ({})", commit.subject, commit.author));
     }
     let health = status.health.clone().unwrap_or_default();
-    let because = if health.message.is_empty() { String::new() } else { format!(": {}", line(&health.message)) };
+    let because = if health.message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", line(&health.message))
+    };
     say("Health", format!("{}{because}", standing.health));
     if let Some(state) = &status.operation_state {
         say("Last sync", operation(state, commits, now));
@@ -90,7 +98,10 @@ fn text(application: &Application, commits: &Commits, all: bool, now: Timestamp)
         );
     }
     for condition in &status.conditions {
-        let since = condition.last_transition_time.as_ref().and_then(|time| time.parse().ok());
+        let since = condition
+            .last_transition_time
+            .as_ref()
+            .and_then(|time| time.parse().ok());
         say(
             &line(&condition.kind),
             format!("{} ({})", line(&condition.message), age(since, now)),
@@ -148,7 +159,10 @@ fn operation(state: &OperationState, commits: &Commits, now: Timestamp) -> Strin
         Some(name) => format!("asked for by {}", line(name)),
         None => "automated".to_owned(),
     };
-    let revision = state.sync_result.as_ref().map(|result| commits.short(&result.revision));
+    let revision = state
+        .sync_result
+        .as_ref()
+        .map(|result| commits.short(&result.revision));
     let time = state.finished_at.as_ref().unwrap_or(&state.started_at);
     format!(
         "{} {} ago at {}, {by}: {}",
@@ -166,7 +180,11 @@ fn objects(resources: &[ResourceStatus], all: bool) -> Vec<String> {
         resource.status == SyncCode::Synced && matches!(health, None | Some("Healthy" | "Suspended"))
     };
     let (fine, wrong): (Vec<_>, Vec<_>) = resources.iter().partition(is_fine);
-    let shown = if all { fine.len() } else { fine.len().min(MAX_IN_ORDER) };
+    let shown = if all {
+        fine.len()
+    } else {
+        fine.len().min(MAX_IN_ORDER)
+    };
     let rows: Vec<Vec<String>> = wrong
         .into_iter()
         .chain(fine.iter().copied().take(shown))
@@ -189,7 +207,10 @@ fn objects(resources: &[ResourceStatus], all: bool) -> Vec<String> {
     let mut lines = vec![String::new()];
     lines.extend(columns(&["OBJECT", "SYNC", "HEALTH", "WHY"], &rows));
     if fine.len() > shown {
-        lines.push(format!("and {} more in order (-o wide shows them)", fine.len() - shown));
+        lines.push(format!(
+            "and {} more in order (-o wide shows them)",
+            fine.len() - shown
+        ));
     }
     lines
 }

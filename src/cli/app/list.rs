@@ -58,7 +58,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     match output {
         Form::Json | Form::Yaml => {
-            let all: Vec<_> = list.iter().map(|application| value(application, &commits)).collect();
+            let all: Vec<_> = list
+                .iter()
+                .map(|application| value(application, &commits))
+                .collect();
             print_value(&json!(all), output)?;
         }
         Form::Table | Form::Wide => {
@@ -103,7 +106,11 @@ fn table(
     for application in list {
         let standing = Standing::of(application);
         let mut row = Vec::new();
-        row.extend(shown.namespaces.then(|| application.namespace().unwrap_or_default()));
+        row.extend(
+            shown
+                .namespaces
+                .then(|| application.namespace().unwrap_or_default()),
+        );
         row.extend([
             application.name_any(),
             standing.sync.clone(),
@@ -140,7 +147,9 @@ fn second(
     let last = standing.last_good.as_ref()?;
     let good = last.sentence(&commits.short(&last.revision), now);
     let arguments = as_arguments(application, current);
-    Some(format!("last good   {good}. To go back: provost rollback {arguments}"))
+    Some(format!(
+        "last good   {good}. To go back: provost rollback {arguments}"
+    ))
 }
 
 /// Target revision, path and repository of the first source, safe to print.
@@ -226,8 +235,14 @@ mod tests {
         ];
         let now = "2026-11-24T21:49:00Z".parse().unwrap();
         let (narrow, wide) = (
-            Columns { namespaces: false, wide: false },
-            Columns { namespaces: true, wide: true },
+            Columns {
+                namespaces: false,
+                wide: false,
+            },
+            Columns {
+                namespaces: true,
+                wide: true,
+            },
         );
         let commits = Commits::unknown();
         assert_snapshot!(table(&list, &commits, narrow, "shop", now).join("\n"));

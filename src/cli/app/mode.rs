@@ -50,7 +50,9 @@ pub(super) fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
             Change::None => anstream::println!("{name} is suspended already."),
             Change::Done { .. } => {
                 let arguments = as_arguments(&application, "");
-                anstream::println!("{name} is suspended. To take it up again: provost app resume {arguments}");
+                anstream::println!(
+                    "{name} is suspended. To take it up again: provost app resume {arguments}"
+                );
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -99,7 +99,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         if let Progress::Waiting(what) = &progress
             && what == "the agent has not begun"
         {
-            anstream::eprintln!("{name}: no agent took it up: is one running, and does it serve this namespace?");
+            anstream::eprintln!(
+                "{name}: no agent took it up: is one running, and does it serve this namespace?"
+            );
         }
         Ok(wait::conclude(&name, &progress, timeout))
     })

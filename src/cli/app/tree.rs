@@ -46,7 +46,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     for gap in &tree.gaps {
         anstream::eprintln!("warning: {}", line(gap));
     }
-    Ok(if tree.gaps.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if tree.gaps.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
 }
 
 fn text(tree: &Tree, all: bool) -> String {
@@ -54,7 +58,11 @@ fn text(tree: &Tree, all: bool) -> String {
     for root in &tree.roots {
         draw(root, "", "", all, &mut rows);
     }
-    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or_default();
+    let width = rows
+        .iter()
+        .map(|(name, ..)| name.chars().count())
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for (name, health, why) in rows {
         let row = format!("{name:width$}   {health:<11}   {why}");
@@ -71,11 +79,25 @@ fn draw(node: &Node, lead: &str, below: &str, all: bool, rows: &mut Vec<(String,
         None => ("Unknown".to_owned(), "it cannot be read".to_owned()),
     };
     rows.push((format!("{lead}{}", line(&node.key.to_string())), health, why));
-    let shown: Vec<_> = node.children.iter().filter(|child| all || !child.is_idle).collect();
+    let shown: Vec<_> = node
+        .children
+        .iter()
+        .filter(|child| all || !child.is_idle)
+        .collect();
     for (position, child) in shown.iter().enumerate() {
         let is_last = position + 1 == shown.len();
-        let (branch, trunk) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        draw(child, &format!("{below}{branch}"), &format!("{below}{trunk}"), all, rows);
+        let (branch, trunk) = if is_last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        draw(
+            child,
+            &format!("{below}{branch}"),
+            &format!("{below}{trunk}"),
+            all,
+            rows,
+        );
     }
 }
 
@@ -98,9 +120,18 @@ mod tests {
 
     fn node(kind: &str, name: &str, message: &str, children: Vec<Node>) -> Node {
         Node {
-            key: ObjectKey { group: String::new(), kind: kind.into(), namespace: Some("shop".into()), name: name.into() },
+            key: ObjectKey {
+                group: String::new(),
+                kind: kind.into(),
+                namespace: Some("shop".into()),
+                name: name.into(),
+            },
             health: Some(Health {
-                status: if message.is_empty() { Status::Healthy } else { Status::Degraded },
+                status: if message.is_empty() {
+                    Status::Healthy
+                } else {
+                    Status::Degraded
+                },
                 message: message.into(),
             }),
             is_idle: name.ends_with("old"),
@@ -110,9 +141,18 @@ mod tests {
 
     #[test]
     fn objects_stand_under_their_owners() {
-        let pods = vec![node("Pod", "a-1", "image \u{1b}[31m not found", vec![]), node("Pod", "a-2", "", vec![])];
-        let sets = vec![node("ReplicaSet", "a", "", pods), node("ReplicaSet", "a-old", "", vec![])];
-        let roots = vec![node("ConfigMap", "env", "", vec![]), node("Deployment", "a", "", sets)];
+        let pods = vec![
+            node("Pod", "a-1", "image \u{1b}[31m not found", vec![]),
+            node("Pod", "a-2", "", vec![]),
+        ];
+        let sets = vec![
+            node("ReplicaSet", "a", "", pods),
+            node("ReplicaSet", "a-old", "", vec![]),
+        ];
+        let roots = vec![
+            node("ConfigMap", "env", "", vec![]),
+            node("Deployment", "a", "", sets),
+        ];
         let tree = Tree { roots, gaps: vec![] };
         assert_snapshot!(text(&tree, false));
         assert!(text(&tree, true).contains("a-old"));

@@ -139,7 +139,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let tree = read(&folder, git.as_deref())?;
         let (applications, current) = cluster.connect().await?;
         let application = match &app {
-            Some(name) => Some(applications.get(namespace.as_deref().unwrap_or(&current), name).await?),
+            Some(name) => Some(
+                applications
+                    .get(namespace.as_deref().unwrap_or(&current), name)
+                    .await?,
+            ),
             None => None,
         };
         let namespace = namespace.unwrap_or(current);
@@ -221,7 +225,13 @@ async fn between(
     namespace: Option<&str>,
     options: Options,
 ) -> anyhow::Result<ExitCode> {
-    let or_head = |revision: &str| if revision.is_empty() { "HEAD".to_owned() } else { revision.to_owned() };
+    let or_head = |revision: &str| {
+        if revision.is_empty() {
+            "HEAD".to_owned()
+        } else {
+            revision.to_owned()
+        }
+    };
     let before = read(folder, Some(&or_head(before)))?;
     let after = read(folder, Some(&or_head(after)))?;
     let started = options.render.start().await?;
@@ -239,11 +249,16 @@ async fn plan(
     sources: Vec<SourceAt>,
 ) -> anyhow::Result<Preview> {
     let (name, project, namespace) = match whose {
-        Whose::Application(application, spec) => {
-            (application.name_any(), spec.project.as_str(), spec.namespace.as_deref())
-        }
+        Whose::Application(application, spec) => (
+            application.name_any(),
+            spec.project.as_str(),
+            spec.namespace.as_deref(),
+        ),
         Whose::Folder(namespace) => {
-            let path = sources.first().map(|at| at.source.path.clone()).unwrap_or_default();
+            let path = sources
+                .first()
+                .map(|at| at.source.path.clone())
+                .unwrap_or_default();
             let name = path.rsplit('/').next().unwrap_or_default().to_owned();
             (name, "default", namespace)
         }
@@ -275,7 +290,10 @@ fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<
 impl Heading {
     fn of_source(name: String, source: Option<&SourceAt>) -> Self {
         let Some(at) = source else {
-            return Self { name, ..Self::default() };
+            return Self {
+                name,
+                ..Self::default()
+            };
         };
         let mut commits = Commits::unknown();
         if let Ok(repository) = at.mirror.open() {

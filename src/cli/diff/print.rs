@@ -48,10 +48,17 @@ pub(super) struct Heading {
 pub(super) fn diff(heading: &Heading, preview: &Preview) -> anyhow::Result<String> {
     let mut text = String::new();
     for object in preview.objects.iter().filter(|object| object.differs()) {
-        let file = object.file.as_ref().map(|file| format!("  {}", escape::line(file)));
+        let file = object
+            .file
+            .as_ref()
+            .map(|file| format!("  {}", escape::line(file)));
         let (sign, color) = sign(object);
         let name = escape::line(&object.key.to_string()).into_owned();
-        writeln!(text, "{color}{sign}{PLAIN} {BOLD}{name}{PLAIN}{}", file.unwrap_or_default())?;
+        writeln!(
+            text,
+            "{color}{sign}{PLAIN} {BOLD}{name}{PLAIN}{}",
+            file.unwrap_or_default()
+        )?;
         for remark in remarks(object, preview) {
             writeln!(text, "  {remark}")?;
         }
@@ -136,7 +143,11 @@ fn head(heading: &Heading, now: Timestamp) -> String {
     let mut parts = heading.repository.trim_end_matches(".git").rsplit('/');
     let short: Vec<_> = parts.by_ref().take(2).collect();
     let repository = match short.as_slice() {
-        [repository, owner] => format!("{owner}/{repository}"),
+        [repository, owner]
+            if heading.repository.contains(['@', ':']) && !heading.repository.starts_with("file:") =>
+        {
+            format!("{owner}/{repository}")
+        }
         _ => heading.repository.clone(),
     };
     let commit = heading.commit.as_ref().map(|commit| {
@@ -147,7 +158,11 @@ fn head(heading: &Heading, now: Timestamp) -> String {
         "{}  {repository} {} @ {}",
         heading.name, heading.path, heading.after
     );
-    format!("{BOLD}{}{PLAIN}{}", escape::line(&text), commit.unwrap_or_default())
+    format!(
+        "{BOLD}{}{PLAIN}{}",
+        escape::line(&text),
+        commit.unwrap_or_default()
+    )
 }
 
 fn sign(object: &Previewed) -> (char, &'static str) {
@@ -203,7 +218,10 @@ fn value(value: &Value) -> String {
 /// What is to be said of an object beside its fields.
 fn remarks(object: &Previewed, preview: &Preview) -> Vec<String> {
     match &object.step {
-        Step::Deferred(reason) => vec![format!("waits for something else first: {}", escape::line(reason))],
+        Step::Deferred(reason) => vec![format!(
+            "waits for something else first: {}",
+            escape::line(reason)
+        )],
         Step::Refused(reason) => vec![format!("refused: {}", escape::line(reason))],
         Step::Planned(entry) => {
             let mut remarks = Vec::new();
@@ -217,7 +235,12 @@ fn remarks(object: &Previewed, preview: &Preview) -> Vec<String> {
                 }
                 Action::Keep(protection) => remarks.push(format!("no longer in Git: stays; {protection}")),
                 Action::Update(update) => {
-                    remarks.extend(update.remove.iter().map(|field| foreign(field, "will be removed")));
+                    remarks.extend(
+                        update
+                            .remove
+                            .iter()
+                            .map(|field| foreign(field, "will be removed")),
+                    );
                 }
                 Action::Create | Action::Unchanged(_) => {}
             }
@@ -272,11 +295,17 @@ fn summary(preview: &Preview) -> String {
     }
     text.push('.');
     if reported > 0 {
-        let verb = if reported == 1 { "differs and stays" } else { "differ and stay" };
+        let verb = if reported == 1 {
+            "differs and stays"
+        } else {
+            "differ and stay"
+        };
         text.push_str(&format!(" {reported} {verb} so."));
     }
     if refused > 0 {
-        text.push_str(&format!(" The cluster refuses {refused}: nothing of the stage would be applied."));
+        text.push_str(&format!(
+            " The cluster refuses {refused}: nothing of the stage would be applied."
+        ));
     }
     if !preview.hooks.is_empty() && changed > 0 {
         let count = preview.hooks.len();
@@ -300,13 +329,22 @@ pub(super) fn notes(preview: &Preview) -> Vec<String> {
                 .to_owned(),
         );
     }
-    notes.extend(preview.gaps.iter().map(|gap| format!("error: {}", escape::line(gap))));
+    notes.extend(
+        preview
+            .gaps
+            .iter()
+            .map(|gap| format!("error: {}", escape::line(gap))),
+    );
     notes
 }
 
 /// For programs.
 pub(super) fn json(heading: &Heading, preview: &Preview) -> Value {
-    let objects: Vec<_> = preview.objects.iter().map(|object| object_json(object, preview)).collect();
+    let objects: Vec<_> = preview
+        .objects
+        .iter()
+        .map(|object| object_json(object, preview))
+        .collect();
     json!({
         "name": heading.name,
         "repository": heading.repository,

@@ -69,7 +69,11 @@ impl Comparison<'_> {
 
     async fn compare(&self, desired: &Desired) -> Result<Option<(Previewed, bool)>, Trouble> {
         let target = target(self.cluster, desired).map_err(|error| self.trouble(error))?;
-        let live = self.cluster.get(&target).await.map_err(|error| self.trouble(error.into()))?;
+        let live = self
+            .cluster
+            .get(&target)
+            .await
+            .map_err(|error| self.trouble(error.into()))?;
         let Some(live) = live else {
             return self.create(desired, &target).await.map(Some);
         };
@@ -158,7 +162,8 @@ fn is_about_rights(error: &cluster::Error) -> bool {
         return false;
     };
     let message = status.message.as_str();
-    status.code == 403 && (message.contains(" cannot patch resource ") || message.contains(" cannot create resource "))
+    status.code == 403
+        && (message.contains(" cannot patch resource ") || message.contains(" cannot create resource "))
 }
 
 /// Takes off what marks an object as an Application's.
@@ -212,7 +217,9 @@ fn overlay(live: &Value, wanted: &Value) -> Value {
         (Value::Object(live), Value::Object(wanted)) => {
             let mut laid = live.clone();
             for (key, value) in wanted {
-                let below = live.get(key).map_or_else(|| value.clone(), |live| overlay(live, value));
+                let below = live
+                    .get(key)
+                    .map_or_else(|| value.clone(), |live| overlay(live, value));
                 laid.insert(key.clone(), below);
             }
             Value::Object(laid)
@@ -241,7 +248,9 @@ fn overlay(live: &Value, wanted: &Value) -> Value {
 
 /// Takes off what only the server writes.
 pub(super) fn tidy(object: &mut Value) {
-    let Some(fields) = object.as_object_mut() else { return };
+    let Some(fields) = object.as_object_mut() else {
+        return;
+    };
     fields.shift_remove("status");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in SERVER_FIELDS {

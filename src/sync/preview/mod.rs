@@ -232,7 +232,9 @@ async fn no_longer_declared(
             continue;
         }
         // A kind that the cluster no longer serves has no objects.
-        let Some(kind) = kind_of(cluster, &entry) else { continue };
+        let Some(kind) = kind_of(cluster, &entry) else {
+            continue;
+        };
         let live = cluster.get(&kind.target(&key)).await?;
         let action = match verdict_of(live.as_ref(), owner, &settings.removal(None)) {
             Verdict::Gone | Verdict::Keep(Protection::NotOurs) => continue,

@@ -19,7 +19,8 @@ pub(crate) struct Said {
 impl Agent<'_> {
     /// Runs `provost ARGS` as the administrator in the repository's work tree.
     pub(crate) async fn provost(&self, arguments: &[&str]) -> anyhow::Result<Said> {
-        self.provost_as(self.cluster.kubeconfig(User::Admin), arguments).await
+        self.provost_as(self.cluster.kubeconfig(User::Admin), arguments)
+            .await
     }
 
     /// The same with another kubeconfig.
@@ -56,11 +57,16 @@ impl Agent<'_> {
         text.push_str(&said.stdout);
         text.push_str(&format!("exit code {}", said.code));
         let folder = self.folder.path().display().to_string();
-        text = text.replace(&self.namespace, "NAMESPACE").replace(&folder, "FOLDER");
+        text = text
+            .replace(&self.namespace, "NAMESPACE")
+            .replace(&folder, "FOLDER");
         for (pattern, name) in [
             (r"\b[0-9a-f]{40}\b", "COMMIT"),
             (r"\d{4}-\d{2}-\d{2}T[\d:]+Z", "TIME"),
-            (r"(\d{4}-\d{2}-\d{2} )?\d{2}:\d{2} to \d{2}:\d{2} UTC", "TIME to TIME UTC"),
+            (
+                r"(\d{4}-\d{2}-\d{2} )?\d{2}:\d{2} to \d{2}:\d{2} UTC",
+                "TIME to TIME UTC",
+            ),
             (r"\b\d+[smhd] ago", "AGE ago"),
             (r"\b\d+[smhd]\b( +)", "AGE$1"),
             (r"-[0-9a-f]{8,10}-[0-9a-z]{5}\b", "-HASH-RANDOM"),
