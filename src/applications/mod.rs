@@ -100,9 +100,12 @@ impl Applications {
             .cluster
             .ask("change the Application", api.patch(&name, &parameters, &patch))
             .await;
-        written.map_err(|error| match error.is_conflict() {
-            true => Error::Changed(application.full_name()),
-            false => error.into(),
+        written.map_err(|error| {
+            if error.is_conflict() {
+                Error::Changed(application.full_name())
+            } else {
+                error.into()
+            }
         })
     }
 

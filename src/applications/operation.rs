@@ -57,7 +57,7 @@ impl Applications {
             .iter()
             .map(|wanted| resource_of(application, wanted))
             .collect::<Result<Vec<_>, _>>()?;
-        let written = operation(request, resources, &self.who().await);
+        let written = operation(request, &resources, &self.who().await);
         self.change(application, json!({ "operation": written })).await?;
         Ok(Asked {
             written,
@@ -66,7 +66,7 @@ impl Applications {
     }
 }
 
-fn operation(request: &SyncRequest, resources: Vec<Value>, who: &str) -> Value {
+fn operation(request: &SyncRequest, resources: &[Value], who: &str) -> Value {
     let mut options = request.options.clone();
     if request.force {
         options.push("Force=true".to_owned());
@@ -193,7 +193,7 @@ mod tests {
             retry_limit: Some(3),
             options: vec!["Replace=true".into()],
         };
-        let written = operation(&request, Vec::new(), "dana");
+        let written = operation(&request, &[], "dana");
         let read = Operation::parse(&written).unwrap();
         assert!(read.prune && read.dry_run && read.force);
         assert_eq!(
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(read.options.replace, Some(true));
         assert_eq!(read.retry.and_then(|retry| retry.limit), Some(3));
         assert_ne!(
-            operation(&request, Vec::new(), "dana"),
+            operation(&request, &[], "dana"),
             written,
             "each request is its own"
         );

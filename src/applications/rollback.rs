@@ -1,6 +1,7 @@
 //! Going back, so that Git stays the truth: by a commit in which the Application's folder is as it was, or by the
 //! revision that the Application follows. Self-heal then keeps what was gone back to, and does not undo it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use git2::{Config, Oid, Repository, Signature, Tree};
@@ -308,9 +309,9 @@ impl Planner<'_> {
         let name = self.application.metadata.name.clone().unwrap_or_default();
         let mut text = format!("Roll back {name} to {}\n", commits.short(to));
         if let Some(reason) = &request.reason {
-            text.push_str(&format!("\n{}\n", reason.trim()));
+            let _ = write!(text, "\n{}\n", reason.trim());
         }
-        text.push_str(&format!("\n{} is as it was at that commit.", self.path));
+        let _ = write!(text, "\n{} is as it was at that commit.", self.path);
         if !taken_back.is_empty() {
             text.push_str(" Taken back:\n");
         }
@@ -319,17 +320,18 @@ impl Planner<'_> {
                 .commit(id)
                 .map(|commit| commit.subject)
                 .unwrap_or_default();
-            text.push_str(&format!("\n  {} {subject}", short(id)));
+            let _ = write!(text, "\n  {} {subject}", short(id));
         }
         if taken_back.len() > MAX_LISTED {
-            text.push_str(&format!("\n  and {} more", taken_back.len() - MAX_LISTED));
+            let _ = write!(text, "\n  and {} more", taken_back.len() - MAX_LISTED);
         }
         let who = if self.who.is_empty() { "unknown" } else { self.who };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n\nApplication: {}\nRollback-From: {}\nRollback-To: {to}\nRequested-By: {who}\n",
             self.application.full_name(),
             self.head
-        ));
+        );
         text
     }
 

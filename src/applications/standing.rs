@@ -180,7 +180,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    fn standing(status: Value) -> Standing {
+    fn standing(status: &Value) -> Standing {
         let application = json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {}, "status": status});
         Standing::of(&serde_json::from_value(application).unwrap())
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_failed_sync_names_what_was_good_before() {
-        let standing = standing(json!({
+        let standing = standing(&json!({
             "sync": {"status": "OutOfSync", "revision": NEW},
             "health": {"status": "Degraded", "message": "Deployment shop/my-app: image not found"},
             "history": [{"id": 0, "revision": OLD, "deployedAt": "2026-11-24T16:02:00Z"}],
@@ -226,13 +226,13 @@ mod tests {
         "waiting for x"
     )]
     fn the_most_important_thing_is_said(#[case] status: Value, #[case] why: &str) {
-        assert_eq!(standing(status).why, why);
+        assert_eq!(standing(&status).why, why);
     }
 
     #[test]
     fn what_is_in_order_needs_no_way_back() {
         let status = json!({"sync": {"status": "Synced", "revision": NEW}, "health": {"status": "Healthy"},
             "history": [{"id": 0, "revision": OLD, "deployedAt": "2026-11-24T16:02:00Z"}]});
-        assert_eq!(standing(status).last_good, None);
+        assert_eq!(standing(&status).last_good, None);
     }
 }

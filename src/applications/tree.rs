@@ -51,7 +51,7 @@ pub struct Node {
     /// Whether it is an old generation with nothing in it, as a Deployment keeps for a rollback.
     pub is_idle: bool,
     /// What it owns.
-    pub children: Vec<Node>,
+    pub children: Vec<Self>,
 }
 
 // === impl Applications ===

@@ -94,9 +94,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let findings = block_on(async {
         let is_rendered = |path: &PathBuf| git.is_some() || rendered::needs_program(path);
-        let started = match paths.iter().any(is_rendered) {
-            true => Some(render.start().await?),
-            false => None,
+        let started = if paths.iter().any(is_rendered) {
+            Some(render.start().await?)
+        } else {
+            None
         };
         check_all(&paths, git.as_deref(), started.as_ref(), &snapshot).await
     })?;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     api::argoproj::ApplicationSource,
+    config::search_path,
     git::{LocalRepositories, WorkingTree},
     render::{self, Launcher, RenderConfig, Rendered, Renderer, Request, SourceAt, jail::Confinement},
 };
@@ -41,7 +42,7 @@ impl RenderArgs {
             folder: folder.path().to_owned(),
             kustomize: self.kustomize,
             helm: self.helm,
-            search_path: std::env::var("PATH").unwrap_or_default(),
+            search_path: search_path(),
             launcher: Launcher {
                 provost: PathBuf::from("/proc/self/exe"),
                 confinement: if self.allow_unconfined_render {

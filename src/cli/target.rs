@@ -11,6 +11,7 @@ use crate::{
     api::argoproj::Application,
     applications::{Applications, Commits},
     cluster::Cluster,
+    config::cache_directory,
     git::{LocalRepositories, Mirrors, RepositoryUrl},
     serve::Connection,
 };
@@ -88,14 +89,9 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 
 /// The folder in which mirrors of repositories are kept between commands.
 pub(super) fn mirrors() -> anyhow::Result<Mirrors> {
-    let folder = |name: &str| {
-        std::env::var_os(name)
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
-    };
-    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    let cache = cache.context("there is no cache directory for clones: set HOME or XDG_CACHE_HOME")?;
-    Ok(Mirrors::new(cache.join("provost").join("mirrors")))
+    let cache =
+        cache_directory().context("there is no cache directory for clones: set HOME or XDG_CACHE_HOME")?;
+    Ok(Mirrors::new(cache.join("mirrors")))
 }
 
 /// What is known of the commits of these Applications without asking anybody: by the repository that the command is run

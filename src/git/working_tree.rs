@@ -3,6 +3,7 @@
 //! Nothing is written to the repository that the folder is in: what is not committed becomes a commit of a repository
 //! of its own, which borrows the other's objects and goes with this value.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ impl WorkingTree {
             return Self::without_repository(&folder);
         };
         let path = path_in(&root, &folder)?;
-        let borrowed = || -> Result<_, git2::Error> {
+        let start = || -> Result<_, git2::Error> {
             let (borrower, copy) = borrower(&repository)?;
             let mut index = Index::new()?;
             if let Ok(head) = repository.head().and_then(|head| head.peel_to_tree()) {
@@ -71,13 +72,12 @@ impl WorkingTree {
                 .collect::<Vec<_>>();
             Ok((borrower, copy, index, changed))
         };
-        let (borrower, copy, mut index, changed) =
-            borrowed().map_err(|source| cannot_read(&folder, source))?;
+        let (borrower, copy, mut index, changed) = start().map_err(|source| cannot_read(&folder, source))?;
         let mut budget = Budget::default();
         for name in changed {
             let file = root.join(as_path(&name));
             match fs::symlink_metadata(&file) {
-                Ok(metadata) if !metadata.is_dir() => add(&copy, &mut index, &file, name, &mut budget)?,
+                Ok(metadata) if !metadata.is_dir() => add(&copy, &mut index, &file, &name, &mut budget)?,
                 // It was deleted.
                 _ => index
                     .remove(as_path(&name), 0)
@@ -133,7 +133,7 @@ impl WorkingTree {
                 if kind.is_dir() {
                     waiting.push(file);
                 } else if let Ok(name) = file.strip_prefix(folder) {
-                    let name = name.as_os_str().as_encoded_bytes().to_vec();
+                    let name = name.as_os_str().as_encoded_bytes();
                     add(&copy, &mut index, &file, name, &mut budget)?;
                 }
             }
@@ -176,7 +176,7 @@ fn add(
     copy: &Repository,
     index: &mut Index,
     file: &Path,
-    name: Vec<u8>,
+    name: &[u8],
     budget: &mut Budget,
 ) -> Result<(), Error> {
     let cannot = |source| unreadable(file, source);
@@ -222,7 +222,7 @@ fn add(
             id: copy.blob(&bytes)?,
             flags: 0,
             flags_extended: 0,
-            path: name.clone(),
+            path: name.to_vec(),
         })
     };
     write(index).map_err(|source| cannot_read(file, source))
@@ -258,7 +258,7 @@ fn root_of(repository: &Repository) -> Option<PathBuf> {
 }
 
 fn path_in(root: &Path, folder: &Path) -> Result<RepoPath, Error> {
-    let inside = folder.strip_prefix(root).unwrap_or(Path::new(""));
+    let inside = folder.strip_prefix(root).unwrap_or_else(|_| Path::new(""));
     RepoPath::parse(&inside.to_string_lossy())
 }
 
@@ -283,7 +283,7 @@ fn url_of(root: &Path) -> Result<RepositoryUrl, Error> {
         if c.is_whitespace() || c.is_control() || c == '%' {
             let mut buffer = [0; 4];
             for byte in c.encode_utf8(&mut buffer).bytes() {
-                text.push_str(&format!("%{byte:02X}"));
+                let _ = write!(text, "%{byte:02X}");
             }
         } else {
             text.push(c);

@@ -194,9 +194,10 @@ fn objects(resources: &[ResourceStatus], all: bool) -> Vec<String> {
                 line(&name(resource)).into_owned(),
                 format!("{:?}", resource.status),
                 line(&health.status).into_owned(),
-                match resource.requires_pruning {
-                    true => "no longer in Git: would be deleted".to_owned(),
-                    false => line(&health.message).into_owned(),
+                if resource.requires_pruning {
+                    "no longer in Git: would be deleted".to_owned()
+                } else {
+                    line(&health.message).into_owned()
                 },
             ]
         })

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use insta::assert_snapshot;
 
-    fn application(name: &str, status: Value) -> Application {
+    fn application(name: &str, status: &Value) -> Application {
         let object = json!({"metadata": {"name": name, "namespace": "shop"}, "status": status, "spec":
             {"source": {"repoURL": "https://me:token@git.example.com/company/infrastructure", "path": "apps/my-app"}}});
         serde_json::from_value(object).unwrap()
@@ -218,7 +218,7 @@ mod tests {
         let list = [
             application(
                 "my-app",
-                json!({
+                &json!({
                     "sync": {"status": "OutOfSync", "revision": new},
                     "health": {"status": "Degraded",
                         "message": "Deployment shop/my-app: 2 of 3 pods not ready: image my-app:v1.5.3 not found"},
@@ -229,7 +229,7 @@ mod tests {
             ),
             application(
                 "reader",
-                json!({"sync": {"status": "Synced", "revision": old}, "health": {"status": "Healthy"},
+                &json!({"sync": {"status": "Synced", "revision": old}, "health": {"status": "Healthy"},
                     "history": [{"id": 0, "revision": old, "deployedAt": "2026-11-20T16:02:00Z"}]}),
             ),
         ];

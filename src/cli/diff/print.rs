@@ -87,12 +87,12 @@ fn unified(heading: &Heading, object: &Previewed, text: &mut String) -> anyhow::
     for hunk in difference.unified_diff().context_radius(CONTEXT).iter_hunks() {
         writeln!(text, "{CYAN}{}{PLAIN}", hunk.header())?;
         for change in hunk.iter_changes() {
-            let line = change.value().trim_end_matches('\n');
-            let line = escape::block(line);
+            let text_line = change.value().trim_end_matches('\n');
+            let shown = escape::block(text_line);
             match change.tag() {
-                ChangeTag::Delete => writeln!(text, "{RED}-{line}{PLAIN}")?,
-                ChangeTag::Insert => writeln!(text, "{GREEN}+{line}{PLAIN}")?,
-                ChangeTag::Equal => writeln!(text, " {line}")?,
+                ChangeTag::Delete => writeln!(text, "{RED}-{shown}{PLAIN}")?,
+                ChangeTag::Insert => writeln!(text, "{GREEN}+{shown}{PLAIN}")?,
+                ChangeTag::Equal => writeln!(text, " {shown}")?,
             }
         }
     }
@@ -130,7 +130,7 @@ pub(super) fn plan(heading: &Heading, preview: &Preview, now: Timestamp) -> Stri
         text.push('\n');
         for line in lines {
             let indent = kinds + names + 7;
-            text.push_str(&format!("{:indent$}{line}\n", ""));
+            text.extend([" ".repeat(indent).as_str(), &line, "\n"]);
         }
     }
     text.push_str(&summary(preview));
@@ -172,10 +172,8 @@ fn sign(object: &Previewed) -> (char, &'static str) {
         Step::Planned(entry) => match &entry.action {
             Action::Create => ('+', GREEN),
             Action::Prune(_) => ('-', RED),
-            Action::Update(update) if update.apply.is_empty() => ('!', YELLOW),
-            Action::Unchanged(_) => ('!', YELLOW),
-            Action::Update(_) => ('~', YELLOW),
-            Action::Keep(_) => ('!', YELLOW),
+            Action::Update(update) if !update.apply.is_empty() => ('~', YELLOW),
+            Action::Update(_) | Action::Unchanged(_) | Action::Keep(_) => ('!', YELLOW),
         },
     }
 }
@@ -291,7 +289,9 @@ fn summary(preview: &Preview) -> String {
     match deleted {
         0 => {}
         1 => text.push_str(", 1 of them is deleted"),
-        more => text.push_str(&format!(", {more} of them are deleted")),
+        more => {
+            let _ = write!(text, ", {more} of them are deleted");
+        }
     }
     text.push('.');
     if reported > 0 {
@@ -300,17 +300,18 @@ fn summary(preview: &Preview) -> String {
         } else {
             "differ and stay"
         };
-        text.push_str(&format!(" {reported} {verb} so."));
+        let _ = write!(text, " {reported} {verb} so.");
     }
     if refused > 0 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " The cluster refuses {refused}: nothing of the stage would be applied."
-        ));
+        );
     }
     if !preview.hooks.is_empty() && changed > 0 {
         let count = preview.hooks.len();
         let hooks = if count == 1 { "hook" } else { "hooks" };
-        text.push_str(&format!(" {count} {hooks} would run."));
+        let _ = write!(text, " {count} {hooks} would run.");
     }
     if let Some(why) = preview.holds_back {
         text.push(' ');

@@ -68,12 +68,12 @@ impl Comparison<'_> {
     }
 
     async fn compare(&self, desired: &Desired) -> Result<Option<(Previewed, bool)>, Trouble> {
-        let target = target(self.cluster, desired).map_err(|error| self.trouble(error))?;
+        let target = target(self.cluster, desired).map_err(|error| self.trouble(&error))?;
         let live = self
             .cluster
             .get(&target)
             .await
-            .map_err(|error| self.trouble(error.into()))?;
+            .map_err(|error| self.trouble(&error.into()))?;
         let Some(live) = live else {
             return self.create(desired, &target).await.map(Some);
         };
@@ -86,7 +86,7 @@ impl Comparison<'_> {
             if live["metadata"]["labels"].get(owner::LABEL).is_some() {
                 let name = live["metadata"]["annotations"][owner::ANNOTATION].as_str();
                 let owner = name.unwrap_or("another one").to_owned();
-                return Err(self.trouble(plan::Error::Owned { owner }));
+                return Err(self.trouble(&plan::Error::Owned { owner }));
             }
         }
         let ignored = self.settings.ignored.of(&desired.key);
@@ -98,23 +98,23 @@ impl Comparison<'_> {
         if options.respect_ignore_differences == Some(true) && !ignored.is_empty() {
             wanted = ignored
                 .respect(&wanted, &live)
-                .map_err(|error| self.trouble(error.into()))?;
+                .map_err(|error| self.trouble(&error.into()))?;
         }
         let (applied, is_client_side) = match self.cluster.dry_run(&target, &wanted).await {
             Ok(applied) => (applied, false),
             Err(error) if is_about_rights(&error) => (overlay(&live, &wanted), true),
-            Err(error) => return Err(self.trouble(error.into())),
+            Err(error) => return Err(self.trouble(&error.into())),
         };
         let foreign = self.settings.foreign;
         let entry = delivery::compare_ignoring(&wanted, &live, &applied, foreign, &ignored)
-            .map_err(|error| self.trouble(error.into()))?
-            .ok_or_else(|| self.trouble(plan::Error::NoIdentity))?;
+            .map_err(|error| self.trouble(&error.into()))?
+            .ok_or_else(|| self.trouble(&plan::Error::NoIdentity))?;
         let shown = ignored.respect(&without_removed(&applied, &entry), &live);
         Ok(Some((
             Previewed {
                 key: desired.key.clone(),
                 file: desired.file.clone(),
-                wanted: Some(shown.map_err(|error| self.trouble(error.into()))?),
+                wanted: Some(shown.map_err(|error| self.trouble(&error.into()))?),
                 step: Step::Planned(entry),
                 live: Some(live),
             },
@@ -126,7 +126,7 @@ impl Comparison<'_> {
         let is_client_side = match self.cluster.dry_run(target, &desired.object).await {
             Ok(_) => false,
             Err(error) if is_about_rights(&error) => true,
-            Err(error) => return Err(self.trouble(error.into())),
+            Err(error) => return Err(self.trouble(&error.into())),
         };
         let created = Entry {
             key: desired.key.clone(),
@@ -146,7 +146,7 @@ impl Comparison<'_> {
         ))
     }
 
-    fn trouble(&self, error: plan::Error) -> Trouble {
+    fn trouble(&self, error: &plan::Error) -> Trouble {
         let sentence = error.sentence();
         if error.waits_for(self.coming) {
             Trouble::Deferred(sentence)
