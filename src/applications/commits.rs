@@ -103,3 +103,27 @@ pub(super) fn short(revision: &str) -> String {
         escape::line(revision).into_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness::git::{DANA, Repository as Fixture};
+
+    #[test]
+    fn what_a_commit_says_is_safe_to_print_and_the_last_tag_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut repository = Fixture::init(folder.path()).unwrap();
+        let id = repository.commit(DANA, "red \u{1b}[31m\n\nmore").unwrap();
+        for tag in ["v1.5", "v1.5.3"] {
+            repository.git(&["tag", tag]).unwrap();
+        }
+        let mut commits = Commits::unknown();
+        assert_eq!(
+            (commits.short(&id), commits.commit(&id)),
+            (id[..7].to_owned(), None)
+        );
+        commits.look_around(folder.path());
+        assert_eq!(commits.short(&id), format!("{} (v1.5.3)", &id[..7]));
+        assert_eq!(commits.commit(&id).unwrap().subject, "red \\u{1b}[31m");
+    }
+}

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use git2::{Config, Oid, Repository, Signature, Tree};
 use provost_delivery::owner;
+use provost_manifest::escape;
 use serde_json::json;
 
 use super::commits::short;
@@ -347,7 +348,7 @@ impl Planner<'_> {
             return Err(Error::Rollback(format!(
                 "the Application is itself brought in from Git by the Application {}, which would put its \
                  targetRevision back: change it there, or use --push",
-                owner.map_or("another one", String::as_str)
+                escape::line(owner.map_or("another one", String::as_str))
             )));
         }
         // A tag says more than the commit it names, and does not move.

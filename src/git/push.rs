@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use git2::{Config, Cred, CredentialType, Oid, PushOptions, RemoteCallbacks};
 
+use provost_manifest::escape;
+
 use super::{Error, Mirror};
 
 /// How often the transport may ask for credentials before we give up: libgit2 asks for ever.
@@ -24,7 +26,8 @@ impl Mirror {
         let fail = |reason: String| Error::Push {
             branch: branch.to_owned(),
             url: self.url().to_string(),
-            reason,
+            // In the repository's words, which are printed.
+            reason: escape::line(&reason).into_owned(),
         };
         let repository = self.open()?;
         let refused = Rc::new(RefCell::new(None));

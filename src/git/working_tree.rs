@@ -311,3 +311,57 @@ fn cannot_read(path: &Path, source: git2::Error) -> Error {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness::git::{DANA, Repository as Fixture};
+
+    fn text(tree: &WorkingTree, file: &str) -> Option<String> {
+        let snapshot = tree.mirror.snapshot(&tree.commit).unwrap();
+        let found = snapshot.find(&RepoPath::parse(file).unwrap()).unwrap()?;
+        Some(String::from_utf8(snapshot.read(&found).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn the_files_as_they_are_now_are_read_and_the_repository_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut repository = Fixture::init(folder.path()).unwrap();
+        repository.write(".gitignore", "secret\n").unwrap();
+        repository.write("app/kept", "1").unwrap();
+        repository.write("app/gone", "1").unwrap();
+        repository.write("app/changed", "1").unwrap();
+        let first = repository.commit(DANA, "Add").unwrap();
+        repository.write("app/changed", "2").unwrap();
+        repository.write("app/new/file", "3").unwrap();
+        repository.write("app/secret", "hunter2").unwrap();
+        std::fs::remove_file(folder.path().join("app/gone")).unwrap();
+        std::os::unix::fs::symlink("kept", folder.path().join("app/link")).unwrap();
+        let before = repository.git(&["status", "--porcelain"]).unwrap();
+
+        let now = WorkingTree::now(&folder.path().join("app")).unwrap();
+        assert_eq!((now.path.as_str(), now.is_committed), ("app", false));
+        let texts = ["kept", "changed", "new/file", "link", "gone", "secret"]
+            .map(|file| text(&now, &format!("app/{file}")));
+        let expected = [Some("1"), Some("2"), Some("3"), Some("1"), None, None];
+        assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
+        assert_eq!(WorkingTree::now(folder.path()).unwrap().commit, now.commit);
+
+        let then = WorkingTree::at(&folder.path().join("app"), "HEAD").unwrap();
+        assert_eq!((then.commit.as_str(), then.is_committed), (first.as_str(), true));
+        assert_eq!(text(&then, "app/changed").as_deref(), Some("1"));
+        let error = WorkingTree::at(folder.path(), "none").unwrap_err().to_string();
+        assert!(error.starts_with("revision \"none\" is not a branch"), "{error}");
+        assert_eq!(repository.git(&["status", "--porcelain"]).unwrap(), before);
+    }
+
+    #[test]
+    fn a_folder_without_a_repository_is_one_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("with blank/below")).unwrap();
+        std::fs::write(folder.path().join("with blank/below/file"), "1").unwrap();
+        let now = WorkingTree::now(&folder.path().join("with blank")).unwrap();
+        assert!(now.path.is_root());
+        assert_eq!(text(&now, "below/file").as_deref(), Some("1"));
+    }
+}
