@@ -65,20 +65,29 @@ pub enum FailurePolicy {
 }
 
 /// Where Provost keeps what outlives a process, below the user's state directory; `None` where the user has none.
+pub fn state_directory() -> Option<PathBuf> {
+    below_home("XDG_STATE_HOME", ".local/state")
+}
+
+/// Where Provost keeps what it can fetch again, below the user's cache directory; `None` where the user has none.
+pub fn cache_directory() -> Option<PathBuf> {
+    below_home("XDG_CACHE_HOME", ".cache")
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the XDG directories are the environment's to name; this is the one place"
 )]
-pub fn state_directory() -> Option<PathBuf> {
-    let absolute = |name| {
+fn below_home(variable: &str, default: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let home = || absolute("HOME").map(|home| home.join(".local/state"));
-    absolute("XDG_STATE_HOME")
+    let home = || absolute("HOME").map(|home| home.join(default));
+    absolute(variable)
         .or_else(home)
-        .map(|state| state.join("provost"))
+        .map(|folder| folder.join("provost"))
 }
 
 /// The folders in which programs are looked for, as `PATH` has them.

@@ -13,6 +13,7 @@ pub mod telemetry;
 // floor 2: shared
 pub mod policies;
 // floor 3: features
+pub mod applications;
 pub mod install;
 pub mod report;
 pub mod sync;

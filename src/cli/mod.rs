@@ -3,12 +3,17 @@
 
 mod app;
 mod check;
+mod diff;
 mod install;
 mod jail;
 mod lint;
 mod policy;
+mod render_args;
+mod rendered;
 mod report;
+mod rollback;
 mod serve;
+mod target;
 mod test;
 mod uninstall;
 mod verify;
@@ -32,6 +37,8 @@ enum Command {
     Test(test::Args),
     Policy(policy::Args),
     App(app::Args),
+    Diff(Box<diff::Args>),
+    Rollback(rollback::Args),
     Report(report::Args),
     Verify(verify::Args),
     Install(install::Args),
@@ -51,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::Policy(args) => policy::run(args),
         Command::App(args) => app::run(args),
+        Command::Diff(args) => diff::run(*args),
+        Command::Rollback(args) => rollback::run(args),
         Command::Report(args) => report::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),

@@ -87,6 +87,15 @@ impl Mirrors {
 // === impl Mirror ===
 
 impl Mirror {
+    /// A repository's own folder, which is never fetched.
+    pub(super) fn of_folder(folder: &Path, url: &RepositoryUrl) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            url: url.clone(),
+            submodules: Submodules::Refused,
+        }
+    }
+
     /// The repository that is mirrored.
     pub fn url(&self) -> &RepositoryUrl {
         &self.url

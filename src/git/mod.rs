@@ -24,10 +24,12 @@ mod path;
 mod proxy;
 mod secret;
 pub mod signature;
+mod push;
 mod snapshot;
 mod submodules;
 mod url;
 mod version_range;
+mod working_tree;
 
 pub use credentials::{Access, CredentialError, CredentialStore, RepositorySecret, SecretType};
 pub use mirror::{Fetched, Mirror, Mirrors};
@@ -36,6 +38,7 @@ pub use secret::Secret;
 pub use snapshot::{Entry, EntryKind, Snapshot};
 pub use submodules::{SubmoduleAccess, Submodules};
 pub use url::{LocalRepositories, Location, Origin, RepositoryUrl, Scheme};
+pub use working_tree::WorkingTree;
 
 /// Why a repository could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,16 @@ pub enum Error {
         range: String,
         /// The repository.
         url: String,
+    },
+    /// The repository does not take a commit.
+    #[error("{url} does not take the commit on branch {branch}: {reason}")]
+    Push {
+        /// The branch.
+        branch: String,
+        /// The repository.
+        url: String,
+        /// In its words.
+        reason: String,
     },
     /// No branch, tag or commit has this name.
     #[error("revision {revision:?} is not a branch, tag or commit of {url}")]

@@ -108,17 +108,7 @@ impl Context {
 
     /// What charts may ask of the cluster.
     pub(super) fn capabilities(&self) -> Capabilities {
-        let kinds = self.cluster.kinds();
-        let served = kinds.served().flat_map(|gvk| {
-            let version = gvk.api_version();
-            let kind = format!("{version}/{}", gvk.kind);
-            [version, kind]
-        });
-        let api_versions: BTreeSet<String> = served.collect();
-        Capabilities {
-            kube_version: self.kube_version.clone(),
-            api_versions: api_versions.into_iter().collect(),
-        }
+        capabilities(&self.cluster, &self.kube_version)
     }
 
     fn route(&self, owner: &Owner, mailbox: &Arc<Mailbox>) {
@@ -129,6 +119,21 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner);
         mailboxes.retain(|_, mailbox| mailbox.strong_count() > 0);
         mailboxes.insert(owner.label().to_owned(), Arc::downgrade(mailbox));
+    }
+}
+
+/// What charts may ask of the cluster.
+pub(super) fn capabilities(cluster: &Cluster, kube_version: &str) -> Capabilities {
+    let kinds = cluster.kinds();
+    let served = kinds.served().flat_map(|gvk| {
+        let version = gvk.api_version();
+        let kind = format!("{version}/{}", gvk.kind);
+        [version, kind]
+    });
+    let api_versions: BTreeSet<String> = served.collect();
+    Capabilities {
+        kube_version: kube_version.to_owned(),
+        api_versions: api_versions.into_iter().collect(),
     }
 }
 

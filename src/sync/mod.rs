@@ -42,6 +42,7 @@ mod metrics;
 mod operation;
 mod plan;
 mod projects;
+pub mod preview;
 mod prune;
 mod push;
 mod record;

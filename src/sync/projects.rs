@@ -248,11 +248,7 @@ fn read(project: &AppProject) -> Listed {
     let name = project.name_any();
     let flawed =
         |flaws: String| format!("AppProject {name} cannot be read, so that it allows nothing: {flaws}");
-    let project = project.project().map_err(|error| flawed(error.to_string()))?;
-    if !project.signature_keys.is_empty() {
-        return Err(flawed("spec.signatureKeys is not supported yet".to_owned()));
-    }
-    Ok(project)
+    project.project().map_err(|error| flawed(error.to_string()))
 }
 
 /// A namespace of the cluster that the agent runs against; empty for what is in none.

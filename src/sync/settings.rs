@@ -9,14 +9,10 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::error::Error;
-use crate::api::argoproj::{Application, ApplicationSpec};
+use crate::api::argoproj::{Application, ApplicationSpec, MODE_ANNOTATION as MODE, MODE_OFF as OFF};
 
-/// Annotation with what the agent may do.
-const MODE: &str = "provost.dev/mode";
 /// The mode in which nothing is written, and what differs is recorded.
 const DRIFT_ONLY: &str = "drift-only";
-/// The mode in which an Application is left alone altogether.
-const OFF: &str = "off";
 /// Argo CD's annotation for the same.
 const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
 /// Annotation with the most objects that may be deleted at once without an approval.
@@ -111,6 +107,21 @@ impl Settings {
             ignored: spec.ignore_differences.clone(),
             deletion_approved: annotations.get(DELETION_APPROVED_ANNOTATION).cloned(),
         })
+    }
+
+    /// Nothing is allowed, and nothing is ignored: for comparing what is no Application's.
+    pub(super) fn plain(foreign: ForeignFields) -> Self {
+        Self {
+            writes: false,
+            is_drift_only: false,
+            heals: false,
+            prunes: false,
+            foreign,
+            guard: Guard::default(),
+            options: SyncOptions::default(),
+            ignored: IgnoreRules::default(),
+            deletion_approved: None,
+        }
     }
 
     /// The options of one object: its own over its Application's.

@@ -323,3 +323,61 @@ fn many_documents_are_told_in_their_order_at_their_own_lines() {
         "{text}"
     );
 }
+
+/// A repository with the repository's policies and a kustomization that a second commit adds a bad object to.
+fn kustomization() -> (TempDir, harness::git::Repository) {
+    let folder = folder(&[]);
+    let mut repository = harness::git::Repository::init(folder.path()).unwrap();
+    repository.write("app/base/deployment.yaml", DEPLOYMENT).unwrap();
+    repository
+        .write("app/base/kustomization.yaml", "resources: [deployment.yaml]\n")
+        .unwrap();
+    let overlay = "namePrefix: a-\nresources: [../base]\n";
+    repository
+        .write("app/overlay/kustomization.yaml", overlay)
+        .unwrap();
+    repository
+        .commit(harness::git::DANA, "Add the application")
+        .unwrap();
+    repository.write("app/base/pod.yaml", POD).unwrap();
+    let resources = "resources: [deployment.yaml, pod.yaml]\n";
+    repository
+        .write("app/base/kustomization.yaml", resources)
+        .unwrap();
+    repository.commit(harness::git::DANA, "Add a pod").unwrap();
+    (folder, repository)
+}
+
+#[test]
+fn a_kustomization_is_rendered_and_a_violation_names_the_file_that_it_comes_from() {
+    let Some(kustomize) = crate::support::render::program("kustomize").unwrap() else {
+        return harness::skip("a kustomization is checked", "kustomize was not built");
+    };
+    let (folder, repository) = kustomization();
+    let kustomize = kustomize.display().to_string();
+    let check = |more: &[&str]| {
+        check(
+            &folder,
+            &[&["app/overlay", "--kustomize", &kustomize], more].concat(),
+            "",
+        )
+    };
+    assert_snapshot!(check(&[]));
+    // Only what the second commit brings: the Deployment is as it was.
+    assert_snapshot!(check(&["--git", "HEAD~1..HEAD"]));
+    let before = check(&["--git", "HEAD~1"]);
+    assert!(
+        before.contains("1 object judged") && before.ends_with("exit code 0"),
+        "{before}"
+    );
+    // What is not committed counts where no revision is named, and only there.
+    let now = "resources: []\nconfigMapGenerator: [{name: a}]\n";
+    repository.write("app/overlay/kustomization.yaml", now).unwrap();
+    let now = check(&[]);
+    assert!(
+        now.contains("1 object judged") && now.ends_with("exit code 0"),
+        "{now}"
+    );
+    let none = check(&["--git", "no-such-revision"]);
+    assert!(none.ends_with("exit code 2"), "{none}");
+}

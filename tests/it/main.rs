@@ -5,6 +5,7 @@
     reason = "a helper of a test that cannot go on ends the test"
 )]
 
+mod app_commands;
 mod app_health;
 mod app_project;
 mod architecture;
@@ -13,6 +14,7 @@ mod check_cluster;
 mod check_forms;
 mod check_input;
 mod ci;
+mod diff;
 mod documentation;
 mod git_https;
 mod git_signatures;
@@ -38,6 +40,7 @@ mod report;
 mod report_cluster;
 mod report_history;
 mod report_real_input;
+mod rollback;
 mod suites;
 mod support;
 mod sync;

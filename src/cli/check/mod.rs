@@ -29,6 +29,10 @@ use crate::{
     },
     serve::Connection,
 };
+use super::{
+    render_args::RenderArgs,
+    rendered::{self, Placed},
+};
 use progress::Progress;
 use tally::Tally;
 
@@ -36,6 +40,8 @@ const EXAMPLES: &str = "\
 Examples:
   provost check my-app.yaml
   provost check apps/ --policies policies/
+  provost check overlays/production                  a kustomization or a chart is rendered
+  provost check overlays/production --git main..HEAD    only what the commits change
   kustomize build overlays/production | provost check -
   provost check apps/ -o sarif > provost.sarif
   provost check apps/ --cluster
@@ -54,7 +60,8 @@ const POLICIES: &str = "policies";
 /// Check manifests and live objects against policies, as the webhook would
 ///
 /// Every object of the files, of the folders' YAML files or of the standard input ("-") is judged as if it were created,
-/// by the policies of a folder. With --cluster the policies are those of the cluster, and rules may read from it; without
+/// by the policies of a folder. A folder with a kustomization or a Chart.yaml is rendered first, as the agent would; a
+/// violation then names the file and line that the object comes from. With --cluster the policies are those of the cluster, and rules may read from it; without
 /// a PATH its live objects are judged. What only warns is printed too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -68,6 +75,9 @@ pub(super) struct Args {
     /// Namespace whose PolicyExceptions, of those beside the policies, count; may be given often
     #[arg(long = "exception-namespace", value_name = "NAME")]
     exception_namespaces: Vec<String>,
+    /// Judge the folders as this revision has them; of two, A..B, only objects that are new or otherwise in B
+    #[arg(long, value_name = "REV", requires = "paths")]
+    git: Option<String>,
     /// Ask the cluster: for policies, for what they read, and without a PATH for the objects
     #[arg(long)]
     cluster: bool,
@@ -83,6 +93,8 @@ pub(super) struct Args {
     /// Form of the output
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Form,
+    #[command(flatten)]
+    render: RenderArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -136,12 +148,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         context,
         strict,
         output,
+        git,
+        render,
     } = args;
     // One thread drives the requests to a cluster; judging has threads of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
+    let paths = read_paths(&runtime, paths, git.as_deref(), render)?;
     let cluster = cluster
         .then(|| connect(&runtime, Connection::Kubeconfig { file, context }))
         .transpose()?;
@@ -184,6 +199,43 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(report.tally.exit_code(strict))
+}
+
+/// What is to be judged of one path.
+enum Subject {
+    /// Files as they stand.
+    Files(PathBuf),
+    /// What a folder renders to.
+    Rendered(Vec<Placed>),
+}
+
+/// Renders the folders that a program renders, and all of them where revisions are asked for.
+fn read_paths(
+    runtime: &Runtime,
+    paths: Vec<PathBuf>,
+    git: Option<&str>,
+    render: RenderArgs,
+) -> anyhow::Result<Vec<Subject>> {
+    let is_rendered = |path: &PathBuf| git.is_some() || rendered::needs_program(path);
+    if !paths.iter().any(is_rendered) {
+        return Ok(paths.into_iter().map(Subject::Files).collect());
+    }
+    runtime.block_on(async {
+        let started = render.start().await?;
+        let mut subjects = Vec::new();
+        for path in paths {
+            anyhow::ensure!(
+                git.is_none() || path != Path::new("-"),
+                "the standard input has no revisions: give a folder with --git"
+            );
+            subjects.push(if is_rendered(&path) {
+                Subject::Rendered(rendered::objects(&path, git, &started).await?)
+            } else {
+                Subject::Files(path)
+            });
+        }
+        Ok(subjects)
+    })
 }
 
 fn connect(runtime: &Runtime, connection: Connection) -> anyhow::Result<Cluster> {
@@ -252,13 +304,21 @@ impl Form {
     }
 }
 
+// === impl Subject ===
+
+impl Subject {
+    fn is_files(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+}
+
 // === impl Report ===
 
 impl Report<'_> {
     fn fill(
         &mut self,
         judge: &Judge<'_>,
-        paths: &[PathBuf],
+        paths: &[Subject],
         cluster: Option<&Cluster>,
         snapshot: &Snapshot,
     ) -> io::Result<()> {
@@ -268,11 +328,34 @@ impl Report<'_> {
             .try_for_each(|fault| self.printer.fault(fault))?;
         match cluster {
             Some(cluster) if paths.is_empty() => judge.live(cluster, self)?,
-            _ => judge.files(paths, &mut io::stdin().lock(), &mut |checked| self.take(&checked))?,
+            _ => {
+                for run in paths.chunk_by(|one, other| one.is_files() && other.is_files()) {
+                    self.judge(judge, run)?;
+                }
+            }
         }
         self.progress.clear();
         self.printer.finish(&self.tally)?;
         self.printer.flush()
+    }
+
+    /// Files that follow each other are judged together; what was rendered, object by object.
+    fn judge(&mut self, judge: &Judge<'_>, run: &[Subject]) -> io::Result<()> {
+        let mut files = Vec::new();
+        for subject in run {
+            match subject {
+                Subject::Files(path) => files.push(path.clone()),
+                Subject::Rendered(objects) => {
+                    for object in objects {
+                        self.take(&judge.placed(&object.value, &|path| object.place(path)))?;
+                    }
+                }
+            }
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        judge.files(&files, &mut io::stdin().lock(), &mut |checked| self.take(&checked))
     }
 
     fn take(&mut self, checked: &Checked) -> io::Result<()> {

@@ -160,6 +160,19 @@ impl<'s> Judge<'s> {
         items.map(check).collect()
     }
 
+    /// One object that is written elsewhere, or was made of what is: `place` says where each of its fields is.
+    pub fn placed(&self, object: &Value, place: &dyn Fn(&FieldPath) -> Option<Place>) -> Checked {
+        let start = place(&FieldPath::root());
+        match GroupVersionKind::of(object) {
+            Some(kind) => Checked::Judged(self.object(kind, object, start, place)),
+            None => Checked::Unjudged(Unjudged {
+                file: start.as_ref().map(|place| Arc::clone(&place.file)),
+                position: start.map(|place| place.position),
+                message: "no Kubernetes object: apiVersion or kind is missing".to_owned(),
+            }),
+        }
+    }
+
     /// One object, as if it were created.
     fn object(
         &self,
