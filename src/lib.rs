@@ -14,6 +14,7 @@ pub mod telemetry;
 pub mod policies;
 // floor 3: features
 pub mod install;
+pub mod recorder;
 pub mod report;
 pub mod sync;
 pub mod webhook;

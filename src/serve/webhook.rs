@@ -36,6 +36,7 @@ const WITHDRAWAL: Duration = Duration::from_secs(1);
 /// A webhook that answers.
 pub(super) struct Running {
     pub(super) announcement: WebhookAnnouncement,
+    pub(super) webhook: Arc<Webhook>,
     /// Ends the listener, after the withdrawal.
     stop: CancellationToken,
     server: JoinHandle<Drained>,
@@ -99,7 +100,7 @@ pub(super) async fn start(
         bodies: Bodies::default(),
         reviews: AtomicU64::new(0),
     });
-    let mut router = webhook.router();
+    let mut router = Arc::clone(&webhook).router();
     let metrics_url = if let Some(address) = config.metrics_listen {
         let bound = admin::start(address, metrics.clone(), shutdown.drain.clone()).await?;
         format!("http://{bound}/metrics")
@@ -127,6 +128,7 @@ pub(super) async fn start(
         None => None,
     };
     Ok(Running {
+        webhook,
         announcement: WebhookAnnouncement {
             url: format!("{url}/validate"),
             listener: address,

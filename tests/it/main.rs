@@ -13,6 +13,7 @@ mod documentation;
 mod help;
 mod install;
 mod ledger;
+mod ledger_recorder;
 mod policies;
 mod policies_admission;
 mod policies_global;
