@@ -13,7 +13,7 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # One feature set for all commands (--workspace), or cargo builds kube and its dependencies once per set.
 ALL := --workspace --locked
 
-.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo bench bench-webhook bench-policy
+.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ cluster: needs ## Bring up a local control plane and hold it until Ctrl-C
 demo: needs ## The main job in a minute: a denial, a synced commit, a healed edit, the evidence
 	cargo build $(ALL) --bins
 	@$(DEBUG)/demo
+
+soak: ## What takes long: 10,000 random tamperings with a ledger
+	cargo test --locked --package provost --test it -- --ignored soak
 
 bench: bench-webhook bench-policy ## All benchmarks; each writes target/bench/PART.json
 

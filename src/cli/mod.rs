@@ -5,6 +5,7 @@ mod app;
 mod check;
 mod install;
 mod jail;
+mod ledger;
 mod lint;
 mod policy;
 mod report;
@@ -33,6 +34,7 @@ enum Command {
     Policy(policy::Args),
     App(app::Args),
     Report(report::Args),
+    Ledger(ledger::Args),
     Verify(verify::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(args),
         Command::App(args) => app::run(args),
         Command::Report(args) => report::run(args),
+        Command::Ledger(args) => ledger::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),

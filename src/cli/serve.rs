@@ -122,7 +122,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Recorder")]
     signing_key: Option<PathBuf>,
     /// File of the key that signed until now, where --signing-key is another one: both sign the change
-    #[arg(long, value_name = "FILE", requires = "signing_key", help_heading = "Recorder")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "signing_key",
+        help_heading = "Recorder"
+    )]
     previous_signing_key: Option<PathBuf>,
     /// Git branch that others keep, to which each checkpoint is pushed [default branch: provost-anchor]
     #[arg(long, value_name = "REPO#BRANCH", help_heading = "Recorder")]

@@ -98,10 +98,18 @@ fn text(report: &LedgerReport) -> String {
     for chain in &report.chains {
         let found = &chain.report;
         for finding in &found.findings {
-            lines.push(format!("bad   {}  {}", place(chain, finding.line), finding.damage));
+            lines.push(format!(
+                "bad   {}  {}",
+                place(chain, finding.line),
+                finding.damage
+            ));
         }
         if found.more_findings > 0 {
-            lines.push(format!("bad   {}  {} more", place(chain, 1), number(found.more_findings)));
+            lines.push(format!(
+                "bad   {}  {} more",
+                place(chain, 1),
+                number(found.more_findings)
+            ));
         }
     }
     for removed in &report.removed {
@@ -118,7 +126,11 @@ fn text(report: &LedgerReport) -> String {
             lines.push(format!("gap   {}  {}", place(chain, gap.line), gap.cause));
         }
         if chain.report.more_gaps > 0 {
-            lines.push(format!("gap   {}  {} more", place(chain, 1), number(chain.report.more_gaps)));
+            lines.push(format!(
+                "gap   {}  {} more",
+                place(chain, 1),
+                number(chain.report.more_gaps)
+            ));
         }
     }
     for overlap in &report.overlaps {
@@ -145,15 +157,25 @@ fn summary(report: &LedgerReport) -> String {
         counted(report.chains.len() as u64, "chain")
     );
     match report.verdict() {
-        Verdict::Damaged => format!("bad   {looked_at}: {}", counted(report.findings(), "damaged place")),
+        Verdict::Damaged => format!(
+            "bad   {looked_at}: {}",
+            counted(report.findings(), "damaged place")
+        ),
         _ if report.gaps() == 0 => format!("ok    {looked_at}; no gaps"),
-        _ => format!("ok    {looked_at}; {}, declared or seen", counted(report.gaps(), "gap")),
+        _ => format!(
+            "ok    {looked_at}; {}, declared or seen",
+            counted(report.gaps(), "gap")
+        ),
     }
 }
 
 fn found_in_checkpoints(lines: &mut Vec<String>, word: &str, findings: &Findings) {
     for CheckpointFinding { place, message, .. } in &findings.kept {
-        lines.push(format!("{word}  {}  {}", escape::line(place), escape::line(message)));
+        lines.push(format!(
+            "{word}  {}  {}",
+            escape::line(place),
+            escape::line(message)
+        ));
     }
     if findings.more > 0 {
         lines.push(format!("{word}  checkpoints  {} more", number(findings.more)));
@@ -167,7 +189,9 @@ fn checkpoint_lines(report: &CheckpointReport, records: u64) -> Vec<String> {
             Some(_) => "no checkpoint that a trusted key signed, so who can write these files could have",
             None => "nothing is signed, so who can write these files could have",
         };
-        return vec![format!("warn  integrity only, origin not shown: {why} written a whole chain anew")];
+        return vec![format!(
+            "warn  integrity only, origin not shown: {why} written a whole chain anew"
+        )];
     };
     let origin = escape::line(origin);
     let last = escape::line(last);
@@ -215,12 +239,20 @@ fn checkpoint_lines(report: &CheckpointReport, records: u64) -> Vec<String> {
 }
 
 fn are(records: u64) -> String {
-    format!("{} {}", counted(records, "record"), if records == 1 { "is" } else { "are" })
+    format!(
+        "{} {}",
+        counted(records, "record"),
+        if records == 1 { "is" } else { "are" }
+    )
 }
 
 fn json(report: &LedgerReport) -> Value {
     let checkpoints = &report.checkpoints;
-    let origin = if checkpoints.trusted.is_some() { checkpoints.origin.as_deref() } else { None };
+    let origin = if checkpoints.trusted.is_some() {
+        checkpoints.origin.as_deref()
+    } else {
+        None
+    };
     json!({
         "result": match report.verdict() {
             Verdict::Whole => "whole",

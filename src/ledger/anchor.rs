@@ -6,7 +6,9 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use git2::{Cred, CredentialType, ErrorCode, FetchOptions, Oid, PushOptions, RemoteCallbacks, Repository, Sort};
+use git2::{
+    Cred, CredentialType, ErrorCode, FetchOptions, Oid, PushOptions, RemoteCallbacks, Repository, Sort,
+};
 use jiff::Timestamp;
 use provost_evidence::checkpoint::SignedCheckpoint;
 

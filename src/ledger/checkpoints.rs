@@ -88,7 +88,10 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == FILE_EXTENSION) {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == FILE_EXTENSION)
+        {
             files.push(path);
         }
     }

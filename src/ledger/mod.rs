@@ -20,6 +20,7 @@
 
 pub mod anchor;
 pub mod checkpoints;
+pub mod read;
 pub mod segments;
 pub mod verify;
 mod verify_checkpoints;
@@ -241,7 +242,7 @@ impl Default for SegmentLimits {
     fn default() -> Self {
         Self {
             bytes: 64 * 1024 * 1024,
-            age: Duration::from_secs(24 * 60 * 60),
+            age: Duration::from_hours(24),
         }
     }
 }

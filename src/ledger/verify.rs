@@ -232,10 +232,11 @@ impl VerifiedChain {
             .iter()
             .rev()
             .find(|(_, before)| *before < line.max(1))
-            .or(self.files.first());
-        file.map_or((Path::new(""), line), |(path, before)| {
-            (path, line.saturating_sub(*before))
-        })
+            .or_else(|| self.files.first());
+        match file {
+            Some((path, before)) => (path, line.saturating_sub(*before)),
+            None => (Path::new(""), line),
+        }
     }
 }
 
@@ -283,7 +284,9 @@ impl LedgerReport {
             let Some(boot) = chain.report.boot.clone() else {
                 continue;
             };
-            let Some((file, _)) = chain.files.first() else { continue };
+            let Some((file, _)) = chain.files.first() else {
+                continue;
+            };
             if let Some(first) = seen.get(&boot) {
                 let damage = Damage::Copied {
                     boot,
@@ -345,5 +348,8 @@ impl LedgerReport {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -96,11 +96,7 @@ impl Findings {
 
     fn add(&mut self, place: String, kind: &'static str, message: String) {
         if self.kept.len() < MAX_FINDINGS {
-            self.kept.push(CheckpointFinding {
-                place,
-                kind,
-                message,
-            });
+            self.kept.push(CheckpointFinding { place, kind, message });
         } else {
             self.more += 1;
         }
@@ -164,18 +160,22 @@ impl Reader {
                 }
             };
             // What nobody who is trusted says is no reason to call a chain damaged.
-            return self
-                .report
-                .findings
-                .add(place, "checkpoint-not-trusted", message);
+            return self.report.findings.add(place, "checkpoint-not-trusted", message);
         }
         let checkpoint = &signed.checkpoint;
         let expected = self.last.as_ref().map_or(0, |last| last.number + 1);
         if checkpoint.number != expected {
             let message = if checkpoint.number > expected {
-                format!("checkpoints {expected} to {} are missing before this one", checkpoint.number - 1)
+                format!(
+                    "checkpoints {expected} to {} are missing before this one",
+                    checkpoint.number - 1
+                )
             } else {
-                format!("checkpoint {} stands here after number {}", checkpoint.number, expected - 1)
+                format!(
+                    "checkpoint {} stands here after number {}",
+                    checkpoint.number,
+                    expected - 1
+                )
             };
             self.report
                 .findings
@@ -210,7 +210,10 @@ impl Reader {
 
     fn look_for_gap(&mut self, place: &str, checkpoint: &Checkpoint) {
         let Some(last) = &self.last else { return };
-        let (Ok(from), Ok(to)) = (last.time.parse::<Timestamp>(), checkpoint.time.parse::<Timestamp>()) else {
+        let (Ok(from), Ok(to)) = (
+            last.time.parse::<Timestamp>(),
+            checkpoint.time.parse::<Timestamp>(),
+        ) else {
             return;
         };
         let between = to.as_second().saturating_sub(from.as_second());
@@ -219,9 +222,7 @@ impl Reader {
                 "no checkpoint from {} to {}: the recorder did not work",
                 last.time, checkpoint.time
             );
-            self.report
-                .gaps
-                .add(place.to_owned(), "no-checkpoint", message);
+            self.report.gaps.add(place.to_owned(), "no-checkpoint", message);
         }
     }
 
@@ -230,12 +231,11 @@ impl Reader {
         self.report.anchor_given = true;
         anchor::read(address, |commit, note| {
             let place = format!("{address} {}", short(&commit.to_string()));
-            match note.parse::<SignedCheckpoint>() {
-                Ok(signed) => self.anchored(address, commit.to_string(), place, signed),
-                Err(_) => {
-                    let message = "the anchor has what is not a checkpoint".to_owned();
-                    self.report.findings.add(place, "anchor-changed", message);
-                }
+            if let Ok(signed) = note.parse::<SignedCheckpoint>() {
+                self.anchored(address, commit.to_string(), place, signed);
+            } else {
+                let message = "the anchor has what is not a checkpoint".to_owned();
+                self.report.findings.add(place, "anchor-changed", message);
             }
         })?;
         Ok(())
@@ -254,8 +254,9 @@ impl Reader {
                 self.anchored = Some((address.to_string(), commit, signed.checkpoint));
             }
             Some(_) => {
-                let message =
-                    format!("checkpoint {number} of the ledger is not the one that was anchored: it was made anew");
+                let message = format!(
+                    "checkpoint {number} of the ledger is not the one that was anchored: it was made anew"
+                );
                 self.report.findings.add(place.clone(), "anchor-differs", message);
                 self.expect(place, &signed.checkpoint);
             }
@@ -295,15 +296,13 @@ impl Reader {
                     .map_or(0, |head| within(head.count));
             }
         }
-        self.report.anchored = self
-            .anchored
-            .map(|(address, commit, checkpoint)| Anchored {
-                address,
-                commit,
-                checkpoint: checkpoint.number,
-                time: checkpoint.time,
-                records: anchored_records,
-            });
+        self.report.anchored = self.anchored.map(|(address, commit, checkpoint)| Anchored {
+            address,
+            commit,
+            checkpoint: checkpoint.number,
+            time: checkpoint.time,
+            records: anchored_records,
+        });
         if let Some(last) = self.last {
             self.report.origin = Some(last.origin);
             self.report.last_time = Some(last.time);

@@ -11,7 +11,7 @@ use crate::ledger::anchor::{self, Address, Anchor};
 use crate::ledger::checkpoints::{self, Entry};
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(300);
+const LAST_RETRY: Duration = Duration::from_mins(5);
 /// How long a stop waits for the last push.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -93,7 +93,11 @@ impl Worker {
                 Err(error) => {
                     let delay = retry.map_or(FIRST_RETRY, |delay| (delay * 2).min(LAST_RETRY));
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, ?delay, "The checkpoints could not be anchored; they are kept and tried again.");
+                    tracing::warn!(
+                        error,
+                        ?delay,
+                        "The checkpoints could not be anchored; they are kept and tried again."
+                    );
                     Some(delay)
                 }
             };

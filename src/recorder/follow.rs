@@ -58,10 +58,7 @@ impl Follower {
         let mut alarms = Vec::new();
         let files = self.files()?;
         for chain in &files {
-            let signed = self
-                .signed
-                .iter()
-                .find(|(name, _)| name.boot == chain.boot);
+            let signed = self.signed.iter().find(|(name, _)| name.boot == chain.boot);
             let followed = self
                 .chains
                 .entry(chain.boot.clone())
@@ -97,7 +94,11 @@ impl Follower {
     /// What a checkpoint says now. Of a chain that was changed, what was signed before.
     pub(super) fn heads(&mut self) -> BTreeMap<ChainName, Head> {
         let mut heads = self.signed.clone();
-        for (boot, chain) in self.chains.iter().filter(|(_, chain)| !chain.broken && chain.count > 0) {
+        for (boot, chain) in self
+            .chains
+            .iter()
+            .filter(|(_, chain)| !chain.broken && chain.count > 0)
+        {
             let name = ChainName {
                 writer: chain.writer.clone(),
                 boot: boot.clone(),
@@ -218,7 +219,10 @@ impl Followed {
             }
             if segment.first > self.segment {
                 if segment.first != self.count {
-                    return Ok(Some(format!("record {} does not follow record {}", segment.first, self.count)));
+                    return Ok(Some(format!(
+                        "record {} does not follow record {}",
+                        segment.first, self.count
+                    )));
                 }
                 (self.segment, self.offset) = (segment.first, 0);
             }
@@ -227,9 +231,9 @@ impl Followed {
                 return Ok(wrong);
             }
         }
-        Ok(self.signed.map(|signed| {
-            format!("it has {} records, and {} were signed", self.count, signed.count)
-        }))
+        Ok(self
+            .signed
+            .map(|signed| format!("it has {} records, and {} were signed", self.count, signed.count)))
     }
 
     fn read_segment(&mut self, path: &Path) -> io::Result<Option<String>> {

@@ -81,7 +81,7 @@ pub(super) fn load_or_make(path: &Path, name: &str) -> Result<SigningKey, Error>
 
 /// Whole or not at all, and never over another.
 fn make(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // Only the owner can read a temporary file.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

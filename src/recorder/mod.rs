@@ -38,7 +38,7 @@ pub use key::Error as KeyError;
 /// The longest time between two checkpoints.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(MAX_INTERVAL_SECONDS);
 /// How often it is looked whether anything may be deleted.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 
 /// What the recorder is told.
 #[derive(Clone, Debug)]
@@ -224,7 +224,10 @@ impl Recorder {
             return Ok(());
         }
         let checkpoint = Checkpoint {
-            origin: last.map_or_else(|| self.key.verifier().name().to_owned(), |last| last.origin.clone()),
+            origin: last.map_or_else(
+                || self.key.verifier().name().to_owned(),
+                |last| last.origin.clone(),
+            ),
             number: last.map_or(0, |last| last.number + 1),
             time: format_time(Timestamp::now()),
             chains,

@@ -64,8 +64,10 @@ impl Pulse {
 async fn configuration(client: &Client) -> String {
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     match timeout(READ_TIMEOUT, configurations.get_opt(WEBHOOK_CONFIGURATION)).await {
-        Ok(Ok(Some(found))) => serde_json::to_value(&found.webhooks)
-            .map_or_else(|_| "unknown".to_owned(), |webhooks| Digest::of_value(&webhooks).to_string()),
+        Ok(Ok(Some(found))) => serde_json::to_value(&found.webhooks).map_or_else(
+            |_| "unknown".to_owned(),
+            |webhooks| Digest::of_value(&webhooks).to_string(),
+        ),
         Ok(Ok(None)) => "absent".to_owned(),
         Ok(Err(_)) | Err(_) => "unknown".to_owned(),
     }

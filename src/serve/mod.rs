@@ -196,7 +196,10 @@ pub fn boot(config: &Config) -> event::Boot {
 
 /// Starts the recorder, where it has something to record. It stops after the ledger is closed, so that its last
 /// checkpoint covers the last record.
-pub fn start_recorder(config: &Config, ledger: &Ledger) -> Result<Option<recorder::Running>, recorder::Error> {
+pub fn start_recorder(
+    config: &Config,
+    ledger: &Ledger,
+) -> Result<Option<recorder::Running>, recorder::Error> {
     match &config.recorder {
         Some(config) => recorder::start(config.clone(), ledger),
         None => Ok(None),

@@ -40,8 +40,8 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use provost_manifest::digest::Digest;
 use provost_evidence::event::{self, Event};
+use provost_manifest::digest::Digest;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -128,7 +128,10 @@ impl Webhook {
     pub async fn review_policy(&self, review: &Review) -> Answer {
         let mut answer = policies::judge(review, &self.policies);
         let mut change = Self::admission(review, &answer);
-        change.object_digest = review.request().object.map(|object| Digest::of_value(object).to_string());
+        change.object_digest = review
+            .request()
+            .object
+            .map(|object| Digest::of_value(object).to_string());
         if let Err(error) = self.ledger.append_durably(Event::PolicyChange(change)).await {
             tracing::error!(%error, uid = review.uid(), "A change of a policy could not be recorded, and is refused.");
             answer = Answer::unrecorded(&review.request(), &error);

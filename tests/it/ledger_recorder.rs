@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::git::Repository;
 use provost::ledger::verify::{Options, Verdict, verify};
 use provost::ledger::{Destination, Ledger, SegmentLimits};
 use provost::recorder::{self, RecorderConfig, Running};
@@ -13,20 +12,20 @@ use provost_evidence::checkpoint::SignedCheckpoint;
 use provost_evidence::event::{Admission, Boot, Event};
 
 /// A ledger, a recorder and, where one is wanted, an anchor.
-struct Record {
-    folder: tempfile::TempDir,
-    config: RecorderConfig,
+pub(crate) struct Record {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) config: RecorderConfig,
 }
 
 impl Record {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         let config = RecorderConfig {
             signing_key: state.join("signing.key"),
             previous_key: None,
             state,
-            interval: Duration::from_secs(1),
+            interval: recorder::MAX_INTERVAL,
             retention_days: 400,
             anchor: None,
             origin: "shop".into(),
@@ -34,15 +33,15 @@ impl Record {
         Self { folder, config }
     }
 
-    fn anchored() -> Self {
+    pub(crate) fn anchored() -> Self {
         let mut record = Self::new();
         let remote = record.folder.path().join("anchor");
-        Repository::init(&remote).unwrap();
+        git2::Repository::init_bare(&remote).unwrap();
         record.config.anchor = Some(format!("{}#anchors", remote.display()).parse().unwrap());
         record
     }
 
-    fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.folder.path().join("ledger")
     }
 
@@ -61,7 +60,7 @@ impl Record {
     }
 
     /// A process that records so many admissions and stops in good order.
-    fn run(&self, admissions: u64) {
+    pub(crate) fn run(&self, admissions: u64) {
         let (ledger, recorder) = self.open();
         (0..admissions).for_each(|number| ledger.append(admission(number)));
         ledger.close("stopped").unwrap();
@@ -74,7 +73,7 @@ impl Record {
         fs::read_to_string(public).unwrap().trim().to_owned()
     }
 
-    fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options {
             trust: vec![self.key().parse().unwrap()],
             anchor: self.config.anchor.clone(),
@@ -82,7 +81,7 @@ impl Record {
     }
 
     /// The exit code and what was printed by `provost verify`, with names that do not change.
-    fn verify(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn verify(&self, arguments: &[&str]) -> (i32, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_provost"))
             .arg("verify")
             .args(arguments)
@@ -93,10 +92,13 @@ impl Record {
         (output.status.code().unwrap(), steady(&text, self.folder.path()))
     }
 
-    fn checkpoints(&self) -> Vec<SignedCheckpoint> {
+    pub(crate) fn checkpoints(&self) -> Vec<SignedCheckpoint> {
         let mut files = files(&self.directory().join("checkpoints"));
         files.retain(|file| file.extension().is_some());
-        let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let text: String = files
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
         let notes = text.split_inclusive("=\n\n");
         notes
             .map(|note| note.strip_suffix('\n').unwrap().parse().unwrap())
@@ -112,7 +114,7 @@ fn admission(number: u64) -> Event {
     })
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = directory
         .read_dir()
         .unwrap()
@@ -154,10 +156,18 @@ fn a_ledger_says_who_signed_it_and_what_others_keep_of_it() {
     record.run(4);
     let anchor = format!("{}#anchors", record.folder.path().join("anchor").display());
     let (code, text) = record.verify(&["--trust", &record.key(), "--anchor", &anchor]);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    ok    6 ledger records in 1 chain; no gaps
+    ok    2 checkpoints of shop, signed by shop (KEY): 6 of 6 records until TIME
+    ok    anchored in FOLDER/anchor#anchors: 6 records until TIME (checkpoint 1, commit ID)
+    "#);
     assert_eq!(code, 0);
     let (code, text) = record.verify(&[]);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    ok    6 ledger records in 1 chain; no gaps
+    warn  integrity only, origin not shown: no --trust key was given for the 2 checkpoints of shop
+    warn  no --anchor was given: the key's holder could have rewritten everything
+    "#);
     assert_eq!(code, 0);
 }
 
@@ -169,7 +179,13 @@ fn records_after_the_last_checkpoint_are_named_as_such() {
     ledger.close("stopped").unwrap();
     let anchor = format!("{}#anchors", record.folder.path().join("anchor").display());
     let (code, text) = record.verify(&["--trust", &record.key(), "--anchor", &anchor]);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    ok    8 ledger records in 2 chains; no gaps
+    ok    2 checkpoints of shop, signed by shop (KEY): 6 of 8 records until TIME
+    warn  2 records are newer than checkpoint 1: who can write these files could have rewritten them
+    ok    anchored in FOLDER/anchor#anchors: 6 records until TIME (checkpoint 1, commit ID)
+    warn  2 records are not anchored (after TIME): the key's holder could have rewritten them
+    "#);
     assert_eq!(code, 0);
 }
 
@@ -197,7 +213,11 @@ fn a_key_is_changed_by_a_checkpoint_that_both_sign() {
     record.config.signing_key = record.config.state.join("new.key");
     let ledger = Ledger::open(&Destination::Directory(record.directory()), Boot::default()).unwrap();
     let error = recorder::start(record.config.clone(), &ledger).unwrap_err();
-    assert!(error.to_string().contains("give the key that signed it by --previous-signing-key"));
+    assert!(
+        error
+            .to_string()
+            .contains("give the key that signed it by --previous-signing-key")
+    );
     ledger.close("stopped").unwrap();
     record.config.previous_key = Some(old);
     record.run(2);
@@ -242,7 +262,8 @@ fn what_was_signed_is_never_contradicted_and_a_changed_chain_is_an_alarm() {
 
 #[test]
 fn an_anchor_that_does_not_answer_gets_what_it_missed_once_it_does() {
-    let record = Record::anchored();
+    let mut record = Record::anchored();
+    record.config.interval = Duration::from_secs(1);
     let remote = record.folder.path().join("anchor");
     let away = record.folder.path().join("away");
     fs::rename(&remote, &away).unwrap();
@@ -251,8 +272,12 @@ fn an_anchor_that_does_not_answer_gets_what_it_missed_once_it_does() {
     wait_for("two checkpoints are made", || record.checkpoints().len() >= 2);
     fs::rename(&away, &remote).unwrap();
     wait_for("the anchor has them", || {
-        verify(&record.directory(), &record.options())
-            .is_ok_and(|report| report.checkpoints.anchored.is_some_and(|anchored| anchored.checkpoint >= 1))
+        verify(&record.directory(), &record.options()).is_ok_and(|report| {
+            report
+                .checkpoints
+                .anchored
+                .is_some_and(|anchored| anchored.checkpoint >= 1)
+        })
     });
     ledger.close("stopped").unwrap();
     recorder.stop();
@@ -275,7 +300,10 @@ fn a_chain_goes_on_in_a_new_file_and_is_one_chain() {
     recorder.stop();
     assert!(files(&record.directory()).len() > 5);
     let report = verify(&record.directory(), &record.options()).unwrap();
-    assert_eq!((report.verdict(), report.chains.len(), report.records()), (Verdict::Whole, 1, 42));
+    assert_eq!(
+        (report.verdict(), report.chains.len(), report.records()),
+        (Verdict::Whole, 1, 42)
+    );
     // A file in the middle that is taken away is missed.
     fs::remove_file(&files(&record.directory())[2]).unwrap();
     let (code, text) = record.verify(&["--trust", &record.key()]);
@@ -294,7 +322,10 @@ fn old_chain(directory: &Path, boot: &str, admissions: u64) {
         ..Boot::default()
     });
     let end = Event::End(provost_evidence::event::End::default());
-    let events = [boot_record].into_iter().chain((0..admissions).map(admission)).chain([end]);
+    let events = [boot_record]
+        .into_iter()
+        .chain((0..admissions).map(admission))
+        .chain([end]);
     let text: String = events.map(|event| chain.seal(time, event).unwrap()).collect();
     fs::write(directory.join(format!("{boot}.jsonl")), text).unwrap();
 }
@@ -305,7 +336,10 @@ fn what_was_kept_long_enough_is_deleted_and_not_missed() {
     old_chain(&record.directory(), "20250101T000000.000Z-00000001", 5);
     record.run(3);
     assert_eq!(
-        files(&record.directory()).iter().filter(|file| file.is_file()).count(),
+        files(&record.directory())
+            .iter()
+            .filter(|file| file.is_file())
+            .count(),
         1
     );
     let dropped = &record.checkpoints()[0].checkpoint.dropped;
@@ -330,7 +364,10 @@ fn a_process_that_was_killed_leaves_its_checkpoints_and_a_gap() {
     fs::write(&file, &bytes[..bytes.len() - 20]).unwrap();
     let (code, text) = record.verify(&["--trust", &record.key()]);
     assert_eq!(code, 3);
-    assert!(text.contains("the last checkpoint was cut off while it was written"), "{text}");
+    assert!(
+        text.contains("the last checkpoint was cut off while it was written"),
+        "{text}"
+    );
     drop(ledger);
     record.run(1);
     assert_eq!(record.verify(&["--trust", &record.key()]).0, 3);
@@ -367,7 +404,11 @@ fn one_ledger_has_one_recorder() {
 #[tokio::test]
 async fn what_has_to_be_durable_is_on_the_disk_before_the_answer() {
     let directory = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&Destination::Directory(directory.path().to_owned()), Boot::default()).unwrap();
+    let ledger = Ledger::open(
+        &Destination::Directory(directory.path().to_owned()),
+        Boot::default(),
+    )
+    .unwrap();
     ledger
         .append_durably(Event::PolicyChange(Admission {
             uid: "the-change".into(),

@@ -139,7 +139,9 @@ impl FromStr for ChainName {
             writer: writer.to_owned(),
             boot: boot.to_owned(),
         };
-        (is_word(writer) && is_word(boot)).then_some(name).ok_or(FormError)
+        (is_word(writer) && is_word(boot))
+            .then_some(name)
+            .ok_or(FormError)
     }
 }
 
@@ -313,7 +315,11 @@ impl Signers {
     /// Whether one of those who count signed this checkpoint, the next one in order. Where it hands over to another
     /// key, that one counts from now on, and those who signed it count no more.
     pub fn admit(&mut self, signed: &SignedCheckpoint) -> Result<(), Distrust> {
-        let (by, others): (Vec<_>, Vec<_>) = self.keys.iter().cloned().partition(|key| key.signed(&signed.note));
+        let (by, others): (Vec<_>, Vec<_>) = self
+            .keys
+            .iter()
+            .cloned()
+            .partition(|key| key.signed(&signed.note));
         if by.is_empty() {
             return Err(Distrust::Unsigned);
         }
@@ -397,7 +403,10 @@ mod tests {
     #[rstest]
     #[case::a_leading_zero("shop\n17", "shop\n017")]
     #[case::a_line_of_no_chain("dropped", "\ndropped")]
-    #[case::no_count("agent@a/20261124T111432.250Z-1f0c9a3b 3 ", "agent@a/20261124T111432.250Z-1f0c9a3b ")]
+    #[case::no_count(
+        "agent@a/20261124T111432.250Z-1f0c9a3b 3 ",
+        "agent@a/20261124T111432.250Z-1f0c9a3b "
+    )]
     fn another_text_is_no_checkpoint(#[case] from: &str, #[case] to: &str) {
         let text = checkpoint().to_string();
         assert_eq!(text.replace(from, to).parse::<Checkpoint>(), Err(FormError));

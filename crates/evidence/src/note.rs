@@ -289,8 +289,7 @@ mod tests {
     use super::*;
 
     /// The key of the documentation of Go's note package, and its signature of the text there.
-    const SECRET: &str =
-        "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+    const SECRET: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
     const PUBLIC: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     const SIGNED: &str = "If you think cryptography is the answer to your problem,\n\
         then you don't know what your problem is.\n\n\
@@ -312,10 +311,7 @@ mod tests {
         "PeterNeumann+c74f20a4+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
         KeyError::Id
     )]
-    #[case::another_name(
-        "Peter+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
-        KeyError::Id
-    )]
+    #[case::another_name("Peter+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", KeyError::Id)]
     #[case::a_secret(SECRET, KeyError::Form)]
     #[case::no_name("+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", KeyError::Name)]
     fn what_is_no_public_key_is_refused(#[case] text: &str, #[case] error: KeyError) {

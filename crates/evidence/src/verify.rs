@@ -13,7 +13,7 @@ use provost_manifest::escape;
 use serde::Deserialize;
 
 use crate::chain::{GENESIS, Sealed};
-use crate::checkpoint::{ExpectedChain, Expectations};
+use crate::checkpoint::{Expectations, ExpectedChain};
 
 /// A writer that is silent for this many of its heartbeats did not work, or could not write.
 pub const MISSED_HEARTBEATS: u64 = 3;
@@ -363,10 +363,7 @@ impl<'a> Verifier<'a> {
             }),
             "clock" => {
                 // Not silence: the time that passed is not the difference of the two.
-                self.heartbeat = time
-                    .parse()
-                    .ok()
-                    .zip(self.heartbeat.map(|(_, seconds)| seconds));
+                self.heartbeat = time.parse().ok().zip(self.heartbeat.map(|(_, seconds)| seconds));
                 self.gap(GapCause::Clock {
                     milliseconds: event.milliseconds,
                 });
@@ -377,7 +374,9 @@ impl<'a> Verifier<'a> {
 
     /// A heartbeat, or the boot record that promises one every `seconds`; 0 promises none.
     fn beat(&mut self, seconds: u64, time: &str) {
-        let Ok(now) = time.parse::<Timestamp>() else { return };
+        let Ok(now) = time.parse::<Timestamp>() else {
+            return;
+        };
         if let Some((last, _)) = self.heartbeat.filter(|_| seconds > 0) {
             let silence = now.as_millisecond().saturating_sub(last.as_millisecond());
             if u64::try_from(silence).is_ok_and(|silence| silence > seconds * 1_000 * MISSED_HEARTBEATS) {
@@ -393,9 +392,7 @@ impl<'a> Verifier<'a> {
     /// Compares with the checkpoint that was made when the chain was as long as it is now, if one was.
     fn meet(&mut self, hash: Digest) {
         let Some(chain) = self.expected_chain else { return };
-        let due = chain
-            .heads
-            .range(self.met + 1..=self.expected.max(self.met + 1));
+        let due = chain.heads.range(self.met + 1..=self.expected.max(self.met + 1));
         for (count, (expected, checkpoint)) in due {
             if *count == self.expected && *expected != hash {
                 let damage = Damage::Rewritten {
