@@ -24,6 +24,22 @@ Examples:
   Hand each record on once, as JSON lines
     provost ledger export --into /var/log/provost.jsonl ledger";
 
+const TAIL_EXAMPLES: &str = "\
+Examples:
+  provost ledger tail -n 50 ledger                  the last records
+  provost ledger tail -f --verdict denied ledger    what is refused, as it happens";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  provost ledger show --object shop/my-app ledger                     all that is known of an object
+  provost ledger show --from 2026-11-24 --to 2026-11-25 ledger        a day
+  provost ledger show --kind policy_change -o json ledger | jq .event  for a program";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  provost ledger export --into provost.jsonl ledger                  what is new since the last run
+  provost ledger export --into /var/log/provost.jsonl -f ledger      until it is interrupted";
+
 /// How often a ledger that is followed is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -38,6 +54,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the last records, and with -f those that follow
+    #[command(after_help = TAIL_EXAMPLES)]
     Tail {
         /// How many of the last records
         #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16))]
@@ -49,11 +66,13 @@ enum Command {
         what: What,
     },
     /// Print all records
+    #[command(after_help = SHOW_EXAMPLES)]
     Show {
         #[command(flatten)]
         what: What,
     },
     /// Append each record to a file once, as JSON lines; the next run goes on where this one ends
+    #[command(after_help = EXPORT_EXAMPLES)]
     Export {
         /// The file
         #[arg(long, value_name = "FILE")]

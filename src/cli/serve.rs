@@ -1,6 +1,11 @@
 //! `provost serve`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
@@ -117,6 +122,25 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
 
+    #[command(flatten)]
+    recorder: RecorderArgs,
+
+    /// Form of the log on stderr
+    #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
+    log_format: LogFormat,
+    /// What is logged, such as "info" or "provost=debug"
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "PROVOST_LOG",
+        default_value = "info",
+        help_heading = "Log"
+    )]
+    log: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct RecorderArgs {
     /// File of the key that signs the checkpoints of the ledger; made where it is missing [default: below the state
     /// directory]
     #[arg(long, value_name = "FILE", help_heading = "Recorder")]
@@ -138,19 +162,6 @@ pub(super) struct Args {
     /// Days that the records of the ledger are kept
     #[arg(long, value_name = "DAYS", default_value = "400", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recorder")]
     ledger_retention: u32,
-
-    /// Form of the log on stderr
-    #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
-    log_format: LogFormat,
-    /// What is logged, such as "info" or "provost=debug"
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "PROVOST_LOG",
-        default_value = "info",
-        help_heading = "Log"
-    )]
-    log: String,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -309,11 +320,7 @@ impl Args {
             helm,
             allow_unconfined_render,
             applications_namespace,
-            signing_key,
-            previous_signing_key,
-            anchor,
-            checkpoint_interval,
-            ledger_retention,
+            recorder,
             log_format: _,
             log: _,
         } = self;
@@ -332,17 +339,8 @@ impl Args {
             let state = state
                 .clone()
                 .or_else(state_directory)
-                .context("there is no state directory for the recorder: name one with --state")?
-                .join("recorder");
-            Some(RecorderConfig {
-                signing_key: signing_key.unwrap_or_else(|| state.join("signing.key")),
-                previous_key: previous_signing_key,
-                state,
-                interval: checkpoint_interval,
-                retention_days: ledger_retention,
-                anchor,
-                origin: host_name(),
-            })
+                .context("there is no state directory for the recorder: name one with --state")?;
+            Some(recorder.into_config(&state))
         } else {
             None
         };
@@ -399,5 +397,22 @@ impl Args {
             service_calls,
         };
         Ok((config, ledger))
+    }
+}
+
+// === impl RecorderArgs ===
+
+impl RecorderArgs {
+    fn into_config(self, state: &Path) -> RecorderConfig {
+        let state = state.join("recorder");
+        RecorderConfig {
+            signing_key: self.signing_key.unwrap_or_else(|| state.join("signing.key")),
+            previous_key: self.previous_signing_key,
+            state,
+            interval: self.checkpoint_interval,
+            retention_days: self.ledger_retention,
+            anchor: self.anchor,
+            origin: host_name(),
+        }
     }
 }

@@ -203,9 +203,13 @@ fn checkpoint_lines(report: &CheckpointReport, records: u64) -> Vec<String> {
             counted(records, "record")
         ),
         None => format!(
-            "warn  integrity only, origin not shown: no --trust key was given for the {checkpoints} of {origin}"
+            "warn  integrity only, origin not shown: no --trust key was given for the {checkpoints} of {origin}, so who \
+             can write these files could have written everything anew"
         ),
     }];
+    if report.trusted.is_none() && !report.anchor_given {
+        return lines;
+    }
     if report.uncovered > 0 {
         lines.push(format!(
             "warn  {} newer than checkpoint {}: who can write these files could have rewritten them",

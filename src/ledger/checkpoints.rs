@@ -114,8 +114,11 @@ fn read_file(path: &Path, each: &mut impl FnMut(Place, Entry)) -> io::Result<()>
             .take(MAX_NOTE_BYTES as u64)
             .read_until(b'\n', &mut note)?;
         if length == 0 {
-            if !note.is_empty() {
-                each(place, Entry::Torn);
+            // A note that is cut off has its beginning.
+            match note.first() {
+                None => {}
+                Some(b'\n') => each(place, Entry::Damaged),
+                Some(_) => each(place, Entry::Torn),
             }
             return Ok(());
         }

@@ -445,7 +445,9 @@ mod tests {
         writer.write(Timestamp::now(), event());
         writer.close("stopped".into()).unwrap();
 
-        let report = crate::ledger::verify::verify(directory.path(), &Default::default()).unwrap();
+        let report =
+            crate::ledger::verify::verify(directory.path(), &crate::ledger::verify::Options::default())
+                .unwrap();
         let gaps: Vec<String> = report
             .chains
             .iter()

@@ -207,9 +207,9 @@ fn rewrite_as_insider(record: &Record) {
         }
         checkpoint.sign([&key])
     });
-    let notes: String = signed
-        .map(|signed: SignedCheckpoint| format!("{signed}\n"))
-        .collect();
+    let notes = signed.fold(String::new(), |notes, signed: SignedCheckpoint| {
+        notes + &format!("{signed}\n")
+    });
     let mut days = files(&record.directory().join("checkpoints"));
     days.retain(|file| file.extension().is_some());
     fs::write(&days[0], notes).unwrap();
