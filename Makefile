@@ -84,8 +84,9 @@ demo: needs ## The main job in a minute: a denial, a synced commit, a healed edi
 # Ten minutes, if nothing else is said; a seed of its own each time, which is printed.
 SECONDS ?= 600
 
-soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600; failures stay in tests/soak/corpus
+soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600 (failures stay in tests/soak/corpus), then tamper with a ledger 10,000 times
 	cargo test --locked --release --package provost --test soak -- --seconds $(SECONDS) --seed $$(date +%s)
+	cargo test $(ALL) --test it -- --ignored soak
 
 bench: bench-webhook bench-policy ## All benchmarks; each writes target/bench/PART.json
 

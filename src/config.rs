@@ -27,6 +27,8 @@ pub enum Role {
     Webhook,
     /// Reconciles Applications.
     Agent,
+    /// Signs the checkpoints of the ledger.
+    Recorder,
 }
 
 /// Where the apiserver finds the webhook.
@@ -90,6 +92,15 @@ fn below_home(variable: &str, default: &str) -> Option<PathBuf> {
         .map(|folder| folder.join("provost"))
 }
 
+/// The name of this machine, or of this pod; `localhost` where the system does not tell.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// The folders in which programs are looked for, as `PATH` has them.
 #[expect(
     clippy::disallowed_methods,
@@ -107,6 +118,7 @@ impl Role {
         match self {
             Self::Webhook => "webhook",
             Self::Agent => "agent",
+            Self::Recorder => "recorder",
         }
     }
 }

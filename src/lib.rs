@@ -15,6 +15,7 @@ pub mod policies;
 // floor 3: features
 pub mod applications;
 pub mod install;
+pub mod recorder;
 pub mod report;
 pub mod sync;
 pub mod webhook;

@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod install;
 mod jail;
+mod ledger;
 mod lint;
 mod policy;
 mod render_args;
@@ -40,6 +41,7 @@ enum Command {
     Diff(Box<diff::Args>),
     Rollback(rollback::Args),
     Report(report::Args),
+    Ledger(ledger::Args),
     Verify(verify::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(*args),
         Command::Rollback(args) => rollback::run(args),
         Command::Report(args) => report::run(args),
+        Command::Ledger(args) => ledger::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),

@@ -105,7 +105,9 @@ fn placed(
     }
     Placed {
         value: object.value,
-        file: object.file.map(|file| from_here(&tree.root.join(file.as_str())).into()),
+        file: object
+            .file
+            .map(|file| from_here(&tree.root.join(file.as_str())).into()),
         line,
         document,
     }

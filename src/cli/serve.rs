@@ -10,10 +10,14 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, search_path, state_directory},
+    config::{
+        Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, host_name, search_path,
+        state_directory,
+    },
     git::{LocalRepositories, Submodules},
-    ledger::{Destination, Ledger},
+    ledger::{Destination, Ledger, anchor},
     policies::{self, CallHost, ServiceCalls},
+    recorder::{self, RecorderConfig},
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
     sync::{DefaultServiceAccount, FallbackIdentity, PushSecrets, SyncConfig},
@@ -33,7 +37,7 @@ Examples:
   Inside a cluster
     provost serve --service provost/provost --listen 0.0.0.0:8443";
 
-/// Run the admission webhook and the sync agent
+/// Run the admission webhook, the sync agent and the recorder of the ledger
 ///
 /// On a workstation the certificates lie in --certs, and the webhook configuration is removed when the process is
 /// stopped. With --service the process runs in a cluster: a Secret keeps the certificates, and the configuration stays.
@@ -71,7 +75,7 @@ pub(super) struct Args {
         long = "role",
         value_name = "ROLE",
         value_delimiter = ',',
-        default_value = "webhook,agent"
+        default_value = "webhook,agent,recorder"
     )]
     roles: Vec<Role>,
     /// Address of the metrics, in plain HTTP [default: 127.0.0.1:8444; standalone: on the admission listener]
@@ -172,6 +176,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "ACCOUNT", help_heading = "Agent")]
     default_service_account: Option<DefaultServiceAccount>,
 
+    #[command(flatten)]
+    recorder: RecorderArgs,
+
     /// Form of the log on stderr
     #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
     log_format: LogFormat,
@@ -186,26 +193,56 @@ pub(super) struct Args {
     log: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct RecorderArgs {
+    /// File of the key that signs the checkpoints of the ledger; made where it is missing [default: below the state
+    /// directory]
+    #[arg(long, value_name = "FILE", help_heading = "Recorder")]
+    signing_key: Option<PathBuf>,
+    /// File of the key that signed until now, where --signing-key is another one: both sign the change
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "signing_key",
+        help_heading = "Recorder"
+    )]
+    previous_signing_key: Option<PathBuf>,
+    /// Git branch that others keep, to which each checkpoint is pushed [default branch: provost-anchor]
+    #[arg(long, value_name = "REPO#BRANCH", help_heading = "Recorder")]
+    anchor: Option<anchor::Address>,
+    /// How far apart checkpoints are, at most 60s
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_checkpoint_interval, help_heading = "Recorder")]
+    checkpoint_interval: Duration,
+    /// Days that the records of the ledger are kept
+    #[arg(long, value_name = "DAYS", default_value = "400", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recorder")]
+    ledger_retention: u32,
+}
+
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start_log(args.log_format, &args.log);
     let (config, destination) = args.into_config()?;
     let ledger = Ledger::open(&destination, serve::boot(&config))?;
+    let recorder = serve::start_recorder(&config, &ledger)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let serving = serve::start(config, ledger.clone()).await?;
-        print(&serving.announcement, &ledger);
+        print(&serving.announcement, &ledger, recorder.as_ref());
         serving.wait().await
     });
     let reason = match &served {
         Ok(()) => "stopped by a signal".to_owned(),
         Err(error) => format!("{error}"),
     };
-    ledger.close(&reason)?;
+    let closed = ledger.close(&reason);
+    if let Some(recorder) = recorder {
+        recorder.stop();
+    }
+    closed?;
     served?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(announcement: &Announcement, ledger: &Ledger) {
+fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorder::Running>) {
     let Announcement { webhook, agent } = announcement;
     anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
     if let Some(webhook) = webhook {
@@ -219,6 +256,9 @@ fn print(announcement: &Announcement, ledger: &Ledger) {
     match ledger.directory() {
         Some(directory) => anstream::println!("  ledger                 {}", directory.display()),
         None => anstream::println!("  ledger                 none: nothing is recorded"),
+    }
+    if let Some(recorder) = recorder {
+        anstream::println!("  checkpoints signed by  {}", recorder.key);
     }
     anstream::println!("Ready.");
 }
@@ -318,6 +358,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "write a time, such as 30s, 10m or 2160h".to_owned())
 }
 
+fn parse_checkpoint_interval(text: &str) -> Result<Duration, String> {
+    parse_interval(text)
+        .ok()
+        .filter(|interval| *interval <= recorder::MAX_INTERVAL)
+        .ok_or_else(|| "write a time from 1s to 60s".to_owned())
+}
+
 fn parse_service(text: &str) -> Result<Address, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
@@ -372,6 +419,7 @@ impl Args {
             allow_unconfined_render,
             applications_namespace,
             default_service_account,
+            recorder,
             log_format: _,
             log: _,
         } = self;
@@ -384,6 +432,16 @@ impl Args {
                 "no cluster is named: give --context NAME or --kubeconfig FILE, or --standalone to serve without one"
             ),
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
+        };
+        let ledger = ledger.unwrap_or_default();
+        let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
+            let state = state
+                .clone()
+                .or_else(state_directory)
+                .context("there is no state directory for the recorder: name one with --state")?;
+            Some(recorder.into_config(&state))
+        } else {
+            None
         };
         let agent = if roles.contains(&Role::Agent) && !standalone {
             let state = state
@@ -440,6 +498,7 @@ impl Args {
             policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
             webhook: standalone || roles.contains(&Role::Webhook),
             agent,
+            recorder,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: address(service, webhook_url),
             install_crds: install_crds || !(standalone || in_cluster),
@@ -457,6 +516,23 @@ impl Args {
             exception_namespaces,
             service_calls,
         };
-        Ok((config, ledger.unwrap_or_default()))
+        Ok((config, ledger))
+    }
+}
+
+// === impl RecorderArgs ===
+
+impl RecorderArgs {
+    fn into_config(self, state: &Path) -> RecorderConfig {
+        let state = state.join("recorder");
+        RecorderConfig {
+            signing_key: self.signing_key.unwrap_or_else(|| state.join("signing.key")),
+            previous_key: self.previous_signing_key,
+            state,
+            interval: self.checkpoint_interval,
+            retention_days: self.ledger_retention,
+            anchor: self.anchor,
+            origin: host_name(),
+        }
     }
 }

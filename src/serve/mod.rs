@@ -1,9 +1,9 @@
 //! `provost serve`: which roles run, in what order they start and stop.
 //!
 //! ```text
-//! start: ledger ─▶ cluster ─▶ policies read ─▶ certificate, listener ─▶ webhook configuration ─▶ agent
+//! start: ledger ─▶ recorder ─▶ cluster ─▶ policies read ─▶ certificate, listener ─▶ webhook configuration ─▶ agent
 //! stop:  not ready, agent takes no more work ─▶ configuration withdrawn (workstation), or whoever follows readiness
-//!        given time to hear (cluster) ─▶ reviews drained ─▶ ledger
+//!        given time to hear (cluster) ─▶ reviews drained ─▶ ledger ─▶ last checkpoint
 //! ```
 //!
 //! # Guarantees
@@ -15,6 +15,7 @@
 mod admin;
 mod agent;
 mod connect;
+mod heartbeat;
 mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ use crate::{
     config::{Address, ClientCertificates, FailurePolicy, Role},
     ledger::Ledger,
     policies::{self, ServiceCalls},
+    recorder::{self, RecorderConfig},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
@@ -43,6 +45,8 @@ pub struct Config {
     pub webhook: bool,
     /// What the agent is told, where it reconciles.
     pub agent: Option<SyncConfig>,
+    /// What the recorder is told, where it works.
+    pub recorder: Option<RecorderConfig>,
     /// A folder of policies, beside those of the cluster.
     pub policies: Option<PathBuf>,
     /// Where the admission listener binds.
@@ -175,6 +179,12 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         }
         None
     };
+    let pulse = heartbeat::Pulse {
+        ledger: ledger.clone(),
+        webhook: webhook.as_ref().map(|webhook| Arc::clone(&webhook.webhook)),
+        client: client.clone(),
+    };
+    tokio::spawn(pulse.run(shutdown.drain.clone()));
     let announcement = Announcement {
         webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
         agent: config.agent.clone(),
@@ -197,6 +207,20 @@ pub fn boot(config: &Config) -> event::Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         roles: config.roles().into_iter().map(str::to_owned).collect(),
         exempt_namespaces: config.all_exempt_namespaces().into_iter().collect(),
+        writer: format!("{}@{}", config.roles().join("+"), crate::config::host_name()),
+        heartbeat_seconds: heartbeat::INTERVAL.as_secs(),
+    }
+}
+
+/// Starts the recorder, where it has something to record. It stops after the ledger is closed, so that its last
+/// checkpoint covers the last record.
+pub fn start_recorder(
+    config: &Config,
+    ledger: &Ledger,
+) -> Result<Option<recorder::Running>, recorder::Error> {
+    match &config.recorder {
+        Some(config) => recorder::start(config.clone(), ledger),
+        None => Ok(None),
     }
 }
 
@@ -258,7 +282,13 @@ impl Config {
     fn roles(&self) -> Vec<&'static str> {
         let webhook = self.webhook.then_some(Role::Webhook);
         let agent = self.agent.as_ref().map(|_| Role::Agent);
-        webhook.into_iter().chain(agent).map(Role::name).collect()
+        let recorder = self.recorder.as_ref().map(|_| Role::Recorder);
+        webhook
+            .into_iter()
+            .chain(agent)
+            .chain(recorder)
+            .map(Role::name)
+            .collect()
     }
 
     fn all_exempt_namespaces(&self) -> std::collections::BTreeSet<String> {

@@ -41,6 +41,7 @@ const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// A webhook that answers.
 pub(super) struct Running {
     pub(super) announcement: WebhookAnnouncement,
+    pub(super) webhook: Arc<Webhook>,
     /// Ends the listener, after the withdrawal.
     stop: CancellationToken,
     server: JoinHandle<Drained>,
@@ -104,7 +105,7 @@ pub(super) async fn start(
         served: Arc::clone(&endpoint.served),
     });
     let (counts, expiry) = (Arc::clone(&webhook), webhook.metrics.expiry());
-    let mut router = webhook.router();
+    let mut router = Arc::clone(&webhook).router();
     let metrics_url = if let Some(address) = config.metrics_listen {
         let bound = admin::start(address, metrics.clone(), shutdown.drain.clone()).await?;
         format!("http://{bound}/metrics")
@@ -133,6 +134,7 @@ pub(super) async fn start(
     announce(&keeper).await?;
     let keeper = tokio::spawn(keeper.run(changes, shutdown.drain.clone()));
     Ok(Running {
+        webhook,
         announcement: WebhookAnnouncement {
             url: format!("{url}/validate"),
             listener: address,

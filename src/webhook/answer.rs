@@ -3,6 +3,8 @@
 use provost_policy::{Request, RuleResult, Status, text};
 use serde::Serialize;
 
+use crate::ledger::NotDurable;
+
 /// The last line of a denial.
 const HINT: &str = "Before you apply: provost check FILE";
 
@@ -91,6 +93,20 @@ impl Verdict {
 // === impl Answer ===
 
 impl Answer {
+    /// No: it could not be recorded that the change was asked for.
+    pub(super) fn unrecorded(request: &Request<'_>, error: &NotDurable) -> Self {
+        Self {
+            verdict: Verdict::Denied,
+            denial: format!(
+                "\n{} is refused: the change could not be recorded: {error}. Try again once the ledger can be written.",
+                text::object_name(request)
+            ),
+            warnings: Vec::new(),
+            rules: Vec::new(),
+            policy_set: String::new(),
+        }
+    }
+
     /// From what the rules of the set with this digest say.
     ///
     /// `others` are what rules say that another call judges: of them the text of a denial speaks too, since people see

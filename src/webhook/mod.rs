@@ -49,6 +49,7 @@ use axum::{
     routing::{get, post},
 };
 use provost_evidence::event::{self, Event};
+use provost_manifest::digest::Digest;
 use provost_policy::{Class, Part, Request, RuleResult};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -159,10 +160,19 @@ impl Webhook {
         Answer::new(request, &results, &others, snapshot.set.digest())
     }
 
-    /// Judges one review of a policy, as such, and records it.
-    pub fn review_policy(&self, review: &Review) -> Answer {
-        let answer = policies::judge(review, &self.policies);
-        self.record(review, None, &answer);
+    /// Judges one review of a policy, as such. What is not on the disk is not let in: no change of a policy is lost.
+    pub async fn review_policy(&self, review: &Review) -> Answer {
+        let mut answer = policies::judge(review, &self.policies);
+        let mut change = Self::admission(review, None, &answer);
+        change.object_digest = review
+            .request()
+            .object
+            .map(|object| Digest::of_value(object).to_string());
+        if let Err(error) = self.ledger.append_durably(Event::PolicyChange(change)).await {
+            tracing::error!(%error, uid = review.uid(), "A change of a policy could not be recorded, and is refused.");
+            answer = Answer::unrecorded(&review.request(), &error);
+        }
+        self.metrics.count(answer.verdict);
         answer
     }
 
@@ -180,7 +190,14 @@ impl Webhook {
                 "A request was denied."
             );
         }
-        self.ledger.append(Event::Admission(event::Admission {
+        self.ledger
+            .append(Event::Admission(Self::admission(review, class, answer)));
+    }
+
+    /// What is recorded of a decision.
+    fn admission(review: &Review, class: Option<Class>, answer: &Answer) -> event::Admission {
+        let request = review.request();
+        event::Admission {
             uid: review.uid().to_owned(),
             operation: review.operation().to_owned(),
             group: request.kind.group.clone(),
@@ -198,7 +215,8 @@ impl Webhook {
             verdict: answer.verdict.name().to_owned(),
             policy_set: answer.policy_set.clone(),
             rules: answer.rules.clone(),
-        }));
+            object_digest: None,
+        }
     }
 }
 
@@ -283,7 +301,7 @@ async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) ->
         Ok((_body, review)) => {
             let answer = match reviewed {
                 Reviewed::Object(class) => webhook.review(&review, class).await,
-                Reviewed::Policy => webhook.review_policy(&review),
+                Reviewed::Policy => webhook.review_policy(&review).await,
             };
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());

@@ -1,6 +1,7 @@
 //! `provost check`: what it prints for people, and its exit codes.
 
 use insta::assert_snapshot;
+use tempfile::TempDir;
 
 use crate::support::check::{CONFIG_MAP, DEPLOYMENT, POD, check, folder, marked};
 use crate::support::webhook::AUDITED;

@@ -19,6 +19,10 @@ use anyhow::Context as _;
 use provost_policy::Fault;
 use tokio::runtime::Runtime;
 
+use super::{
+    render_args::RenderArgs,
+    rendered::{self, Placed},
+};
 use crate::{
     cluster::Cluster,
     policies::{
@@ -28,10 +32,6 @@ use crate::{
         folder,
     },
     serve::Connection,
-};
-use super::{
-    render_args::RenderArgs,
-    rendered::{self, Placed},
 };
 use progress::Progress;
 use tally::Tally;
@@ -355,7 +355,9 @@ impl Report<'_> {
         if files.is_empty() {
             return Ok(());
         }
-        judge.files(&files, &mut io::stdin().lock(), &mut |checked| self.take(&checked))
+        judge.files(&files, &mut io::stdin().lock(), &mut |checked| {
+            self.take(&checked)
+        })
     }
 
     fn take(&mut self, checked: &Checked) -> io::Result<()> {

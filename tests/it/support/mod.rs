@@ -2,8 +2,8 @@
 
 pub(crate) mod agent;
 pub(crate) mod check;
-pub(crate) mod credentials;
 pub(crate) mod command_line;
+pub(crate) mod credentials;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
