@@ -451,9 +451,9 @@ impl Task {
                 let last_good = last_good.map(|origin| origin.revision.as_str());
                 repository.verify(&project, &commit, last_good)?;
                 Ok(SourceAt {
-                    commit,
                     source,
                     mirror,
+                    commit,
                 })
             };
             sources.into_iter().map(resolve).collect()

@@ -76,7 +76,7 @@ impl Task {
         let mut failed = Vec::new();
         for (desired, verdict) in plan_stage(&cluster, &self.owner, objects, settings).await {
             match verdict {
-                Ok(verdict) => self.decide(settings, recorded, desired, verdict, &mut planned),
+                Ok(verdict) => self.decide(settings, recorded, &desired, verdict, &mut planned),
                 Err(error) => failed.push((desired, error)),
             }
         }
@@ -112,7 +112,7 @@ impl Task {
         &mut self,
         settings: &Settings,
         recorded: &Entries,
-        desired: Arc<Desired>,
+        desired: &Arc<Desired>,
         verdict: Verdict,
         planned: &mut Planned,
     ) {
@@ -148,7 +148,7 @@ impl Task {
         let is_fight = may_write && is_drift && !self.state.may_heal(key);
         if may_write && !is_fight {
             let write = Write {
-                desired: Arc::clone(&desired),
+                desired: Arc::clone(desired),
                 verdict,
                 is_drift,
             };

@@ -55,7 +55,8 @@ impl Agent<'_> {
         let errors = said.stderr.lines().map(|line| format!("stderr: {line}\n"));
         let mut text: String = errors.collect();
         text.push_str(&said.stdout);
-        text.push_str(&format!("exit code {}", said.code));
+        text += "exit code ";
+        text += &said.code.to_string();
         let folder = self.folder.path().display().to_string();
         text = text
             .replace(&self.namespace, "NAMESPACE")

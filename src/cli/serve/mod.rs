@@ -1,5 +1,7 @@
 //! `provost serve`.
 
+mod agent;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -9,19 +11,15 @@ use std::{
 
 use anyhow::Context as _;
 
+use agent::AgentArgs;
+
 use crate::{
-    config::{
-        Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, host_name, search_path,
-        state_directory,
-    },
-    git::{LocalRepositories, Submodules},
+    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, host_name},
     ledger::{Destination, Ledger, anchor},
     policies::{self, CallHost, ServiceCalls},
     recorder::{self, RecorderConfig},
-    render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
-    sync::{DefaultServiceAccount, FallbackIdentity, PushSecrets, SyncConfig},
-    telemetry::{self, LogFormat, Metrics},
+    telemetry::{self, LogFormat},
     webhook::rotation::Lifetimes,
 };
 
@@ -43,7 +41,6 @@ Examples:
 /// stopped. With --service the process runs in a cluster: a Secret keeps the certificates, and the configuration stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Serve with no cluster: policies from a folder, everything on one listener
     #[arg(long, conflicts_with_all = ["kubeconfig", "context", "service", "webhook_url", "install_crds"])]
@@ -128,53 +125,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time, help_heading = "Certificates")]
     rotation_overlap: Duration,
 
-    /// How often a repository is asked for news, such as 30s or 3m
-    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_interval, help_heading = "Agent")]
-    poll_interval: Duration,
-    /// Let Applications name repositories on this machine: absolute paths and file://
-    #[arg(long, help_heading = "Agent")]
-    allow_local_repositories: bool,
-    /// Let sources hold submodules, and render what those pin
-    #[arg(long, help_heading = "Agent")]
-    allow_submodules: bool,
-    /// Namespace whose AppProjects count, and Argo CD's Secrets and ConfigMaps about repositories; may be given often
-    /// [default: the Service's; on a workstation that of --applications-namespace, or "default"]
-    #[arg(long = "control-namespace", value_name = "NAME", help_heading = "Agent")]
-    control_namespaces: Vec<String>,
-    /// Address for push webhooks of forges, in plain HTTP, on /hooks/git [default: none are taken]
-    #[arg(long, value_name = "ADDR", help_heading = "Agent")]
-    hooks_listen: Option<SocketAddr>,
-    /// File of the webhooks' secrets, in lines such as "webhook.github.secret: …", beside Secret argocd-secret
-    #[arg(long, value_name = "FILE", requires = "hooks_listen", help_heading = "Agent")]
-    hook_secrets: Option<PathBuf>,
-    /// The gpg program, for signatures of commits
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PROVOST_GPG",
-        default_value = "gpg",
-        help_heading = "Agent"
-    )]
-    gpg: PathBuf,
-    /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
-    #[arg(long, value_name = "DIR", help_heading = "Agent")]
-    state: Option<PathBuf>,
-    /// The kustomize program [default: the first on PATH]
-    #[arg(long, value_name = "FILE", env = "PROVOST_KUSTOMIZE", help_heading = "Agent")]
-    kustomize: Option<PathBuf>,
-    /// The helm program [default: the first on PATH]
-    #[arg(long, value_name = "FILE", env = "PROVOST_HELM", help_heading = "Agent")]
-    helm: Option<PathBuf>,
-    /// Let kustomize and helm run where the kernel cannot confine them (Landlock and seccomp)
-    #[arg(long, help_heading = "Agent")]
-    allow_unconfined_render: bool,
-    /// Namespace whose Applications are reconciled [default: all]
-    #[arg(long, value_name = "NAME", help_heading = "Agent")]
-    applications_namespace: Option<String>,
-    /// Service account as which objects are written where a project names none, as NAME in the destination namespace
-    /// or NAMESPACE:NAME [default: none; on a workstation the agent itself]
-    #[arg(long, value_name = "ACCOUNT", help_heading = "Agent")]
-    default_service_account: Option<DefaultServiceAccount>,
+    #[command(flatten)]
+    agent: AgentArgs,
 
     #[command(flatten)]
     recorder: RecorderArgs,
@@ -299,47 +251,11 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
 }
 
-fn read_secrets(file: Option<&Path>) -> anyhow::Result<PushSecrets> {
-    let Some(file) = file else {
-        return Ok(PushSecrets::default());
-    };
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    PushSecrets::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
-}
-
 /// A URL with a Service is another way to the Service's replicas.
 fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     match service {
         Some(Address::Service { namespace, name, .. }) => Some(Address::Service { namespace, name, url }),
         _ => url.map(Address::Url),
-    }
-}
-
-/// Agents that may reconcile the same Applications have to find the same lease.
-fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> String {
-    match (applications, service) {
-        (Some(namespace), _) => namespace.to_owned(),
-        (None, Some(Address::Service { namespace, .. })) => namespace.clone(),
-        (None, _) => "default".to_owned(),
-    }
-}
-
-/// Where projects and credentials are read: what an administrator of the cluster writes to, and no team.
-fn or_own(named: Vec<String>, service: Option<&Address>, applications: Option<&str>) -> Vec<String> {
-    match (service, applications) {
-        _ if !named.is_empty() => named,
-        (Some(Address::Service { namespace, .. }), _) => vec![namespace.clone()],
-        (_, Some(namespace)) => vec![namespace.to_owned()],
-        (_, None) => vec!["default".to_owned()],
-    }
-}
-
-/// In a cluster the agent holds no power of its own.
-fn fallback_identity(account: Option<DefaultServiceAccount>, in_cluster: bool) -> FallbackIdentity {
-    match account {
-        Some(account) => FallbackIdentity::ServiceAccount(account),
-        None if in_cluster => FallbackIdentity::Nobody,
-        None => FallbackIdentity::Agent,
     }
 }
 
@@ -406,19 +322,7 @@ impl Args {
             authority_lifetime,
             certificate_lifetime,
             rotation_overlap,
-            poll_interval,
-            allow_local_repositories,
-            allow_submodules,
-            control_namespaces,
-            hooks_listen,
-            hook_secrets,
-            gpg,
-            state,
-            kustomize,
-            helm,
-            allow_unconfined_render,
-            applications_namespace,
-            default_service_account,
+            agent,
             recorder,
             log_format: _,
             log: _,
@@ -435,60 +339,16 @@ impl Args {
         };
         let ledger = ledger.unwrap_or_default();
         let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
-            let state = state
-                .clone()
-                .or_else(state_directory)
-                .context("there is no state directory for the recorder: name one with --state")?;
+            let state = agent.state();
+            let state =
+                state.context("there is no state directory for the recorder: name one with --state")?;
             Some(recorder.into_config(&state))
         } else {
             None
         };
-        let agent = if roles.contains(&Role::Agent) && !standalone {
-            let state = state
-                .or_else(|| state_directory().map(|directory| directory.join("agent")))
-                .context("there is no state directory for the agent: name one with --state")?;
-            Some(SyncConfig {
-                state,
-                submodules: if allow_submodules {
-                    Submodules::Included
-                } else {
-                    Submodules::Refused
-                },
-                control_namespaces: or_own(
-                    control_namespaces,
-                    service.as_ref(),
-                    applications_namespace.as_deref(),
-                ),
-                hooks_listen,
-                push_secrets: read_secrets(hook_secrets.as_deref())?,
-                gpg,
-                poll_interval,
-                local_repositories: if allow_local_repositories {
-                    LocalRepositories::Allowed
-                } else {
-                    LocalRepositories::Refused
-                },
-                kustomize,
-                helm,
-                search_path: search_path(),
-                lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
-                fallback: fallback_identity(default_service_account, in_cluster),
-                launcher: Launcher {
-                    // The running program, even where its file was replaced.
-                    provost: PathBuf::from("/proc/self/exe"),
-                    confinement: if allow_unconfined_render {
-                        Confinement::WhereAvailable
-                    } else {
-                        Confinement::Required
-                    },
-                    deadline: render::DEADLINE,
-                },
-                namespace: applications_namespace,
-                metrics: Metrics::default(),
-            })
-        } else {
-            None
-        };
+        let agent = (roles.contains(&Role::Agent) && !standalone)
+            .then(|| agent.into_config(service.as_ref()))
+            .transpose()?;
         let mut service_calls = ServiceCalls::to(policy_call_hosts);
         if policy_call_allow_loopback {
             tracing::warn!("Policies may call listed hosts on this machine (--policy-call-allow-loopback).");
