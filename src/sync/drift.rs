@@ -37,7 +37,7 @@ pub(super) fn details(live: &Value, declared: &[Change], foreign: &[ForeignField
             desired: show(&change.path, change.wanted.as_ref()),
             live: show(&change.path, change.live.as_ref()),
             manager,
-            time,
+            time: time.filter(|time| !time.is_empty()),
         }
     });
     let foreign = foreign.iter().map(|field| DriftField {

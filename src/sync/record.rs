@@ -8,6 +8,7 @@ use provost_manifest::path::FieldPath;
 use super::application::Task;
 use super::inventory::Origin;
 use super::plan::Verdict;
+use super::settings;
 use super::status::SyncOutcome;
 
 /// What a pass does, counted.
@@ -28,7 +29,7 @@ pub(super) struct Tally {
 impl Task {
     /// An object was not as Git says: which fields, by whom, and what became of it.
     pub(super) fn record_drift(&self, key: &ObjectKey, verdict: &Verdict, resolution: &str) {
-        let details = match verdict {
+        let mut details = match verdict {
             Verdict::Update(update) => update.details.clone(),
             Verdict::Reported(_, details) => details.clone(),
             // It was deleted: that is the whole of it.
@@ -38,6 +39,12 @@ impl Task {
             }],
             _ => Vec::new(),
         };
+        // What is put back leaves no values behind; where nothing is written, the record is all that there is.
+        if !settings::is_drift_only(&self.application) {
+            for field in &mut details {
+                (field.desired, field.live) = (None, None);
+            }
+        }
         let mut managers: Vec<String> = details.iter().filter_map(|field| field.manager.clone()).collect();
         managers.sort_unstable();
         managers.dedup();
@@ -51,7 +58,7 @@ impl Task {
             managers,
             resolution: resolution.to_owned(),
             details,
-            first_seen: since.unwrap_or_else(Timestamp::now).to_string(),
+            seen_since: since.unwrap_or_else(Timestamp::now).to_string(),
         }));
     }
 

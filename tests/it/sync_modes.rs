@@ -92,7 +92,7 @@ async fn drift_only_writes_nothing_and_records_each_field_that_differs() -> anyh
     let drifts: Vec<Value> = ledger
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|record| record.to_string().contains("first_seen"))
+        .filter(|record| record.to_string().contains("seen_since"))
         .collect();
     let of = |object: &str| {
         let drift = drifts.iter().find(|drift| drift.to_string().contains(object));

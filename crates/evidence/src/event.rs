@@ -190,10 +190,11 @@ pub struct Drift {
     pub details: Vec<DriftField>,
     /// When the writer of the record first saw the object differ, RFC 3339; empty where it did not say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub first_seen: String,
+    pub seen_since: String,
 }
 
-/// One field that was not as Git says. Values are JSON, shortened; those of Secrets are not recorded.
+/// One field that was not as Git says. Values are JSON, shortened, and are recorded only where nothing is put back
+/// (drift-only); those of Secrets never are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DriftField {
     /// Where.
