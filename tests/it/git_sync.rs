@@ -144,7 +144,16 @@ async fn the_log_of_the_program_has_no_credentials_however_much_it_says() -> any
         },
     });
     let apply = async |object: &Value| {
-        let arguments = ["-n", &namespace, "apply", "-f", "-"];
+        // The agent makes a project named default, whose fields are its own.
+        let arguments = [
+            "-n",
+            &namespace,
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            "-",
+        ];
         let applied = cluster
             .kubectl(User::Admin, &arguments, &object.to_string())
             .await?;
@@ -167,6 +176,11 @@ async fn the_log_of_the_program_has_no_credentials_however_much_it_says() -> any
     provost.wait_for_line("Ready.", LIMIT).await?;
     apply(&secret).await?;
     apply(&certificates).await?;
+    let project = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"},
+        "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]},
+    });
+    harness::wait_for("the project's kind", LIMIT, async || apply(&project).await).await?;
     harness::wait_for("the Application's kind", LIMIT, async || {
         apply(&application).await
     })
