@@ -227,7 +227,6 @@ mod tests {
     #[case("info", json!([{"name": "a", "odd": "b"}]), "spec.info[0].odd is not supported")]
     #[case("sourceHydrator", json!({}), "spec.sourceHydrator is not supported")]
     #[case("revisionHistoryLimit", json!(101), "spec.revisionHistoryLimit must be")]
-    #[case("syncPolicy.managedNamespaceMetadata", json!({}), "spec.syncPolicy.managedNamespaceMetadata is not supported yet")]
     #[case("source.chart", json!("nginx"), "spec.source.chart is not supported: chart repositories")]
     #[case("source.plugin", json!({}), "spec.source.plugin is not supported: plugins")]
     #[case("destination.server", json!("https://10.0.0.1"), "spec.destination.server \"https://10.0.0.1\" is another")]
