@@ -261,7 +261,7 @@ mod tests {
     #[rstest]
     #[case("apps/my-app.yaml", "apps/my-app.yaml")]
     #[case("./apps/a b%.yaml", "apps/a%20b%25.yaml")]
-    #[case("/work/é.yaml", "file:///work/%C3%A9.yaml")]
+    #[case("/shop/é.yaml", "file:///shop/%C3%A9.yaml")]
     #[case("javascript:x", "javascript%3Ax")]
     fn a_path_is_a_uri_reference(#[case] path: &str, #[case] expected: &str) {
         assert_eq!(uri(path), expected);
