@@ -34,7 +34,10 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
             vec![json!({"ports": [tcp(ADMISSION)]}), metrics],
             [apiserver, called(settings)].concat(),
         ),
-        Role::Agent => (vec![metrics], [apiserver, vec![tcp(GIT_SSH)]].concat()),
+        Role::Agent => (
+            vec![metrics],
+            [apiserver, vec![tcp(GIT_SSH)], called(settings)].concat(),
+        ),
     };
     Manifest {
         comment: COMMENT,

@@ -19,6 +19,7 @@ use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::operation::AskedSync;
+use super::precheck::Findings;
 use super::run::Run;
 use super::settings;
 use super::sources::{Repository, SourceState};
@@ -52,6 +53,11 @@ pub(super) struct Task {
     /// One for each source, in order.
     repositories: Vec<Subscription>,
     goal: Option<Arc<Goal>>,
+    /// The sources that it was rendered from.
+    pub(super) written: Vec<SourceAt>,
+    /// What the policies in force object to.
+    pub(super) findings: Findings,
+    policies: watch::Receiver<()>,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
     pub(super) failures: u32,
@@ -114,6 +120,9 @@ impl Task {
         application: Application,
     ) -> Self {
         Self {
+            policies: context.precheck.subscribe(),
+            written: Vec::new(),
+            findings: Findings::default(),
             context,
             name: application.full_name(),
             owner,
@@ -179,8 +188,10 @@ impl Task {
                 std::future::pending::<()>().await;
             }
         };
+        let precheck = &self.context.precheck;
         tokio::select! {
             () = timer => {}
+            () = precheck.changed(&mut self.policies, &self.findings) => {}
             () = source => {}
             () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
         }
@@ -403,6 +414,7 @@ impl Task {
         let destination = (spec.namespace.clone(), spec.create_namespace);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
+        let written = sources.clone();
         let request = Request {
             application: self.application.metadata.name.clone().unwrap_or_default(),
             project: spec.project.clone(),
@@ -425,7 +437,9 @@ impl Task {
             },
             (None, None) => return Ok(()),
         };
+        self.written = written;
         self.state.retain(&goal.desired);
+        self.findings.retain(&goal.desired);
         self.goal = Some(Arc::new(goal));
         Ok(())
     }
@@ -500,6 +514,7 @@ impl Task {
             health: converged.health,
             resources: converged.resources,
             errors,
+            warning: self.findings.warning(),
             sync_run: converged.sync_run,
             waiting: converged.waiting,
         }

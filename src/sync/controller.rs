@@ -17,6 +17,7 @@ use super::SyncConfig;
 use super::application::Task;
 use super::error::Error;
 use super::mailbox::Mailbox;
+use super::precheck::Precheck;
 use super::sources::Sources;
 use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
@@ -32,6 +33,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// What every task shares.
 pub(super) struct Context {
     pub(super) cluster: Cluster,
+    pub(super) precheck: Precheck,
     pub(super) sources: Sources,
     pub(super) renderer: Renderer,
     /// What the apiserver called itself at the start.
@@ -139,6 +141,7 @@ impl Controller {
     pub(super) async fn new(
         config: SyncConfig,
         cluster: Cluster,
+        precheck: Precheck,
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
@@ -154,6 +157,7 @@ impl Controller {
         let mirrors = Mirrors::new(config.state.join("mirrors"));
         let context = Context {
             cluster,
+            precheck,
             sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
             renderer,
             kube_version,

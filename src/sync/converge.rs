@@ -104,6 +104,7 @@ impl Task {
         end: &CancellationToken,
         tally: &mut Tally,
     ) -> Result<Advance, Error> {
+        self.judge_again(goal).await?;
         let todo = self.unknown(goal);
         if self.settled.key.as_ref() == Some(&goal.key) && todo.is_empty() {
             return Ok(Advance::Done);

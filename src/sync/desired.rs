@@ -30,6 +30,10 @@ pub(super) struct Desired {
     pub(super) digest: Digest,
     /// The file in the repository that it is written in.
     pub(super) file: Option<String>,
+    /// The line of that file on which its document begins, where it is applied as it is written.
+    pub(super) line: Option<usize>,
+    /// The repository of that file, where there are several sources.
+    pub(super) repository: Option<String>,
     /// Whether it is ours only if we make it: a namespace that was there before is nobody's to delete.
     pub(super) only_if_absent: bool,
 }
@@ -143,6 +147,8 @@ fn namespace_of(name: &str, owner: &Owner) -> Result<Desired, Error> {
         digest: Digest::of_value(&object),
         object,
         file: None,
+        line: None,
+        repository: None,
         only_if_absent: true,
     })
 }
@@ -226,6 +232,8 @@ impl<'a> Scopes<'a> {
             gvk,
             object,
             file: rendered.file.as_ref().map(ToString::to_string),
+            line: rendered.line,
+            repository: rendered.repository.clone(),
             only_if_absent: false,
         })
     }

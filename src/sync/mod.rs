@@ -12,7 +12,8 @@
 //! *Guarantees*
 //! - The inventory is written before anything is applied, and its resourceVersion fences: who cannot write it neither
 //!   applies nor prunes.
-//! - A stage is dry-run as a whole before any of it is applied, and all its refusals are reported together.
+//! - A stage is dry-run and judged by the policies in force as a whole before any of it is applied, and all its refusals
+//!   are reported together.
 //! - Nothing is pruned after an error of any kind, nor what another Application owns, nor an object with another uid
 //!   than the one recorded.
 //! - A pass in which nothing changed makes no request.
@@ -22,7 +23,7 @@
 //! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
 //!   lets one of them write.
 //!
-//! *Not yet*: hooks, projects, `ignoreDifferences`, `.operation`, policy before write.
+//! *Not yet*: projects; policy before write for hooks, which the webhook judges when they are made.
 
 mod application;
 mod apply;
@@ -36,7 +37,9 @@ mod identity;
 mod inventory;
 mod mailbox;
 mod operation;
+mod place;
 mod plan;
+mod precheck;
 mod prune;
 mod record;
 mod run;
@@ -55,6 +58,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, Lease};
 use crate::git::LocalRepositories;
 use crate::ledger::Ledger;
+use crate::policies::Admission;
 use crate::render::Launcher;
 
 pub use error::Error;
@@ -99,17 +103,19 @@ pub struct SyncConfig {
 pub async fn run(
     config: SyncConfig,
     client: kube::Client,
+    admission: Admission,
     ledger: Ledger,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let cluster = Cluster::connect(client).await?;
-    run_on(config, cluster, ledger, shutdown).await
+    run_on(config, cluster, admission, ledger, shutdown).await
 }
 
 /// The same over a [`Cluster`] of the caller's, who may count its requests.
 pub async fn run_on(
     config: SyncConfig,
     cluster: Cluster,
+    admission: Admission,
     ledger: Ledger,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -119,8 +125,10 @@ pub async fn run_on(
     let lease = Lease::new(client, &config.lease_namespace, LEASE, identity.name().to_owned());
     let work = |held| {
         let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
+        let admission = admission.clone();
         async {
-            let controller = controller::Controller::new(config, cluster, ledger, held).await?;
+            let precheck = precheck::Precheck::new(admission, &cluster).await?;
+            let controller = controller::Controller::new(config, cluster, precheck, ledger, held).await?;
             controller.run().await;
             Ok(())
         }

@@ -15,6 +15,8 @@ use crate::cluster::{Cluster, FIELD_MANAGER};
 const MAX_RESOURCES: usize = 500;
 /// The longest message of a condition, in characters.
 const MAX_MESSAGE: usize = 4_096;
+/// The condition that says what policies object to and do not refuse.
+const POLICY_WARNING: &str = "PolicyWarning";
 
 /// What a pass came to.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub(super) struct Outcome {
     pub(super) resources: Vec<ResourceStatus>,
     /// What went wrong.
     pub(super) errors: Vec<Error>,
+    /// What the policies in force object to without refusing it.
+    pub(super) warning: Option<String>,
     /// The sync that the pass was, if it was one.
     pub(super) sync_run: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
@@ -82,7 +86,7 @@ pub(super) fn compose(
         health: Some(outcome.health),
         history: before.history.clone(),
         operation_state: before.operation_state.clone(),
-        conditions: conditions(&before.conditions, &outcome.errors),
+        conditions: conditions(&before.conditions, &outcome.errors, outcome.warning),
         resources: outcome.resources,
         reconciled_at: before.reconciled_at.clone(),
     };
@@ -169,11 +173,12 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
     }
 }
 
-fn conditions(before: &[Condition], errors: &[Error]) -> Vec<Condition> {
+fn conditions(before: &[Condition], errors: &[Error], warning: Option<String>) -> Vec<Condition> {
+    let errors = errors.iter().map(|error| (error.condition(), error.sentence()));
     errors
-        .iter()
-        .map(|error| {
-            let (kind, message) = (error.condition().to_owned(), shorten(&error.sentence()));
+        .chain(warning.map(|warning| (POLICY_WARNING, warning)))
+        .map(|(kind, message)| {
+            let (kind, message) = (kind.to_owned(), shorten(&message));
             let same = before
                 .iter()
                 .find(|old| old.kind == kind && old.message == message);

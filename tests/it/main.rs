@@ -39,6 +39,7 @@ mod sync_hooks;
 mod sync_ignored;
 mod sync_lease;
 mod sync_operation;
+mod sync_policy;
 mod sync_waves;
 mod webhook;
 mod webhook_service;

@@ -11,6 +11,7 @@ use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
 use provost::git::LocalRepositories;
 use provost::ledger::{Destination, Ledger};
+use provost::policies::Admission;
 use provost::sync::{SyncConfig, run_on};
 use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
@@ -62,6 +63,7 @@ pub(crate) struct Agent<'c> {
     pub(crate) connection: Connection,
     pub(crate) client: kube::Client,
     pub(crate) folder: tempfile::TempDir,
+    admission: Admission,
     ledger: Ledger,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), provost::sync::Error>>,
@@ -69,13 +71,23 @@ pub(crate) struct Agent<'c> {
 
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+        Self::start_judging(cluster, hint, Admission::none()).await
+    }
+
+    /// An agent that asks these policies before it writes.
+    pub(crate) async fn start_judging(
+        cluster: &'c Cluster,
+        hint: &str,
+        admission: Admission,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let namespace = cluster.namespace(hint).await?;
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) = run_agent(cluster, folder.path(), &namespace, &ledger).await?;
+        let (connection, shutdown, task) =
+            run_agent(cluster, folder.path(), &namespace, &admission, &ledger).await?;
         let agent = Self {
             cluster,
             namespace,
@@ -83,6 +95,7 @@ impl<'c> Agent<'c> {
             connection,
             client: cluster.client(User::Admin).await?,
             folder,
+            admission,
             ledger,
             shutdown,
             task,
@@ -274,8 +287,14 @@ impl<'c> Agent<'c> {
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) =
-            run_agent(self.cluster, folder.path(), &self.namespace, &ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            self.cluster,
+            folder.path(),
+            &self.namespace,
+            &self.admission,
+            &ledger,
+        )
+        .await?;
         Ok(Self {
             cluster: self.cluster,
             namespace: self.namespace.clone(),
@@ -283,6 +302,7 @@ impl<'c> Agent<'c> {
             connection,
             client: self.client.clone(),
             folder,
+            admission: self.admission.clone(),
             ledger,
             shutdown,
             task,
@@ -292,8 +312,14 @@ impl<'c> Agent<'c> {
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        let (connection, shutdown, task) =
-            run_agent(self.cluster, self.folder.path(), &self.namespace, &self.ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            self.cluster,
+            self.folder.path(),
+            &self.namespace,
+            &self.admission,
+            &self.ledger,
+        )
+        .await?;
         std::mem::replace(&mut self.task, task).await??;
         (self.connection, self.shutdown) = (connection, shutdown);
         Ok(())
@@ -320,6 +346,7 @@ async fn run_agent(
     cluster: &Cluster,
     folder: &Path,
     namespace: &str,
+    admission: &Admission,
     ledger: &Ledger,
 ) -> anyhow::Result<Running> {
     let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
@@ -338,6 +365,7 @@ async fn run_agent(
     let task = tokio::spawn(run_on(
         config,
         connection.clone(),
+        admission.clone(),
         ledger.clone(),
         shutdown.clone(),
     ));

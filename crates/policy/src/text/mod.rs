@@ -5,11 +5,13 @@
 
 mod denial;
 mod report;
+mod sentence;
 mod table;
 mod warning;
 
 pub use denial::{HINT, MAX_DENIAL_BYTES, denial};
 pub use report::report;
+pub use sentence::sentence;
 pub use warning::{MAX_WARNING_CHARS, MAX_WARNINGS, warnings};
 
 use std::fmt::Write as _;
