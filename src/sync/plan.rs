@@ -206,6 +206,8 @@ async fn plan_object(
         let judgement = match &verdict {
             // Nobody asks about what is not ours to write.
             Verdict::NotOurs(_) => Judgement::default(),
+            // Nothing is written; what is said is said of it as it is, as if it were made now.
+            Verdict::Unchanged(_) | Verdict::Reported(..) => precheck.judge(desired, None, &live).await,
             _ => {
                 precheck
                     .judge(desired, Some(&live), &written(&verdict, applied))

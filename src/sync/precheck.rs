@@ -252,7 +252,8 @@ async fn judge_live(
         return Ok((desired, Judgement::default()));
     };
     let judgement = match context.cluster.get(&target).await? {
-        Some(live) => context.precheck.judge(&desired, Some(&live), &live).await,
+        // As if it were made now: an update would be forgiven what was wrong before.
+        Some(live) => context.precheck.judge(&desired, None, &live).await,
         None => Judgement::default(),
     };
     Ok((desired, judgement))

@@ -20,6 +20,7 @@ apiVersion: kyverno.io/v1
 kind: ClusterPolicy
 metadata: {name: guarded}
 spec:
+  background: false
   validationFailureAction: Enforce
   rules:
     - name: who
@@ -62,6 +63,8 @@ fn config(name: &str, value: &str) -> String {
 /// Puts the policies of a folder in force, as `serve` does.
 fn put_in_force(policies: &Policies, folder: &Path) -> anyhow::Result<()> {
     policies.replace(Source::Folder(folder.to_owned()), folder::read(folder)?);
+    let refused = &policies.current().refused;
+    anyhow::ensure!(refused.is_empty(), "policies are out: {refused:?}");
     Ok(())
 }
 
@@ -255,7 +258,7 @@ async fn nothing_of_a_refused_stage_is_applied_and_a_changed_policy_lets_it_in()
 
     // With stricter ones what is synced stays, and is only reported.
     let uid = agent.get("v1", "ConfigMap", "a-my-app-env").await?["metadata"]["uid"].clone();
-    let strict = "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: none}\nspec:\n  validationFailureAction: Enforce\n  rules:\n    - name: no-config\n      match: {any: [{resources: {kinds: [ConfigMap]}}]}\n      validate: {message: None at all, deny: {}}\n";
+    let strict = "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: none}\nspec:\n  validationFailureAction: Enforce\n  rules:\n    - name: no-config\n      match: {any: [{resources: {kinds: [ConfigMap]}}]}\n      validate: {message: None at all, pattern: {data: {B: \"1\"}}}\n";
     fs::write(folder.path().join("none.yaml"), strict)?;
     put_in_force(&policies, folder.path())?;
     let status = agent
@@ -266,7 +269,7 @@ async fn nothing_of_a_refused_stage_is_applied_and_a_changed_policy_lets_it_in()
     assert_eq!(status["sync"]["status"], "Synced", "{status:#}");
     let message = status["conditions"][0]["message"].as_str().unwrap();
     assert!(
-        message.contains("would be refused now: none/no-config: None at all"),
+        message.contains("would be refused now: none/no-config: None at all: data.B missing"),
         "{message}"
     );
     let config = agent.get("v1", "ConfigMap", "a-my-app-env").await?;
