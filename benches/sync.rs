@@ -51,7 +51,7 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
 
     let ours = measured.sync_all().await?;
     let resident = measured.provost.resident_bytes()?;
-    let requests = measured.requests()?;
+    let requests = measured.requests_until_rest().await?;
     let theirs = measured.kubectl_apply().await?;
     let (seconds, beside) = (ours.as_secs_f64(), theirs.as_secs_f64());
     let name = format!("push to all of {applications} synced");

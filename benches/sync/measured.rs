@@ -155,8 +155,7 @@ impl Measured {
         Ok(started.elapsed())
     }
 
-    /// What the agent has asked for since what is measured began, once it has come to rest.
-    pub(crate) fn requests(&self) -> anyhow::Result<Requests> {
+    fn requests(&self) -> anyhow::Result<Requests> {
         Requests::read(&self.log()?, User::Agent.name(), self.skipped)
     }
 
@@ -178,18 +177,24 @@ impl Measured {
         Ok(started.elapsed())
     }
 
-    /// What is asked for within `time` once the agent has come to rest.
-    pub(crate) async fn quiet(&mut self, time: Duration) -> anyhow::Result<Requests> {
+    /// What the agent has asked for since what is measured began, once it has come to rest: statuses of health that came
+    /// later included.
+    pub(crate) async fn requests_until_rest(&self) -> anyhow::Result<Requests> {
         let mut before = u64::MAX;
         wait_for("the agent to come to rest", LIMIT, async || {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            let now = self.requests()?.total();
-            let rests = now == before;
-            before = now;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let now = self.requests()?;
+            let rests = now.total() == before;
+            before = now.total();
             anyhow::ensure!(rests, "it makes requests");
-            Ok(())
+            Ok(now)
         })
-        .await?;
+        .await
+    }
+
+    /// What is asked for within `time` once the agent has come to rest.
+    pub(crate) async fn quiet(&mut self, time: Duration) -> anyhow::Result<Requests> {
+        self.requests_until_rest().await?;
         self.skipped = std::fs::metadata(self.log()?)?.len();
         tokio::time::sleep(time).await;
         self.requests()

@@ -37,6 +37,8 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failed pass.
 const MAX_RETRY: Duration = Duration::from_mins(5);
+/// How long a status waits that says nothing but a new revision.
+const GIVE_WAY: Duration = Duration::from_secs(2);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,8 @@ pub(super) struct Task {
     /// What the policies in force object to.
     pub(super) findings: Findings,
     policies: watch::Receiver<()>,
+    /// Whether a status waits that says nothing new but the revision.
+    has_news: bool,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
     pub(super) failures: u32,
@@ -123,6 +127,7 @@ impl Task {
             policies: context.precheck.subscribe(),
             written: Vec::new(),
             findings: Findings::default(),
+            has_news: false,
             context,
             name: application.full_name(),
             owner,
@@ -266,19 +271,23 @@ impl Task {
                 self.inventory = None;
             }
         }
-        if let Err(error) = self.say(outcome).await {
-            tracing::warn!(
-                application = self.name,
-                error = error.sentence(),
-                "A status was not written."
-            );
-            failed = true;
+        let mut news = None;
+        match self.say(outcome).await {
+            Ok(later) => news = later,
+            Err(error) => {
+                tracing::warn!(
+                    application = self.name,
+                    error = error.sentence(),
+                    "A status was not written."
+                );
+                failed = true;
+            }
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
         match (failed, waits) {
             (true, _) => Next::In(self.retry_after()),
             (false, true) => Next::In(LOOK_AGAIN),
-            (false, false) => Next::Whenever,
+            (false, false) => news.map_or(Next::Whenever, Next::In),
         }
     }
 
@@ -520,14 +529,21 @@ impl Task {
         }
     }
 
-    async fn say(&mut self, outcome: Outcome) -> Result<(), Error> {
+    /// Writes the status, if it says something new. A new revision alone gives way to those Applications that the
+    /// commit is about: how long.
+    async fn say(&mut self, outcome: Outcome) -> Result<Option<Duration>, Error> {
         let limit = ApplicationSpec::parse(&self.application.spec).map_or(10, |spec| spec.history_limit);
         let status = status::compose(&self.application, outcome, limit);
+        let can_wait = status::is_revision_alone(&self.application.status, &status);
+        if can_wait && !std::mem::replace(&mut self.has_news, true) {
+            return Ok(Some(give_way(&self.name)));
+        }
+        self.has_news = false;
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
             self.application = Arc::new(application);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The inventory, read from the cluster the first time.
@@ -590,6 +606,14 @@ fn backoff(failures: u32) -> Duration {
     FIRST_RETRY
         .saturating_mul(1 << failures.saturating_sub(1).min(10))
         .min(MAX_RETRY)
+}
+
+/// Two seconds and up to two more by the name, so that a thousand statuses are not written at one moment.
+fn give_way(name: &str) -> Duration {
+    let spread = name.bytes().fold(7_u64, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
+    GIVE_WAY + Duration::from_millis(spread % 2_000)
 }
 
 async fn blocking<T: Send + 'static>(

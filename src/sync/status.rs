@@ -100,6 +100,22 @@ pub(super) fn compose(
     status
 }
 
+/// Whether a new revision is all that the status says: a commit elsewhere in the repository.
+pub(super) fn is_revision_alone(before: &ApplicationStatus, after: &ApplicationStatus) -> bool {
+    let (Some(old), Some(new)) = (&before.sync, &after.sync) else {
+        return false;
+    };
+    let with_old = ApplicationStatus {
+        sync: Some(SyncStatus {
+            revision: old.revision.clone(),
+            ..new.clone()
+        }),
+        reconciled_at: before.reconciled_at.clone(),
+        ..after.clone()
+    };
+    old.revision != new.revision && with_old == *before
+}
+
 /// Writes the status, if it says something new, and returns the Application as it then is.
 ///
 /// A merge patch of the object itself: users' CRD has no status subresource.
@@ -275,6 +291,24 @@ mod tests {
         );
         assert_eq!(status, first);
         assert_eq!(status.history, []);
+    }
+
+    #[test]
+    fn only_a_status_with_another_revision_and_nothing_else_new_can_wait() {
+        let at = |revision: &str, code| ApplicationStatus {
+            sync: Some(SyncStatus {
+                status: code,
+                revision: revision.to_owned(),
+                compared_to: None,
+            }),
+            reconciled_at: Some(revision.to_owned()),
+            ..ApplicationStatus::default()
+        };
+        let before = at("a", SyncCode::Synced);
+        assert!(is_revision_alone(&before, &at("b", SyncCode::Synced)));
+        assert!(!is_revision_alone(&before, &at("b", SyncCode::OutOfSync)));
+        assert!(!is_revision_alone(&before, &before));
+        assert!(!is_revision_alone(&ApplicationStatus::default(), &before));
     }
 
     #[test]
