@@ -35,6 +35,7 @@ mod support;
 mod sync;
 mod sync_drift;
 mod sync_errors;
+mod sync_faults;
 mod sync_hooks;
 mod sync_ignored;
 mod sync_lease;
