@@ -49,7 +49,9 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
     let mut measured = Measured::start(applications).await?;
     let mut figures = Vec::new();
 
+    let before = measured.processor_time()?;
     let ours = measured.sync_all().await?;
+    let busy = measured.processor_time()?.saturating_sub(before);
     let resident = measured.provost.resident_bytes()?;
     let requests = measured.requests_until_rest().await?;
     let theirs = measured.kubectl_apply().await?;
@@ -62,6 +64,12 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
         beside,
         seconds / beside,
         Some(TIME_RATIO),
+    ));
+    figures.push(Figure::alone(
+        "  processor time, renders included",
+        busy.as_secs_f64(),
+        "s",
+        None,
     ));
     let each = requests.total() as f64 / objects as f64;
     figures.push(Figure::alone(

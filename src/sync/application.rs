@@ -7,7 +7,7 @@ use std::time::Duration;
 use provost_delivery::owner::Owner;
 use provost_manifest::object::ObjectKey;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,8 @@ pub(super) struct Task {
     /// What the policies in force object to.
     pub(super) findings: Findings,
     policies: watch::Receiver<()>,
+    /// Held while it writes.
+    turn: Option<OwnedSemaphorePermit>,
     /// Whether a status waits that says nothing new but the revision.
     has_news: bool,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
@@ -128,6 +130,7 @@ impl Task {
             written: Vec::new(),
             findings: Findings::default(),
             has_news: false,
+            turn: None,
             context,
             name: application.full_name(),
             owner,
@@ -157,15 +160,11 @@ impl Task {
                 () = self.something(next) => {}
             }
             self.take_mail();
-            let permit = async {
-                self.refresh().await;
-                Arc::clone(&self.context.passes).acquire_owned().await
-            };
-            let Some(Ok(permit)) = end.run_until_cancelled(permit).await else {
+            if end.run_until_cancelled(self.refresh()).await.is_none() {
                 return;
-            };
+            }
             next = self.pass(&end).await;
-            drop(permit);
+            self.turn = None;
             if next == Next::Never {
                 return;
             }
@@ -250,7 +249,10 @@ impl Task {
             return Next::Whenever;
         }
         if self.application.metadata.deletion_timestamp.is_some() {
-            return self.finalize().await;
+            return match self.take_turn(end).await {
+                Some(()) => self.finalize().await,
+                None => Next::Never,
+            };
         }
         let outcome = self.reconcile(end).await;
         if end.is_cancelled() {
@@ -291,6 +293,13 @@ impl Task {
         }
     }
 
+    /// Waits until few enough others write; `None` when the task is to end.
+    async fn take_turn(&mut self, end: &CancellationToken) -> Option<()> {
+        let turn = Arc::clone(&self.context.passes).acquire_owned();
+        self.turn = end.run_until_cancelled(turn).await?.ok();
+        Some(())
+    }
+
     /// How long to wait before what failed is tried again: as the spec says, or else soon at first.
     fn retry_after(&self) -> Duration {
         let spec = ApplicationSpec::parse(&self.application.spec).ok();
@@ -320,8 +329,15 @@ impl Task {
             .asked
             .as_ref()
             .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
-        if let Err(error) = self.compare(&spec).await {
+        let context = Arc::clone(&self.context);
+        let reading = end.run_until_cancelled(context.readings.acquire()).await;
+        if let (Some(_), Err(error)) = (&reading, self.compare(&spec).await) {
             errors.push(error);
+        }
+        drop(reading);
+        // A render that takes long keeps nobody from applying.
+        if self.take_turn(end).await.is_none() {
+            return self.outcome(Converged::default(), errors);
         }
         // Whatever Git says now that cannot be read: what it said last is kept up.
         let converged = match self.goal.clone() {

@@ -25,7 +25,9 @@ use crate::git::{LocalRepositories, Mirrors};
 use crate::ledger::Ledger;
 use crate::render::{Capabilities, History, RenderConfig, Renderer};
 
-/// How many Applications are worked on at a time.
+/// How many Applications are read and rendered at a time.
+const MAX_READINGS: usize = 8;
+/// How many Applications are applied at a time.
 const MAX_PASSES: usize = 8;
 /// How long tasks may take to end when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -41,6 +43,9 @@ pub(super) struct Context {
     pub(super) history: Arc<History>,
     pub(super) ledger: Ledger,
     pub(super) local_repositories: LocalRepositories,
+    /// Who reads Git and renders.
+    pub(super) readings: Semaphore,
+    /// Who writes to the cluster.
     pub(super) passes: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
     watches: Watches,
@@ -164,6 +169,7 @@ impl Controller {
             history: Arc::new(History::open(&config.state)?),
             ledger,
             local_repositories: config.local_repositories,
+            readings: Semaphore::new(MAX_READINGS),
             passes: Arc::new(Semaphore::new(MAX_PASSES)),
             shutdown,
             watches: Watches::default(),

@@ -110,14 +110,11 @@ impl Task {
             let (key, object) = hook.named(goal, step.phase, run);
             let place = (step.phase, key);
             if !run.hooks.contains_key(&place) {
-                match self.begin_hook(hook, &place.1, &object).await? {
-                    Some(live) => {
-                        run.hooks.insert(place.clone(), HookRun::of(&live));
-                    }
-                    None => {
-                        waiting.get_or_insert_with(|| format!("the earlier {} to go", place.1));
-                        continue;
-                    }
+                if let Some(live) = self.begin_hook(hook, &place.1, &object).await? {
+                    run.hooks.insert(place.clone(), HookRun::of(&live));
+                } else {
+                    waiting.get_or_insert_with(|| format!("the earlier {} to go", place.1));
+                    continue;
                 }
             }
             match run.hooks.get(&place).and_then(|hook| hook.outcome.as_ref()) {

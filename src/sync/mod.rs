@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Each Application is a task of its own with a mailbox that coalesces what happens to it, so that no two passes over
-//! one Application ever run at once; a semaphore bounds how many run in all.
+//! one Application ever run at once; one semaphore bounds how many read and render,
+//! another how many write.
 //!
 //! *Guarantees*
 //! - The inventory is written before anything is applied, and its resourceVersion fences: who cannot write it neither

@@ -90,10 +90,10 @@ impl Desired {
 impl WrittenDocument<'_> {
     /// File, line and column of a field, or of the nearest one above it. Where the render may have changed the field
     /// since it was written here, only the file.
-    pub(super) fn place(&self, path: &FieldPath) -> Option<String> {
+    pub(super) fn place(&self, path: &FieldPath) -> String {
         let (here, there) = (path.get(&self.item.object), path.get(self.object));
         if !self.is_plain && here != there {
-            return Some(self.file.to_owned());
+            return self.file.to_owned();
         }
         let mut whole = self.item.path.clone();
         for segment in path.segments() {
@@ -103,7 +103,7 @@ impl WrittenDocument<'_> {
             }
         }
         let position = self.document.positions().nearest(&whole);
-        Some(format!("{}:{}:{}", self.file, position.line, position.column))
+        format!("{}:{}:{}", self.file, position.line, position.column)
     }
 }
 

@@ -164,13 +164,14 @@ async fn plan_object(
     let respects = options.respect_ignore_differences == Some(true) && !ignored.is_empty();
     let mut looks = LOOKS;
     loop {
-        let respectful = match respects {
-            true => match cluster.get(&target).await? {
-                Some(live) => Some(ignored.respect(&desired.object, &live)?),
-                None => None,
-            },
-            false => None,
+        let before = if respects {
+            cluster.get(&target).await?
+        } else {
+            None
         };
+        let respectful = before
+            .map(|live| ignored.respect(&desired.object, &live))
+            .transpose()?;
         let wanted = respectful.as_ref().unwrap_or(&desired.object);
         let applied = match cluster.dry_run(&target, wanted).await {
             Err(error) if error.code() == Some(422) && options.force == Some(true) => {

@@ -95,7 +95,7 @@ impl Precheck {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -261,7 +261,7 @@ async fn judge_live(
 
 fn denial(written: &mut Written<'_>, desired: &Desired, results: &[RuleResult]) -> String {
     let document = written.document(desired);
-    let place = |path: &_| document.as_ref().and_then(|document| document.place(path));
+    let place = |path: &_| document.as_ref().map(|document| document.place(path));
     format!(
         "{} ({}) is refused by policy: {}",
         desired.key,

@@ -135,7 +135,9 @@ impl Goal {
     pub(super) fn steps(&self, skips_hooks: bool) -> Vec<Step> {
         let mut steps = self.all_steps();
         if skips_hooks {
-            steps.iter_mut().for_each(|step| step.hooks.clear());
+            for step in &mut steps {
+                step.hooks.clear();
+            }
         }
         steps.retain(|step| step.phase.is_of_sync() && !(step.objects.is_empty() && step.hooks.is_empty()));
         steps

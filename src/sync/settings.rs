@@ -84,7 +84,8 @@ impl Settings {
             .map(|text| text.parse())
             .transpose();
         Ok(Self {
-            writes: mode == "enforce" && asked.map_or(spec.automated.is_some(), |asked| !asked.is_dry_run),
+            writes: mode == "enforce"
+                && asked.map_or_else(|| spec.automated.is_some(), |asked| !asked.is_dry_run),
             heals: automated.self_heal || asked.is_some(),
             prunes: automated.prune || asked.is_some_and(|asked| asked.prunes),
             // Who does not heal does not remove either.

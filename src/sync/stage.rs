@@ -80,7 +80,7 @@ impl Task {
             match verdict {
                 Ok((verdict, judgement)) => {
                     let key = desired.key.clone();
-                    self.decide(settings, recorded, Arc::clone(&desired), verdict, &mut planned);
+                    self.decide(settings, recorded, &desired, verdict, &mut planned);
                     let is_write = planned.writes.contains_key(&key);
                     if is_write && !judgement.denied.is_empty() {
                         denied.push((desired, judgement.denied));
@@ -132,7 +132,7 @@ impl Task {
         &mut self,
         settings: &Settings,
         recorded: &Entries,
-        desired: Arc<Desired>,
+        desired: &Arc<Desired>,
         verdict: Verdict,
         planned: &mut Planned,
     ) {
@@ -168,7 +168,7 @@ impl Task {
         let is_fight = may_write && is_drift && !self.state.may_heal(key);
         if may_write && !is_fight {
             let write = Write {
-                desired: Arc::clone(&desired),
+                desired: Arc::clone(desired),
                 verdict,
                 is_drift,
             };

@@ -81,6 +81,28 @@ async fn judging(cluster: &harness::Cluster, folder: &Path) -> anyhow::Result<(A
     Ok((policies, admission))
 }
 
+/// Objects by the folder that they are in, and whether they are denied.
+fn table() -> Vec<(&'static str, String, bool)> {
+    let labelled = DEPLOYMENT.replace(
+        "labels: {app: my-app}}\nspec:\n  replicas",
+        "labels: {app.kubernetes.io/name: a, app.kubernetes.io/managed-by: b}}\nspec:\n  strategy: {type: Recreate}\n  replicas",
+    );
+    let unlimited = DEPLOYMENT.replace("          resources: {limits: {cpu: '0.5', memory: 128Mi}}\n", "");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec:\n  containers:\n    - {name: a, image: 'docker.io/nginx:1'}\n    - {name: b, image: 'registry.example.com/b:1'}\n";
+    vec![
+        ("defaults", DEPLOYMENT.to_owned(), true),
+        ("unlimited", unlimited, true),
+        ("pod", pod.to_owned(), true),
+        ("who", config("by-people", "1"), true),
+        ("update", config("fixed", "2"), true),
+        ("listed", config("listed", "no"), true),
+        ("allowed", config("listed-too", "yes"), false),
+        ("plain", config("plain", "1"), false),
+        ("owned", config("owned", "1"), false),
+        ("labelled", labelled, false),
+    ]
+}
+
 /// The violations alone: rule, field, what was found and what is needed, whatever stands between them.
 fn words(text: &str) -> String {
     let place = regex::Regex::new(r" \([^()]*\.yaml(:\d+)*\)").unwrap();
@@ -116,24 +138,7 @@ async fn the_verdict_before_a_write_is_the_webhooks() -> anyhow::Result<()> {
         )
         .await?;
 
-    let labelled = DEPLOYMENT.replace(
-        "labels: {app: my-app}}\nspec:\n  replicas",
-        "labels: {app.kubernetes.io/name: a, app.kubernetes.io/managed-by: b}}\nspec:\n  strategy: {type: Recreate}\n  replicas",
-    );
-    let unlimited = DEPLOYMENT.replace("          resources: {limits: {cpu: '0.5', memory: 128Mi}}\n", "");
-    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec:\n  containers:\n    - {name: a, image: 'docker.io/nginx:1'}\n    - {name: b, image: 'registry.example.com/b:1'}\n";
-    let table = [
-        ("defaults", DEPLOYMENT.to_owned(), true),
-        ("unlimited", unlimited, true),
-        ("pod", pod.to_owned(), true),
-        ("who", config("by-people", "1"), true),
-        ("update", config("fixed", "2"), true),
-        ("listed", config("listed", "no"), true),
-        ("allowed", config("listed-too", "yes"), false),
-        ("plain", config("plain", "1"), false),
-        ("owned", config("owned", "1"), false),
-        ("labelled", labelled, false),
-    ];
+    let table = table();
     let files: Vec<_> = table
         .iter()
         .map(|(name, text, _)| (format!("{name}/object.yaml"), text.clone()))
