@@ -134,6 +134,7 @@ async fn an_agent_that_is_killed_in_the_middle_of_a_sync_ends_it_when_it_comes_b
         })
         .await?;
         provost = start(&cluster, &folder, &namespace)?;
+        provost.wait_for_line("Ready.", LIMIT).await?;
         wait_for("the sync to be ended", LIMIT, async || {
             let get = ["-n", &namespace, "get", "application", "my-app", "-o", "json"];
             let live: Value =
