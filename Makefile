@@ -13,18 +13,24 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # One feature set for all commands (--workspace), or cargo builds kube and its dependencies once per set.
 ALL := --workspace --locked
 
-.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo bench bench-webhook bench-policy bench-sync
+.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy bench-sync
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 needs: ## Check for what Cargo cannot bring: a C compiler, pkg-config, OpenSSL's headers, curl (installed if root on Debian)
-	@missing=; \
+	@missing=; wanted=; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v git >/dev/null || missing="$$missing git"; \
 	command -v curl >/dev/null || missing="$$missing curl ca-certificates"; \
 	command -v pkg-config >/dev/null || missing="$$missing pkg-config"; \
 	pkg-config --exists openssl 2>/dev/null || missing="$$missing libssl-dev"; \
+	command -v gpg >/dev/null || wanted="$$wanted gnupg"; \
+	command -v /usr/sbin/sshd >/dev/null || wanted="$$wanted openssh-server"; \
+	if [ -n "$$wanted" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then missing="$$missing$$wanted"; \
+		else echo "Some tests will be skipped; for them install the Debian packages:$$wanted" >&2; fi; \
+	fi; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
@@ -75,10 +81,18 @@ demo: needs ## The main job in a minute: a denial, a synced commit, a healed edi
 	cargo build $(ALL) --bins
 	@$(DEBUG)/demo
 
+# Ten minutes, if nothing else is said; a seed of its own each time, which is printed.
+SECONDS ?= 600
+
+soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600 (failures stay in tests/soak/corpus), then tamper with a ledger 10,000 times
+	cargo test --locked --release --package provost --test soak -- --seconds $(SECONDS) --seed $$(date +%s)
+	cargo test $(ALL) --test it -- --ignored soak
+
 bench: bench-webhook bench-policy bench-sync ## All benchmarks; each writes target/bench/PART.json
 
-bench-webhook: needs ## Admission throughput, latency and memory, beside a server that always says yes
+bench-webhook: needs ## Admission throughput, latency and memory beside a server that always says yes; writes lost in restarts and rotations
 	cargo bench --locked --package provost --bench webhook
+	cargo bench --locked --package provost --bench availability
 
 bench-policy: needs ## What judging costs: in process, end to end with 3 to 300 policies, and on the command line
 	cargo bench --locked --package provost --bench policy

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Namespaces that are never judged: without them a cluster cannot heal itself.
 pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
@@ -15,6 +16,10 @@ pub const SERVICE_ANNOTATION: &str = "provost.dev/service";
 /// Name of the Secret that keeps the webhook's certificates in a cluster.
 pub const WEBHOOK_SECRET: &str = "provost-webhook";
 
+/// How long a replica of a Service goes on taking reviews after it is told to stop, and no longer ready: until kube-proxy
+/// everywhere has heard of it.
+pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
+
 /// A part that a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
@@ -22,6 +27,8 @@ pub enum Role {
     Webhook,
     /// Reconciles Applications.
     Agent,
+    /// Signs the checkpoints of the ledger.
+    Recorder,
 }
 
 /// Where the apiserver finds the webhook.
@@ -40,6 +47,15 @@ pub enum Address {
     Url(String),
 }
 
+/// Clients of the admission listener that have to show a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// File with the authorities that sign them, PEM.
+    pub authority: PathBuf,
+    /// Common names and DNS names, one of which a certificate has to have; all where it is empty.
+    pub names: Vec<String>,
+}
+
 /// What happens to a write while the webhook does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum FailurePolicy {
@@ -51,20 +67,38 @@ pub enum FailurePolicy {
 }
 
 /// Where Provost keeps what outlives a process, below the user's state directory; `None` where the user has none.
+pub fn state_directory() -> Option<PathBuf> {
+    below_home("XDG_STATE_HOME", ".local/state")
+}
+
+/// Where Provost keeps what it can fetch again, below the user's cache directory; `None` where the user has none.
+pub fn cache_directory() -> Option<PathBuf> {
+    below_home("XDG_CACHE_HOME", ".cache")
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the XDG directories are the environment's to name; this is the one place"
 )]
-pub fn state_directory() -> Option<PathBuf> {
-    let absolute = |name| {
+fn below_home(variable: &str, default: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let home = || absolute("HOME").map(|home| home.join(".local/state"));
-    absolute("XDG_STATE_HOME")
+    let home = || absolute("HOME").map(|home| home.join(default));
+    absolute(variable)
         .or_else(home)
-        .map(|state| state.join("provost"))
+        .map(|folder| folder.join("provost"))
+}
+
+/// The name of this machine, or of this pod; `localhost` where the system does not tell.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// The folders in which programs are looked for, as `PATH` has them.
@@ -84,6 +118,7 @@ impl Role {
         match self {
             Self::Webhook => "webhook",
             Self::Agent => "agent",
+            Self::Recorder => "recorder",
         }
     }
 }

@@ -13,7 +13,9 @@ pub mod telemetry;
 // floor 2: shared
 pub mod policies;
 // floor 3: features
+pub mod applications;
 pub mod install;
+pub mod recorder;
 pub mod report;
 pub mod sync;
 pub mod webhook;

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use axum::{Router, body::Bytes, http::header, response::IntoResponse, routing::post};
 use provost::{
     server::{Listener, ServingCertificate},
-    webhook::Store,
+    webhook::{Store, rotation::Lifetimes},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -37,15 +37,15 @@ pub(crate) fn asked_for() -> Option<PathBuf> {
 /// Is the server.
 pub(crate) async fn serve(folder: &Path) -> anyhow::Result<()> {
     let identity = Store::Folder(folder.to_owned())
-        .identity(&["127.0.0.1".to_owned()])
+        .identity(&["127.0.0.1".to_owned()], Lifetimes::default())
         .await?;
-    let serving = &identity.serving;
+    let serving = identity.serving();
     let certificate = Arc::new(ServingCertificate::from_pem(serving.pem(), &serving.key)?);
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await?;
     anstream::println!("{}", listener.address());
     let router = Router::new().route("/validate", post(yes));
     listener
-        .serve(certificate.server_config()?, router, CancellationToken::new())
+        .serve(certificate.server_config(None)?, router, CancellationToken::new())
         .await;
     Ok(())
 }

@@ -21,7 +21,7 @@ pub use project::AppProject;
 pub use source::{
     ApplicationSource, DirectoryOptions, HelmOptions, HelmParameter, KustomizeOptions, SourceOptions,
 };
-pub use spec::{ApplicationSpec, InvalidSpec};
+pub use spec::{ApplicationSpec, DEFAULT_PROJECT, InvalidSpec};
 
 /// Names the cluster that the agent runs against.
 pub const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
@@ -31,6 +31,10 @@ pub const IN_CLUSTER_NAME: &str = "in-cluster";
 pub const RESOURCES_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 /// Asks for a look at the repository at once; removed when that was done.
 pub const REFRESH_ANNOTATION: &str = "argocd.argoproj.io/refresh";
+/// Says what the agent may do: `enforce`, `drift-only` or `off`.
+pub const MODE_ANNOTATION: &str = "provost.dev/mode";
+/// The mode in which an Application is left alone altogether.
+pub const MODE_OFF: &str = "off";
 /// An Application object as it is in the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Application {

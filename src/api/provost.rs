@@ -70,7 +70,8 @@ pub struct InventoryEntry {
     /// File in the repository that the object is written in, relative to its root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The sync option that asked for the object, where no file declares it: `CreateNamespace`.
+    /// Why the object is there, where it is not declared to stay: `CreateNamespace`, the sync option that asked for it;
+    /// `Hook`, a hook that was made, or is about to be; `DeletionHook`, one that runs when the Application is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_option: Option<String>,
     /// Digest of the rendered object.

@@ -93,6 +93,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         !namespace.is_taken(),
         "Provost cannot live in namespace {namespace}: name one of its own, such as {OWN_NAMESPACE}"
     );
+    anyhow::ensure!(
+        !roles.contains(&Role::Recorder),
+        "the recorder is not installed in a cluster yet: each pod's ledger lies on a volume of its own, which \
+         provost ledger and provost verify read; name the roles webhook and agent"
+    );
     let settings = Settings {
         namespace,
         image,

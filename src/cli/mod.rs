@@ -1,14 +1,20 @@
-//! The command line: one file per subcommand, which parses, prints and maps exit codes. Each command is one public
-//! function of its room.
+//! The command line: one file per subcommand, or a folder where it prints in many forms; it parses, prints and maps exit
+//! codes. Each command is one public function of its room.
 
 mod app;
 mod check;
+mod diff;
 mod install;
 mod jail;
+mod ledger;
 mod lint;
 mod policy;
+mod render_args;
+mod rendered;
 mod report;
+mod rollback;
 mod serve;
+mod target;
 mod test;
 mod uninstall;
 mod verify;
@@ -32,7 +38,10 @@ enum Command {
     Test(test::Args),
     Policy(policy::Args),
     App(app::Args),
+    Diff(Box<diff::Args>),
+    Rollback(rollback::Args),
     Report(report::Args),
+    Ledger(ledger::Args),
     Verify(verify::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),
@@ -51,7 +60,10 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::Policy(args) => policy::run(args),
         Command::App(args) => app::run(args),
+        Command::Diff(args) => diff::run(*args),
+        Command::Rollback(args) => rollback::run(args),
         Command::Report(args) => report::run(args),
+        Command::Ledger(args) => ledger::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),

@@ -1,18 +1,28 @@
 //! `provost serve`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
 use crate::{
-    config::{Address, FailurePolicy, Role, search_path, state_directory},
-    git::LocalRepositories,
-    ledger::{Destination, Ledger},
+    config::{
+        Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, host_name, search_path,
+        state_directory,
+    },
+    git::{LocalRepositories, Submodules},
+    ledger::{Destination, Ledger, anchor},
     policies::{self, CallHost, ServiceCalls},
+    recorder::{self, RecorderConfig},
     render::{self, Launcher, jail::Confinement},
     serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
-    sync::SyncConfig,
-    telemetry::{self, LogFormat},
+    sync::{DefaultServiceAccount, FallbackIdentity, PushSecrets, SyncConfig},
+    telemetry::{self, LogFormat, Metrics},
+    webhook::rotation::Lifetimes,
 };
 
 const EXAMPLES: &str = "\
@@ -27,7 +37,7 @@ Examples:
   Inside a cluster
     provost serve --service provost/provost --listen 0.0.0.0:8443";
 
-/// Run the admission webhook and the sync agent
+/// Run the admission webhook, the sync agent and the recorder of the ledger
 ///
 /// On a workstation the certificates lie in --certs, and the webhook configuration is removed when the process is
 /// stopped. With --service the process runs in a cluster: a Secret keeps the certificates, and the configuration stays.
@@ -65,7 +75,7 @@ pub(super) struct Args {
         long = "role",
         value_name = "ROLE",
         value_delimiter = ',',
-        default_value = "webhook,agent"
+        default_value = "webhook,agent,recorder"
     )]
     roles: Vec<Role>,
     /// Address of the metrics, in plain HTTP [default: 127.0.0.1:8444; standalone: on the admission listener]
@@ -90,9 +100,33 @@ pub(super) struct Args {
     /// Another namespace that is not judged; may be given often
     #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Cluster")]
     exempt_namespaces: Vec<String>,
+    /// How long reviews are still taken once the process is to stop and no longer ready [default: 5s; without --service: 0s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Cluster")]
+    drain_delay: Option<Duration>,
     /// Install the CRDs where they are absent; on a workstation this is done anyway
     #[arg(long, help_heading = "Cluster")]
     install_crds: bool,
+
+    /// Authority whose client certificate the apiserver has to show; probes need none [default: none is asked for]
+    #[arg(long, value_name = "FILE", help_heading = "Certificates")]
+    client_ca: Option<PathBuf>,
+    /// Common name or DNS name of that certificate; may be given often [default: any]
+    #[arg(
+        long = "client-name",
+        value_name = "NAME",
+        requires = "client_ca",
+        help_heading = "Certificates"
+    )]
+    client_names: Vec<String>,
+    /// How long a certificate authority of the webhook's own lives; it is replaced in its last third
+    #[arg(long, value_name = "TIME", default_value = "87600h", value_parser = parse_time, help_heading = "Certificates")]
+    authority_lifetime: Duration,
+    /// How long a serving certificate lives; it is replaced in its last third
+    #[arg(long, value_name = "TIME", default_value = "2160h", value_parser = parse_time, help_heading = "Certificates")]
+    certificate_lifetime: Duration,
+    /// How long old and new authority are both trusted, before the switch and after it
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time, help_heading = "Certificates")]
+    rotation_overlap: Duration,
 
     /// How often a repository is asked for news, such as 30s or 3m
     #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_interval, help_heading = "Agent")]
@@ -100,6 +134,28 @@ pub(super) struct Args {
     /// Let Applications name repositories on this machine: absolute paths and file://
     #[arg(long, help_heading = "Agent")]
     allow_local_repositories: bool,
+    /// Let sources hold submodules, and render what those pin
+    #[arg(long, help_heading = "Agent")]
+    allow_submodules: bool,
+    /// Namespace whose AppProjects count, and Argo CD's Secrets and ConfigMaps about repositories; may be given often
+    /// [default: the Service's; on a workstation that of --applications-namespace, or "default"]
+    #[arg(long = "control-namespace", value_name = "NAME", help_heading = "Agent")]
+    control_namespaces: Vec<String>,
+    /// Address for push webhooks of forges, in plain HTTP, on /hooks/git [default: none are taken]
+    #[arg(long, value_name = "ADDR", help_heading = "Agent")]
+    hooks_listen: Option<SocketAddr>,
+    /// File of the webhooks' secrets, in lines such as "webhook.github.secret: …", beside Secret argocd-secret
+    #[arg(long, value_name = "FILE", requires = "hooks_listen", help_heading = "Agent")]
+    hook_secrets: Option<PathBuf>,
+    /// The gpg program, for signatures of commits
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_GPG",
+        default_value = "gpg",
+        help_heading = "Agent"
+    )]
+    gpg: PathBuf,
     /// Folder for mirrors of repositories and the rendered history [default: below the state directory]
     #[arg(long, value_name = "DIR", help_heading = "Agent")]
     state: Option<PathBuf>,
@@ -115,6 +171,13 @@ pub(super) struct Args {
     /// Namespace whose Applications are reconciled [default: all]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
     applications_namespace: Option<String>,
+    /// Service account as which objects are written where a project names none, as NAME in the destination namespace
+    /// or NAMESPACE:NAME [default: none; on a workstation the agent itself]
+    #[arg(long, value_name = "ACCOUNT", help_heading = "Agent")]
+    default_service_account: Option<DefaultServiceAccount>,
+
+    #[command(flatten)]
+    recorder: RecorderArgs,
 
     /// Form of the log on stderr
     #[arg(long, value_name = "FORM", default_value = "text", help_heading = "Log")]
@@ -130,26 +193,56 @@ pub(super) struct Args {
     log: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct RecorderArgs {
+    /// File of the key that signs the checkpoints of the ledger; made where it is missing [default: below the state
+    /// directory]
+    #[arg(long, value_name = "FILE", help_heading = "Recorder")]
+    signing_key: Option<PathBuf>,
+    /// File of the key that signed until now, where --signing-key is another one: both sign the change
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "signing_key",
+        help_heading = "Recorder"
+    )]
+    previous_signing_key: Option<PathBuf>,
+    /// Git branch that others keep, to which each checkpoint is pushed [default branch: provost-anchor]
+    #[arg(long, value_name = "REPO#BRANCH", help_heading = "Recorder")]
+    anchor: Option<anchor::Address>,
+    /// How far apart checkpoints are, at most 60s
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_checkpoint_interval, help_heading = "Recorder")]
+    checkpoint_interval: Duration,
+    /// Days that the records of the ledger are kept
+    #[arg(long, value_name = "DAYS", default_value = "400", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recorder")]
+    ledger_retention: u32,
+}
+
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start_log(args.log_format, &args.log);
     let (config, destination) = args.into_config()?;
     let ledger = Ledger::open(&destination, serve::boot(&config))?;
+    let recorder = serve::start_recorder(&config, &ledger)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let serving = serve::start(config, ledger.clone()).await?;
-        print(&serving.announcement, &ledger);
+        print(&serving.announcement, &ledger, recorder.as_ref());
         serving.wait().await
     });
     let reason = match &served {
         Ok(()) => "stopped by a signal".to_owned(),
         Err(error) => format!("{error}"),
     };
-    ledger.close(&reason)?;
+    let closed = ledger.close(&reason);
+    if let Some(recorder) = recorder {
+        recorder.stop();
+    }
+    closed?;
     served?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(announcement: &Announcement, ledger: &Ledger) {
+fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorder::Running>) {
     let Announcement { webhook, agent } = announcement;
     anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
     if let Some(webhook) = webhook {
@@ -163,6 +256,9 @@ fn print(announcement: &Announcement, ledger: &Ledger) {
     match ledger.directory() {
         Some(directory) => anstream::println!("  ledger                 {}", directory.display()),
         None => anstream::println!("  ledger                 none: nothing is recorded"),
+    }
+    if let Some(recorder) = recorder {
+        anstream::println!("  checkpoints signed by  {}", recorder.key);
     }
     anstream::println!("Ready.");
 }
@@ -203,6 +299,14 @@ fn print_webhook(announcement: &WebhookAnnouncement) {
     anstream::println!("  exempt namespaces      {}", exempt_namespaces.join(", "));
 }
 
+fn read_secrets(file: Option<&Path>) -> anyhow::Result<PushSecrets> {
+    let Some(file) = file else {
+        return Ok(PushSecrets::default());
+    };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    PushSecrets::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+}
+
 /// A URL with a Service is another way to the Service's replicas.
 fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     match service {
@@ -220,6 +324,25 @@ fn lease_namespace(service: Option<&Address>, applications: Option<&str>) -> Str
     }
 }
 
+/// Where projects and credentials are read: what an administrator of the cluster writes to, and no team.
+fn or_own(named: Vec<String>, service: Option<&Address>, applications: Option<&str>) -> Vec<String> {
+    match (service, applications) {
+        _ if !named.is_empty() => named,
+        (Some(Address::Service { namespace, .. }), _) => vec![namespace.clone()],
+        (_, Some(namespace)) => vec![namespace.to_owned()],
+        (_, None) => vec!["default".to_owned()],
+    }
+}
+
+/// In a cluster the agent holds no power of its own.
+fn fallback_identity(account: Option<DefaultServiceAccount>, in_cluster: bool) -> FallbackIdentity {
+    match account {
+        Some(account) => FallbackIdentity::ServiceAccount(account),
+        None if in_cluster => FallbackIdentity::Nobody,
+        None => FallbackIdentity::Agent,
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -227,6 +350,19 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     interval
         .filter(|interval| *interval >= Duration::from_secs(1))
         .ok_or_else(|| wanted.to_owned())
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<provost_manifest::duration::Duration>();
+    let time = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
+    time.ok_or_else(|| "write a time, such as 30s, 10m or 2160h".to_owned())
+}
+
+fn parse_checkpoint_interval(text: &str) -> Result<Duration, String> {
+    parse_interval(text)
+        .ok()
+        .filter(|interval| *interval <= recorder::MAX_INTERVAL)
+        .ok_or_else(|| "write a time from 1s to 60s".to_owned())
 }
 
 fn parse_service(text: &str) -> Result<Address, String> {
@@ -263,14 +399,27 @@ impl Args {
             service,
             failure_policy,
             exempt_namespaces,
+            drain_delay,
             install_crds,
+            client_ca,
+            client_names,
+            authority_lifetime,
+            certificate_lifetime,
+            rotation_overlap,
             poll_interval,
             allow_local_repositories,
+            allow_submodules,
+            control_namespaces,
+            hooks_listen,
+            hook_secrets,
+            gpg,
             state,
             kustomize,
             helm,
             allow_unconfined_render,
             applications_namespace,
+            default_service_account,
+            recorder,
             log_format: _,
             log: _,
         } = self;
@@ -284,12 +433,35 @@ impl Args {
             ),
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
+        let ledger = ledger.unwrap_or_default();
+        let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
+            let state = state
+                .clone()
+                .or_else(state_directory)
+                .context("there is no state directory for the recorder: name one with --state")?;
+            Some(recorder.into_config(&state))
+        } else {
+            None
+        };
         let agent = if roles.contains(&Role::Agent) && !standalone {
             let state = state
                 .or_else(|| state_directory().map(|directory| directory.join("agent")))
                 .context("there is no state directory for the agent: name one with --state")?;
             Some(SyncConfig {
                 state,
+                submodules: if allow_submodules {
+                    Submodules::Included
+                } else {
+                    Submodules::Refused
+                },
+                control_namespaces: or_own(
+                    control_namespaces,
+                    service.as_ref(),
+                    applications_namespace.as_deref(),
+                ),
+                hooks_listen,
+                push_secrets: read_secrets(hook_secrets.as_deref())?,
+                gpg,
                 poll_interval,
                 local_repositories: if allow_local_repositories {
                     LocalRepositories::Allowed
@@ -300,6 +472,7 @@ impl Args {
                 helm,
                 search_path: search_path(),
                 lease_namespace: lease_namespace(service.as_ref(), applications_namespace.as_deref()),
+                fallback: fallback_identity(default_service_account, in_cluster),
                 launcher: Launcher {
                     // The running program, even where its file was replaced.
                     provost: PathBuf::from("/proc/self/exe"),
@@ -311,6 +484,7 @@ impl Args {
                     deadline: render::DEADLINE,
                 },
                 namespace: applications_namespace,
+                metrics: Metrics::default(),
             })
         } else {
             None
@@ -324,17 +498,41 @@ impl Args {
             policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
             webhook: standalone || roles.contains(&Role::Webhook),
             agent,
+            recorder,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: address(service, webhook_url),
             install_crds: install_crds || !(standalone || in_cluster),
             cluster,
             listen,
             certificates: certs,
+            lifetimes: Lifetimes::new(authority_lifetime, certificate_lifetime, rotation_overlap)?,
+            client_certificates: client_ca.map(|authority| ClientCertificates {
+                authority,
+                names: client_names,
+            }),
+            drain_delay: drain_delay.unwrap_or(if in_cluster { DRAIN_DELAY } else { Duration::ZERO }),
             failure_policy,
             exempt_namespaces,
             exception_namespaces,
             service_calls,
         };
-        Ok((config, ledger.unwrap_or_default()))
+        Ok((config, ledger))
+    }
+}
+
+// === impl RecorderArgs ===
+
+impl RecorderArgs {
+    fn into_config(self, state: &Path) -> RecorderConfig {
+        let state = state.join("recorder");
+        RecorderConfig {
+            signing_key: self.signing_key.unwrap_or_else(|| state.join("signing.key")),
+            previous_key: self.previous_signing_key,
+            state,
+            interval: self.checkpoint_interval,
+            retention_days: self.ledger_retention,
+            anchor: self.anchor,
+            origin: host_name(),
+        }
     }
 }

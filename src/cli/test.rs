@@ -237,6 +237,9 @@ fn print_why(result: &RuleResult, out: &mut impl Write) -> io::Result<()> {
         let found = match &violation.found {
             Found::Missing => "missing".to_owned(),
             Found::Value(value) => format!("is {}", cut(&value.to_string())),
+            Found::Computed { expression, value } => {
+                format!("{} is {}", cut(expression), cut(&value.to_string()))
+            }
             Found::Hidden => "is a secret, not shown".to_owned(),
         };
         writeln!(

@@ -1,38 +1,51 @@
 //! `provost verify`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use provost_evidence::count::{counted, number};
-use provost_evidence::verify::ChainReport;
+use provost_evidence::note::VerifierKey;
 use provost_manifest::escape;
 use serde_json::{Value, json};
 
-use crate::ledger::verify::{LedgerReport, Verdict, verify};
+use crate::ledger::verify::{LedgerReport, Options, Verdict, VerifiedChain, verify};
+use crate::ledger::{CheckpointFinding, CheckpointReport, Findings, anchor};
 
 const EXAMPLES: &str = "\
 Examples:
-  provost verify ~/.local/state/provost/ledger          every chain in a ledger
-  provost verify ledger/20261124T111432.250Z-1f0c9a3b.jsonl    one chain
+  provost verify ~/.local/state/provost/ledger          every chain and checkpoint of a ledger
+  provost verify --trust shop.pub --anchor audit.git ledger    who signed it, and what others keep of it
+  provost verify ledger/20261124T111432.250Z-1f0c9a3b.jsonl    one file of a chain
   provost verify -o json ledger | jq .result            for a program
 
 Exit codes:
   0  whole: every record is as it was written, from boot to end
-  1  damaged: a record was changed, removed, moved or added afterwards
+  1  damaged: a record or checkpoint was changed, removed, moved or added afterwards
   2  it could not be read, so nothing is known
   3  whole but with gaps: records that were never written, such as a chain without its end";
 
-/// Verify that a ledger is whole
+/// Verify that a ledger is whole, who signed it, and since when others can tell
 ///
-/// Checks the hash chain of every file: no record was changed, removed, moved or added after it was written. Needs
-/// nothing but the files.
+/// Checks the hash chain of every file, the signed checkpoints, and the anchor that others keep: no record was changed,
+/// removed, moved or added after it was written. Needs nothing but the files, and no network.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The ledger's directory, or the file of one chain
+    /// The ledger's directory, or one file of a chain
     #[arg(value_name = "LEDGER")]
     ledger: PathBuf,
+
+    /// Public key of the recorder, NAME+ID+BASE64, or a file with it; without one, the origin is not shown. After a
+    /// change of keys give the first one
+    #[arg(long, value_name = "KEY")]
+    trust: Vec<String>,
+
+    /// Clone of the repository that keeps the checkpoints, as PATH or PATH#BRANCH [default branch: provost-anchor]
+    #[arg(long, value_name = "REPO")]
+    anchor: Option<anchor::Address>,
 
     /// How to print what was found
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
@@ -46,8 +59,17 @@ enum Output {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { ledger, output } = args;
-    let report = verify(&ledger)?;
+    let Args {
+        ledger,
+        trust,
+        anchor,
+        output,
+    } = args;
+    let trust = trust
+        .iter()
+        .map(|key| read_key(key))
+        .collect::<anyhow::Result<_>>()?;
+    let report = verify(&ledger, &Options { trust, anchor })?;
     match output {
         Output::Text => anstream::print!("{}", text(&report)),
         Output::Json => anstream::println!("{:#}", json(&report)),
@@ -59,40 +81,82 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }))
 }
 
+/// A key, or the file that has it.
+fn read_key(text: &str) -> anyhow::Result<VerifierKey> {
+    if let Ok(key) = text.parse() {
+        return Ok(key);
+    }
+    let file = fs::read_to_string(text).with_context(|| format!("could not read the key {text:?}"))?;
+    file.trim()
+        .parse()
+        .with_context(|| format!("could not use the key in {text:?}"))
+}
+
 /// The most important first: damage, then gaps, then how much was looked at and what this can't show.
 fn text(report: &LedgerReport) -> String {
     let mut lines = Vec::new();
-    for (file, chain) in &report.chains {
-        for finding in &chain.findings {
+    for chain in &report.chains {
+        let found = &chain.report;
+        for finding in &found.findings {
             lines.push(format!(
-                "bad   {}:{}  {}",
-                name(file),
-                finding.line,
+                "bad   {}  {}",
+                place(chain, finding.line),
                 finding.damage
             ));
         }
-        if chain.more_findings > 0 {
+        if found.more_findings > 0 {
             lines.push(format!(
                 "bad   {}  {} more",
-                name(file),
-                number(chain.more_findings)
+                place(chain, 1),
+                number(found.more_findings)
             ));
         }
     }
-    for (file, chain) in &report.chains {
-        for gap in &chain.gaps {
-            lines.push(format!("gap   {}:{}  {}", name(file), gap.line, gap.cause));
+    for removed in &report.removed {
+        lines.push(format!(
+            "bad   {}  the chain is gone: checkpoint {} saw {} of it",
+            escape::line(&removed.name),
+            removed.checkpoint,
+            counted(removed.count, "record")
+        ));
+    }
+    found_in_checkpoints(&mut lines, "bad ", &report.checkpoints.findings);
+    for chain in &report.chains {
+        for gap in &chain.report.gaps {
+            lines.push(format!("gap   {}  {}", place(chain, gap.line), gap.cause));
         }
-        if chain.more_gaps > 0 {
-            lines.push(format!("gap   {}  {} more", name(file), number(chain.more_gaps)));
+        if chain.report.more_gaps > 0 {
+            lines.push(format!(
+                "gap   {}  {} more",
+                place(chain, 1),
+                number(chain.report.more_gaps)
+            ));
         }
     }
+    for overlap in &report.overlaps {
+        lines.push(format!(
+            "gap   {}  two chains of this writer from {}: two processes of one name, or a clock that was set back ({} \
+             and {})",
+            escape::line(&overlap.writer),
+            escape::line(&overlap.since),
+            escape::line(&overlap.one),
+            escape::line(&overlap.other)
+        ));
+    }
+    found_in_checkpoints(&mut lines, "gap ", &report.checkpoints.gaps);
+    lines.push(summary(report));
+    lines.extend(checkpoint_lines(&report.checkpoints, report.records()));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn summary(report: &LedgerReport) -> String {
     let looked_at = format!(
         "{} in {}",
         counted(report.records(), "ledger record"),
         counted(report.chains.len() as u64, "chain")
     );
-    lines.push(match report.verdict() {
+    match report.verdict() {
         Verdict::Damaged => format!(
             "bad   {looked_at}: {}",
             counted(report.findings(), "damaged place")
@@ -102,22 +166,97 @@ fn text(report: &LedgerReport) -> String {
             "ok    {looked_at}; {}, declared or seen",
             counted(report.gaps(), "gap")
         ),
+    }
+}
+
+fn found_in_checkpoints(lines: &mut Vec<String>, word: &str, findings: &Findings) {
+    for CheckpointFinding { place, message, .. } in &findings.kept {
+        lines.push(format!(
+            "{word}  {}  {}",
+            escape::line(place),
+            escape::line(message)
+        ));
+    }
+    if findings.more > 0 {
+        lines.push(format!("{word}  checkpoints  {} more", number(findings.more)));
+    }
+}
+
+/// What the checkpoints and the anchor show, and what they do not.
+fn checkpoint_lines(report: &CheckpointReport, records: u64) -> Vec<String> {
+    let (Some(origin), Some(last)) = (&report.origin, &report.last_time) else {
+        let why = match &report.trusted {
+            Some(_) => "no checkpoint that a trusted key signed, so who can write these files could have",
+            None => "nothing is signed, so who can write these files could have",
+        };
+        return vec![format!(
+            "warn  integrity only, origin not shown: {why} written a whole chain anew"
+        )];
+    };
+    let origin = escape::line(origin);
+    let last = escape::line(last);
+    let checkpoints = counted(report.count, "checkpoint");
+    let mut lines = vec![match &report.trusted {
+        Some(keys) => format!(
+            "ok    {checkpoints} of {origin}, signed by {keys}: {} of {} until {last}",
+            number(report.covered),
+            counted(records, "record")
+        ),
+        None => format!(
+            "warn  integrity only, origin not shown: no --trust key was given for the {checkpoints} of {origin}, so who \
+             can write these files could have written everything anew"
+        ),
+    }];
+    if report.trusted.is_none() && !report.anchor_given {
+        return lines;
+    }
+    if report.uncovered > 0 {
+        lines.push(format!(
+            "warn  {} newer than checkpoint {}: who can write these files could have rewritten them",
+            are(report.uncovered),
+            report.count.saturating_sub(1)
+        ));
+    }
+    lines.push(match &report.anchored {
+        Some(anchored) => format!(
+            "ok    anchored in {}: {} until {} (checkpoint {}, commit {})",
+            escape::line(&anchored.address),
+            counted(anchored.records, "record"),
+            escape::line(&anchored.time),
+            anchored.checkpoint,
+            anchored.commit.get(..7).unwrap_or(&anchored.commit)
+        ),
+        None if report.anchor_given => "bad   the anchor has no checkpoint of this ledger".to_owned(),
+        None => "warn  no --anchor was given: the key's holder could have rewritten everything".to_owned(),
     });
-    lines.push(
-        "warn  integrity only, origin not shown: nothing is signed, so who can write these files could have \
-         written a whole chain anew"
-            .to_owned(),
-    );
-    lines.push(String::new());
-    lines.join("\n")
+    if let Some(anchored) = &report.anchored {
+        let after = (report.covered + report.uncovered).saturating_sub(anchored.records);
+        if after > 0 {
+            lines.push(format!(
+                "warn  {} not anchored (after {}): the key's holder could have rewritten them",
+                are(after),
+                escape::line(&anchored.time)
+            ));
+        }
+    }
+    lines
+}
+
+fn are(records: u64) -> String {
+    format!(
+        "{} {}",
+        counted(records, "record"),
+        if records == 1 { "is" } else { "are" }
+    )
 }
 
 fn json(report: &LedgerReport) -> Value {
-    let chains: Vec<Value> = report
-        .chains
-        .iter()
-        .map(|(file, chain)| chain_json(&file.to_string_lossy(), chain))
-        .collect();
+    let checkpoints = &report.checkpoints;
+    let origin = if checkpoints.trusted.is_some() {
+        checkpoints.origin.as_deref()
+    } else {
+        None
+    };
     json!({
         "result": match report.verdict() {
             Verdict::Whole => "whole",
@@ -125,14 +264,50 @@ fn json(report: &LedgerReport) -> Value {
             Verdict::Damaged => "damaged",
         },
         "records": report.records(),
-        "origin": "not shown",
-        "chains": chains,
+        "origin": origin.unwrap_or("not shown"),
+        "chains": report.chains.iter().map(chain_json).collect::<Vec<_>>(),
+        "removed": report.removed.iter().map(|removed| json!({
+            "chain": removed.name,
+            "records": removed.count,
+            "checkpoint": removed.checkpoint,
+        })).collect::<Vec<_>>(),
+        "overlaps": report.overlaps.iter().map(|overlap| json!({
+            "writer": overlap.writer,
+            "chains": [overlap.one, overlap.other],
+            "since": overlap.since,
+        })).collect::<Vec<_>>(),
+        "checkpoints": {
+            "count": checkpoints.count,
+            "lastTime": checkpoints.last_time,
+            "covered": checkpoints.covered,
+            "uncovered": checkpoints.uncovered,
+            "damage": findings_json(&checkpoints.findings),
+            "gaps": findings_json(&checkpoints.gaps),
+        },
+        "anchored": checkpoints.anchored.as_ref().map(|anchored| json!({
+            "address": anchored.address,
+            "commit": anchored.commit,
+            "checkpoint": anchored.checkpoint,
+            "time": anchored.time,
+            "records": anchored.records,
+        })),
     })
 }
 
-fn chain_json(file: &str, chain: &ChainReport) -> Value {
-    let finding =
-        |line: u64, kind: &str, message: String| json!({"line": line, "kind": kind, "message": message});
+fn findings_json(findings: &Findings) -> Value {
+    findings
+        .kept
+        .iter()
+        .map(|found| json!({"place": found.place, "kind": found.kind, "message": found.message}))
+        .collect()
+}
+
+fn chain_json(verified: &VerifiedChain) -> Value {
+    let chain = &verified.report;
+    let finding = |line: u64, kind: &str, message: String| {
+        let (file, line) = verified.place(line);
+        json!({"file": file.to_string_lossy(), "line": line, "kind": kind, "message": message})
+    };
     let damage = chain
         .findings
         .iter()
@@ -142,9 +317,11 @@ fn chain_json(file: &str, chain: &ChainReport) -> Value {
         .iter()
         .map(|gap| finding(gap.line, gap.cause.name(), gap.cause.to_string()));
     json!({
-        "file": file,
+        "files": verified.files.iter().map(|(path, _)| path.to_string_lossy()).collect::<Vec<_>>(),
+        "writer": chain.writer,
         "boot": chain.boot,
         "records": chain.records,
+        "first": chain.first,
         "head": chain.head.map(|head| head.to_string()),
         "firstTime": chain.first_time,
         "lastTime": chain.last_time,
@@ -155,7 +332,12 @@ fn chain_json(file: &str, chain: &ChainReport) -> Value {
     })
 }
 
-/// A file's name may hold anything.
+/// File and line. A file's name may hold anything.
+fn place(chain: &VerifiedChain, line: u64) -> String {
+    let (file, line) = chain.place(line);
+    format!("{}:{line}", name(file))
+}
+
 fn name(file: &Path) -> String {
     escape::line(&file.to_string_lossy()).into_owned()
 }

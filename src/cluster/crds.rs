@@ -14,8 +14,9 @@ const ESTABLISHED_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The manifests that the agent needs.
-pub const MANIFESTS: [&str; 2] = [
+pub const MANIFESTS: [&str; 3] = [
     include_str!("../../deploy/crds/argoproj-application.yaml"),
+    include_str!("../../deploy/crds/argoproj-appproject.yaml"),
     include_str!("../../deploy/crds/provost-inventory.yaml"),
 ];
 

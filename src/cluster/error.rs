@@ -98,6 +98,10 @@ impl Error {
     /// The same without the apiserver's text, which may quote a Secret's values: its reason and the fields remain.
     #[must_use]
     pub(super) fn without_values(self) -> Self {
+        // That something is not there quotes its name and nothing else; who waits for it has to know which.
+        if self.is_not_found() {
+            return self;
+        }
         let Self::Refused { what, mut status } = self else {
             return self;
         };

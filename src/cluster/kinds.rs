@@ -19,6 +19,8 @@ pub struct Kind {
     pub namespaced: bool,
     /// Whether they can be watched.
     pub watchable: bool,
+    /// The names of its subresources, `scale`.
+    pub subresources: Vec<String>,
 }
 
 /// The kinds that a cluster serves.
@@ -27,6 +29,8 @@ pub struct Kinds {
     by_gvk: HashMap<GroupVersionKind, Kind>,
     /// The version that the cluster prefers, by group and kind.
     preferred: HashMap<(String, String), GroupVersionKind>,
+    /// The kind, by group and name in URLs.
+    by_plural: HashMap<(String, String), String>,
 }
 
 /// One object's address.
@@ -44,7 +48,7 @@ pub struct Target {
 
 impl Kinds {
     /// Two requests. A group whose backend does not answer is listed without kinds, which fails nobody else.
-    pub(super) async fn discover(client: &kube::Client) -> Result<Self, kube::Error> {
+    pub async fn discover(client: &kube::Client) -> Result<Self, kube::Error> {
         let (core, groups) = futures::try_join!(
             client.list_core_api_versions_aggregated(),
             client.list_api_groups_aggregated()
@@ -74,6 +78,11 @@ impl Kinds {
                         plural,
                         namespaced: resource.scope.as_deref() == Some("Namespaced"),
                         watchable: resource.verbs.iter().any(|verb| verb == "watch"),
+                        subresources: resource
+                            .subresources
+                            .into_iter()
+                            .filter_map(|subresource| subresource.subresource)
+                            .collect(),
                     });
                 }
             }
@@ -82,6 +91,8 @@ impl Kinds {
 
     fn insert(&mut self, kind: Kind) {
         let gvk = kind.gvk.clone();
+        self.by_plural
+            .insert((gvk.group.clone(), kind.plural.clone()), gvk.kind.clone());
         self.preferred
             .entry((gvk.group.clone(), gvk.kind.clone()))
             .or_insert_with(|| gvk.clone());
@@ -96,6 +107,22 @@ impl Kinds {
     /// All kinds, each in the version that the cluster prefers.
     pub fn all(&self) -> impl Iterator<Item = &Kind> {
         self.preferred.values().filter_map(|gvk| self.by_gvk.get(gvk))
+    }
+
+    /// All kinds in all versions, in no order.
+    pub fn in_all_versions(&self) -> impl Iterator<Item = &Kind> {
+        self.by_gvk.values()
+    }
+
+    /// Whether this is the version of the kind that the cluster prefers.
+    pub fn prefers(&self, kind: &Kind) -> bool {
+        self.preferred(&kind.gvk.group, &kind.gvk.kind) == Some(kind)
+    }
+
+    /// The kind whose objects have this name in URLs.
+    pub fn of_plural(&self, group: &str, plural: &str) -> Option<&str> {
+        let kind = self.by_plural.get(&(group.to_owned(), plural.to_owned()));
+        kind.map(String::as_str)
     }
 
     /// Everything that the cluster serves, in every version.
@@ -114,6 +141,15 @@ impl Kinds {
     pub fn preferred(&self, group: &str, kind: &str) -> Option<&Kind> {
         let gvk = self.preferred.get(&(group.to_owned(), kind.to_owned()))?;
         self.by_gvk.get(gvk)
+    }
+}
+
+/// The first of several versions of a kind is the preferred one.
+impl FromIterator<Kind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        let mut all = Self::default();
+        kinds.into_iter().for_each(|kind| all.insert(kind));
+        all
     }
 }
 

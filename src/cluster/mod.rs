@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hyper::header::{HeaderName, HeaderValue};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use provost_delivery::options::Propagation;
@@ -29,6 +30,8 @@ pub use watch::{Observation, watch_owned};
 
 /// The field manager of everything we write.
 pub const FIELD_MANAGER: &str = "provost";
+/// The header that says as whom a request is made.
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -38,6 +41,8 @@ pub struct Cluster {
     client: kube::Client,
     kinds: Arc<ArcSwap<Kinds>>,
     requests: Arc<AtomicU64>,
+    /// As whom single objects are read and written, where not as ourselves.
+    service_account: Option<Arc<str>>,
 }
 
 // === impl Cluster ===
@@ -49,9 +54,36 @@ impl Cluster {
             client,
             kinds: Arc::new(ArcSwap::from_pointee(Kinds::default())),
             requests: Arc::new(AtomicU64::new(0)),
+            service_account: None,
         };
         cluster.rediscover().await?;
         Ok(cluster)
+    }
+
+    /// The same cluster, whose single objects are read and written as a service account: with what that one may do,
+    /// and nothing else. Discovery, watches and typed objects stay our own.
+    ///
+    /// The apiserver adds a service account's groups by itself. Naming them too would need leave to impersonate groups.
+    #[must_use]
+    pub fn as_service_account(&self, namespace: &str, name: &str) -> Self {
+        Self {
+            service_account: Some(format!("system:serviceaccount:{namespace}:{name}").into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same cluster as ourselves.
+    #[must_use]
+    pub fn as_ourselves(&self) -> Self {
+        Self {
+            service_account: None,
+            ..self.clone()
+        }
+    }
+
+    /// The user as whom single objects are read and written; `None` where that is us.
+    pub fn service_account(&self) -> Option<&str> {
+        self.service_account.as_deref()
     }
 
     /// The client itself, for watches and typed objects.
@@ -182,10 +214,12 @@ impl Cluster {
         request: Result<hyper::Request<Vec<u8>>, E>,
     ) -> Result<Value, Error> {
         let what = || format!("{verb} {target}");
-        let request = request.map_err(|error| Error::Build {
-            what: what(),
-            reason: error.to_string(),
-        })?;
+        let broken = |reason: String| Error::Build { what: what(), reason };
+        let mut request = request.map_err(|error| broken(error.to_string()))?;
+        if let Some(user) = &self.service_account {
+            let user = HeaderValue::from_str(user).map_err(|error| broken(error.to_string()))?;
+            request.headers_mut().insert(IMPERSONATE_USER, user);
+        }
         let answer = self.ask(&what(), self.client.request::<Value>(request)).await;
         answer.map_err(|error| {
             if target.is_secret() {

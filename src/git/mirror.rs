@@ -7,22 +7,26 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use git2::build::{CloneLocal, RepoBuilder};
-use git2::{Direction, FetchOptions, Oid, RemoteCallbacks, Repository};
+use git2::{Direction, FetchOptions, Oid, Repository};
 
 use provost_manifest::digest::Digest;
 
-use super::{Error, RepositoryUrl, Snapshot};
+use super::calls::{Calls, Failure};
+use super::version_range::VersionRange;
+use super::{Access, Error, RepositoryUrl, Snapshot, Submodules, https};
 
 /// How long a repository may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a repository may be silent in the middle of an answer.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long one fetch may take in all.
-const FETCH_DEADLINE: Duration = Duration::from_mins(10);
-/// How much one fetch may receive.
-const FETCH_MAX_BYTES: usize = 4 << 30;
-/// How often the transport may ask for credentials before we give up: libgit2 asks for ever.
-const CREDENTIAL_ATTEMPTS: u32 = 2;
+pub(super) const FETCH_DEADLINE: Duration = Duration::from_mins(10);
+/// How long to wait for another fetch into the same mirror.
+const LOCK_DEADLINE: Duration = Duration::from_secs(10);
+/// How often to look whether it is done.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How many branches and tags a repository may have.
+const MAX_REFERENCES: usize = 200_000;
 /// The shortest abbreviation of a commit id that is taken for one.
 const SHORT_ID: usize = 7;
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
@@ -31,6 +35,7 @@ const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/ta
 #[derive(Clone, Debug)]
 pub struct Mirrors {
     folder: PathBuf,
+    submodules: Submodules,
 }
 
 /// A bare mirror of one repository. Cheap to clone; each call opens the mirror anew.
@@ -38,6 +43,7 @@ pub struct Mirrors {
 pub struct Mirror {
     folder: PathBuf,
     url: RepositoryUrl,
+    submodules: Submodules,
 }
 
 /// What a fetch brought.
@@ -53,19 +59,27 @@ pub enum Fetched {
 
 impl Mirrors {
     /// Mirrors below `folder`, which is made when the first mirror is.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
+    pub fn new(folder: impl Into<PathBuf>, submodules: Submodules) -> Self {
         set_process_wide_timeouts();
         Self {
             folder: folder.into(),
+            submodules,
         }
     }
 
-    /// The mirror of a repository. Nothing is fetched or written yet.
-    pub fn mirror(&self, url: &RepositoryUrl) -> Mirror {
-        let name = Digest::of_bytes(url.expose().as_bytes()).to_string();
+    /// The mirror of a repository, shared by all, or of those in `scope` alone, whose credentials brought what is in
+    /// it. Nothing is fetched or written yet.
+    pub fn mirror(&self, url: &RepositoryUrl, scope: Option<&str>) -> Mirror {
+        // No URL holds a line's end.
+        let key = match scope {
+            Some(scope) => format!("{}\n{scope}", url.expose()),
+            None => url.expose().to_owned(),
+        };
+        let name = Digest::of_bytes(key.as_bytes()).to_string();
         Mirror {
             folder: self.folder.join(format!("{}.git", &name[..32])),
             url: url.clone(),
+            submodules: self.submodules,
         }
     }
 }
@@ -73,24 +87,37 @@ impl Mirrors {
 // === impl Mirror ===
 
 impl Mirror {
+    /// A repository's own folder, which is never fetched.
+    pub(super) fn of_folder(folder: &Path, url: &RepositoryUrl) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            url: url.clone(),
+            submodules: Submodules::Refused,
+        }
+    }
+
     /// The repository that is mirrored.
     pub fn url(&self) -> &RepositoryUrl {
         &self.url
     }
 
-    /// Brings branches, tags and HEAD to what the repository says now.
-    pub fn fetch(&self) -> Result<Fetched, Error> {
-        let _lock = self.lock()?;
-        let repository = self.open_or_create()?;
-        self.fetch_into(&repository).map_err(|source| Error::Fetch {
-            url: self.url.to_string(),
-            source,
-        })
+    /// Whether the content of submodules is a part of its snapshots.
+    pub(super) fn submodules(&self) -> Submodules {
+        self.submodules
     }
 
-    fn fetch_into(&self, repository: &Repository) -> Result<Fetched, git2::Error> {
+    /// Brings branches, tags and HEAD to what the repository says now.
+    pub fn fetch(&self, access: &Access) -> Result<Fetched, Error> {
+        let _lock = self.lock()?;
+        let repository = self.open_or_create()?;
+        over(&self.url, access, || self.fetch_into(&repository, access))
+    }
+
+    fn fetch_into(&self, repository: &Repository, access: &Access) -> Result<Fetched, Failure> {
         let mut remote = repository.remote_anonymous(self.url.expose())?;
-        let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), None)?;
+        let calls = Calls::new(access);
+        let connecting = remote.connect_auth(Direction::Fetch, Some(calls.callbacks()), None);
+        let mut connection = connecting.map_err(|source| calls.failure(source))?;
         let head = connection
             .default_branch()
             .ok()
@@ -101,16 +128,31 @@ impl Mirror {
             .filter(|head| is_mirrored(head.name()) && !head.name().ends_with("^{}"))
             .map(|head| (head.name().to_owned(), head.oid()))
             .collect();
+        if theirs.len() > MAX_REFERENCES {
+            return Err(Failure::Said(format!(
+                "it has {} branches and tags, more than {MAX_REFERENCES}",
+                theirs.len()
+            )));
+        }
         let ours = references(repository)?;
         let head_moved = head.as_deref().is_some_and(|head| !head_is(repository, head));
         if theirs == ours && !head_moved {
             return Ok(Fetched::Unchanged);
         }
         let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks()).update_fetchhead(false);
-        connection.remote().fetch(&REFSPECS, Some(&mut options), None)?;
+        options.remote_callbacks(calls.callbacks());
+        // First all objects. References move only once everything is here, so that a fetch that fails changes none,
+        // and a branch may take the place of the folder of branches that another was in.
+        let downloading = connection.remote().download(&REFSPECS, Some(&mut options));
+        downloading.map_err(|source| calls.failure(source))?;
         for gone in ours.keys().filter(|name| !theirs.contains_key(*name)) {
             repository.find_reference(gone)?.delete()?;
+        }
+        for (name, target) in theirs
+            .iter()
+            .filter(|(name, target)| ours.get(*name) != Some(target))
+        {
+            repository.reference(name, *target, true, "fetched")?;
         }
         if let Some(head) = head {
             repository.set_head(&head)?;
@@ -118,20 +160,28 @@ impl Mirror {
         Ok(Fetched::Changed)
     }
 
-    /// The commit that a branch, a tag, a commit id or `HEAD` (or nothing) names in the mirror as last fetched.
+    /// The commit that a branch, a tag, a commit id, `HEAD` (or nothing) or a range of versions names in the mirror as
+    /// last fetched. What is named so comes before what would be a range.
     pub fn resolve(&self, revision: &str) -> Result<String, Error> {
         let repository = self.open()?;
         find_commit(&repository, revision)
+            .or_else(|| highest_version(&repository, revision))
             .map(|id| id.to_string())
-            .ok_or_else(|| Error::Revision {
-                revision: revision.to_owned(),
-                url: self.url.to_string(),
+            .ok_or_else(|| match VersionRange::parse(revision) {
+                Some(_) => Error::NoVersion {
+                    range: revision.to_owned(),
+                    url: self.url.to_string(),
+                },
+                None => Error::Revision {
+                    revision: revision.to_owned(),
+                    url: self.url.to_string(),
+                },
             })
     }
 
     /// The files of a commit.
     pub fn snapshot(&self, commit: &str) -> Result<Snapshot, Error> {
-        Snapshot::new(self.open()?, commit, self.url.to_string())
+        Snapshot::new(self.open()?, commit, self.url.to_string(), self.submodules)
     }
 
     /// The bare repository itself: for readers of its history.
@@ -171,7 +221,7 @@ impl Mirror {
         }
     }
 
-    fn lock(&self) -> Result<File, Error> {
+    pub(super) fn lock(&self) -> Result<File, Error> {
         let path = self.folder.with_extension("lock");
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let unusable = |source| Error::Folder {
@@ -180,14 +230,43 @@ impl Mirror {
         };
         fs::create_dir_all(&folder).map_err(unusable)?;
         let file = File::create(&path).map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::WouldBlock) => Err(Error::Locked {
-                url: self.url.to_string(),
-            }),
-            Err(fs::TryLockError::Error(source)) => Err(unusable(source)),
+        let give_up = Instant::now() + LOCK_DEADLINE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                // One of ours may be fetching a submodule into it.
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < give_up => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(Error::Locked {
+                        url: self.url.to_string(),
+                    });
+                }
+                Err(fs::TryLockError::Error(source)) => return Err(unusable(source)),
+            }
         }
     }
+}
+
+/// Does what needs the repository at `url`, and says in its name why that failed.
+pub(super) fn over<T>(
+    url: &RepositoryUrl,
+    access: &Access,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Error> {
+    let deadline = Instant::now() + FETCH_DEADLINE;
+    let (done, said) = https::with_access(url, access, deadline, work);
+    done.map_err(|failure| match (said, failure) {
+        (Some(reason), _) | (None, Failure::Said(reason)) => Error::Unreachable {
+            url: url.to_string(),
+            reason,
+        },
+        (None, Failure::Git(source)) => Error::Fetch {
+            url: url.to_string(),
+            source,
+        },
+    })
 }
 
 fn is_mirrored(reference: &str) -> bool {
@@ -234,24 +313,14 @@ fn find_commit(repository: &Repository, revision: &str) -> Option<Oid> {
     }
 }
 
-/// Callbacks with every bound that libgit2 does not have of its own.
-fn callbacks() -> RemoteCallbacks<'static> {
-    let deadline = Instant::now() + FETCH_DEADLINE;
-    let mut attempts = 0;
-    let mut callbacks = RemoteCallbacks::new();
-    callbacks.credentials(move |_, user, allowed| {
-        attempts += 1;
-        if attempts <= CREDENTIAL_ATTEMPTS && allowed.contains(git2::CredentialType::SSH_KEY) {
-            return git2::Cred::ssh_key_from_agent(user.unwrap_or("git"));
-        }
-        Err(git2::Error::from_str(
-            "the repository asks for credentials, which are not supported yet",
-        ))
-    });
-    callbacks.transfer_progress(move |progress| {
-        Instant::now() < deadline && progress.received_bytes() < FETCH_MAX_BYTES
-    });
-    callbacks
+/// The commit of the highest version among the tags that a range takes.
+fn highest_version(repository: &Repository, revision: &str) -> Option<Oid> {
+    let range = VersionRange::parse(revision)?;
+    let names = repository.tag_names(None).ok()?;
+    let tags = names.iter().filter_map(|name| name.ok().flatten());
+    let tag = range.highest(tags)?;
+    let reference = repository.find_reference(&format!("refs/tags/{tag}")).ok()?;
+    Some(reference.peel_to_commit().ok()?.id())
 }
 
 /// libgit2 waits for ever unless told otherwise, and only the whole process can be told.

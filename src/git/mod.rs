@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! RepositoryUrl ──Mirrors──▶ Mirror ──fetch──▶ refs ──resolve──▶ commit ──snapshot──▶ Snapshot ──▶ blobs, exports
+//!       └──CredentialStore──▶ Access ──┘                              └──signature──▶ Check
 //! ```
 //!
 //! Everything here blocks: call it through `tokio::task::spawn_blocking`.
@@ -10,20 +11,34 @@
 //! - A mirror is written by one process at a time (a file lock), and a failed fetch leaves its refs as they were.
 //! - A snapshot reads Git's objects, never a checkout, so nothing can change under a render; a symbolic link is
 //!   followed only while it stays inside the repository.
-//! - Local paths and `file://` are refused unless the caller allows them, and credentials never reach a message.
-//!
-//! *Not yet*: credentials (the repositories are public or reached by `ssh-agent`), submodules, signatures.
+//! - Local paths and `file://` are refused unless the caller allows them.
+//! - Credentials are bound to a host: no redirect and no submodule takes them to another, and no message shows them.
 
+mod calls;
+mod credentials;
 pub mod history;
+mod https;
+mod known_hosts;
 mod mirror;
 mod path;
+mod proxy;
+mod push;
+mod secret;
+pub mod signature;
 mod snapshot;
+mod submodules;
 mod url;
+mod version_range;
+mod working_tree;
 
+pub use credentials::{Access, CredentialError, CredentialStore, RepositorySecret, SecretType};
 pub use mirror::{Fetched, Mirror, Mirrors};
 pub use path::RepoPath;
+pub use secret::Secret;
 pub use snapshot::{Entry, EntryKind, Snapshot};
-pub use url::{LocalRepositories, RepositoryUrl};
+pub use submodules::{SubmoduleAccess, Submodules};
+pub use url::{LocalRepositories, Location, Origin, RepositoryUrl, Scheme};
+pub use working_tree::WorkingTree;
 
 /// Why a repository could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +89,35 @@ pub enum Error {
         /// Why.
         source: git2::Error,
     },
+    /// The repository refused, in our words.
+    #[error("repository {url} cannot be fetched: {reason}")]
+    Unreachable {
+        /// The repository.
+        url: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The Secret that is for the repository cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+    /// No tag is a version in the range.
+    #[error("no tag of {url} is a version in the range {range:?}")]
+    NoVersion {
+        /// What was asked for.
+        range: String,
+        /// The repository.
+        url: String,
+    },
+    /// The repository does not take a commit.
+    #[error("{url} does not take the commit on branch {branch}: {reason}")]
+    Push {
+        /// The branch.
+        branch: String,
+        /// The repository.
+        url: String,
+        /// In its words.
+        reason: String,
+    },
     /// No branch, tag or commit has this name.
     #[error("revision {revision:?} is not a branch, tag or commit of {url}")]
     Revision {
@@ -108,11 +152,13 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
-    /// A folder holds a submodule, whose content is elsewhere.
-    #[error("submodule {path} is not supported yet")]
+    /// A folder holds a submodule, whose content is not there.
+    #[error("submodule {path} is refused: {reason}")]
     Submodule {
         /// The submodule's path.
         path: String,
+        /// Why, and what would do.
+        reason: String,
     },
     /// More than a render may read.
     #[error("{path} holds more than {limit}")]

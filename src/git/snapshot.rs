@@ -5,7 +5,7 @@ use std::path::Path;
 
 use git2::{ObjectType, Oid, Repository, Tree};
 
-use super::{Error, RepoPath};
+use super::{Error, RepoPath, Submodules};
 
 /// How many symbolic links may follow each other.
 const MAX_LINKS: usize = 8;
@@ -24,6 +24,7 @@ pub struct Snapshot {
     root: Oid,
     commit: String,
     url: String,
+    submodules: Submodules,
 }
 
 /// One entry of a folder.
@@ -63,7 +64,12 @@ struct Budget {
 // === impl Snapshot ===
 
 impl Snapshot {
-    pub(super) fn new(repository: Repository, commit: &str, url: String) -> Result<Self, Error> {
+    pub(super) fn new(
+        repository: Repository,
+        commit: &str,
+        url: String,
+        submodules: Submodules,
+    ) -> Result<Self, Error> {
         let root = Oid::from_str(commit)
             .and_then(|id| repository.find_commit(id))
             .map(|commit| commit.tree_id())
@@ -77,6 +83,7 @@ impl Snapshot {
             root,
             commit: commit.to_owned(),
             url,
+            submodules,
         })
     }
 
@@ -205,7 +212,7 @@ impl Snapshot {
                 });
             }
             let target = target.join(name);
-            let found = Entry {
+            let mut found = Entry {
                 path,
                 id: item.id().to_string(),
                 kind: EntryKind::File,
@@ -214,9 +221,8 @@ impl Snapshot {
                 Raw::Folder => self.export_folder(&found, &target, budget, links)?,
                 Raw::File { program } => self.export_file(&found, &target, program, budget)?,
                 Raw::Submodule => {
-                    return Err(Error::Submodule {
-                        path: found.path.to_string(),
-                    });
+                    found.id = self.submodule(&found.path, item.id())?.to_string();
+                    self.export_folder(&found, &target, budget, links)?;
                 }
                 Raw::Link => match self.find_within(&found.path, links)? {
                     Some(end) if end.kind == EntryKind::File => {
@@ -281,13 +287,13 @@ impl Snapshot {
             let (Some(item), Some(here)) = (tree.get_name(part), found.path.join(part)) else {
                 return Ok(None);
             };
+            let mut id = item.id();
             let kind = match Raw::of(item.kind(), item.filemode()) {
                 Raw::Folder => EntryKind::Folder,
                 Raw::File { .. } => EntryKind::File,
                 Raw::Submodule => {
-                    return Err(Error::Submodule {
-                        path: here.to_string(),
-                    });
+                    id = self.submodule(&here, id)?;
+                    EntryKind::Folder
                 }
                 Raw::Link => {
                     let end = self.follow(&found.path, &here, item.id(), links)?;
@@ -299,11 +305,25 @@ impl Snapshot {
             };
             found = Entry {
                 path: here,
-                id: item.id().to_string(),
+                id: id.to_string(),
                 kind,
             };
         }
         Ok(Some(found))
+    }
+
+    /// The files of a submodule: the tree of the commit that is pinned, if it was brought.
+    fn submodule(&self, path: &RepoPath, commit: Oid) -> Result<Oid, Error> {
+        let refuse = |reason: &str| Error::Submodule {
+            path: path.to_string(),
+            reason: reason.to_owned(),
+        };
+        if self.submodules == Submodules::Refused {
+            return Err(refuse("submodules are read only with --allow-submodules"));
+        }
+        let commit = self.repository.find_commit(commit);
+        let commit = commit.map_err(|_| refuse("its commit is not there: does .gitmodules name it?"))?;
+        Ok(commit.tree_id())
     }
 
     /// Where a symbolic link leads.

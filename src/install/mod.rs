@@ -119,11 +119,13 @@ pub fn manifests(settings: &Settings) -> Result<Vec<Manifest>, Error> {
         manifests.extend(match role {
             Role::Webhook => rbac::webhook(settings, &policies),
             Role::Agent => rbac::agent(settings),
+            Role::Recorder => continue,
         });
         manifests.push(network::policy(settings, *role));
         manifests.extend(match role {
             Role::Webhook => workload::webhook(settings),
             Role::Agent => workload::agent(settings),
+            Role::Recorder => continue,
         });
     }
     Ok(manifests)

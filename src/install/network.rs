@@ -34,6 +34,7 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
             vec![json!({"ports": [tcp(ADMISSION)]}), metrics],
             [apiserver, called(settings)].concat(),
         ),
+        Role::Recorder => (vec![metrics], Vec::new()),
         Role::Agent => (
             vec![metrics],
             [apiserver, vec![tcp(GIT_SSH)], called(settings)].concat(),

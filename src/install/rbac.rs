@@ -12,8 +12,11 @@ const API: &str = "rbac.authorization.k8s.io/v1";
 const AUTHORIZATION: &str = "rbac.authorization.k8s.io";
 
 const AGENT: &str = "\
-The agent applies what Git declares as itself, whatever it is, so it may do everything: whoever can write to a
-repository that an Application names, or make an Application, has the power of a cluster administrator. Guard both.";
+The agent sees everything, to notice what is changed, and writes none of it as itself: what Git declares is written as
+the service account that the Application's AppProject names.";
+const IMPERSONATE: &str = "\
+By this the agent can act as any service account of the cluster. To narrow it, replace the ClusterRoleBinding below by
+RoleBindings of the same role, in those namespaces whose service accounts your AppProjects name.";
 const API_CALLS: &str = "\
 What the API calls of your policies read, and what your GlobalContextEntries keep (list, watch), is not here: bind a
 role that reads it to the ServiceAccount as well.";
@@ -80,7 +83,7 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
                 "rules": cluster_rules,
             }),
         },
-        cluster_binding(settings, role, &name(role), ""),
+        cluster_binding(settings, role, &name(role)),
         Manifest {
             comment: OWN_SECRET,
             object: json!({
@@ -90,32 +93,82 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
                 "rules": own_rules,
             }),
         },
-        Manifest::from(json!({
-            "apiVersion": API,
-            "kind": "RoleBinding",
-            "metadata": metadata(settings, role, &name(role)),
-            "roleRef": {"apiGroup": AUTHORIZATION, "kind": "Role", "name": name(role)},
-            "subjects": [subject(settings, role)],
-        })),
+        own_binding(settings, role),
     ]
 }
 
-/// The agent has the power of whatever it applies, until projects name service accounts that it acts as.
+/// The agent watches what it answers for, keeps its inventories and its lease, writes Applications, and has no power
+/// over anything else but as the service accounts that projects name.
 pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
-    vec![cluster_binding(settings, Role::Agent, "cluster-admin", AGENT)]
-}
-
-fn cluster_binding(settings: &Settings, role: Role, to: &str, comment: &'static str) -> Manifest {
-    Manifest {
+    let role = Role::Agent;
+    let impersonator = format!("{}-impersonator", name(role));
+    let cluster_rules = json!([
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": ["get"]},
+        {"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "patch"]},
+        {
+            "apiGroups": ["provost.dev"],
+            "resources": ["inventories"],
+            "verbs": ["create", "delete", "get", "update"],
+        },
+        {
+            "apiGroups": ["apiextensions.k8s.io"],
+            "resources": ["customresourcedefinitions"],
+            "verbs": ["create", "get"],
+        },
+        {"apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"], "verbs": ["get"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+    ]);
+    let own_rules = json!([
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
+        {"apiGroups": ["argoproj.io"], "resources": ["appprojects"], "verbs": ["create"]},
+    ]);
+    let impersonate =
+        json!([{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]}]);
+    let cluster_role = |name: &str, comment, rules: Value| Manifest {
         comment,
         object: json!({
             "apiVersion": API,
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name(role), "labels": labels(Some(role))},
-            "roleRef": {"apiGroup": AUTHORIZATION, "kind": "ClusterRole", "name": to},
-            "subjects": [subject(settings, role)],
+            "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": labels(Some(role))},
+            "rules": rules,
         }),
-    }
+    };
+    vec![
+        cluster_role(&name(role), AGENT, cluster_rules),
+        cluster_binding(settings, role, &name(role)),
+        cluster_role(&impersonator, IMPERSONATE, impersonate),
+        cluster_binding(settings, role, &impersonator),
+        Manifest::from(json!({
+            "apiVersion": API,
+            "kind": "Role",
+            "metadata": metadata(settings, role, &name(role)),
+            "rules": own_rules,
+        })),
+        own_binding(settings, role),
+    ]
+}
+
+/// Binds the role's ServiceAccount to the ClusterRole of this name, under the same name.
+fn cluster_binding(settings: &Settings, role: Role, to: &str) -> Manifest {
+    Manifest::from(json!({
+        "apiVersion": API,
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": to, "labels": labels(Some(role))},
+        "roleRef": {"apiGroup": AUTHORIZATION, "kind": "ClusterRole", "name": to},
+        "subjects": [subject(settings, role)],
+    }))
+}
+
+/// Binds the role's ServiceAccount to its Role in the namespace.
+fn own_binding(settings: &Settings, role: Role) -> Manifest {
+    Manifest::from(json!({
+        "apiVersion": API,
+        "kind": "RoleBinding",
+        "metadata": metadata(settings, role, &name(role)),
+        "roleRef": {"apiGroup": AUTHORIZATION, "kind": "Role", "name": name(role)},
+        "subjects": [subject(settings, role)],
+    }))
 }
 
 fn subject(settings: &Settings, role: Role) -> Value {

@@ -335,6 +335,8 @@ async fn others(cluster: &Cluster, namespace: &Namespace) -> Result<BTreeSet<Str
             let ours = labels.get(PART_OF).is_some_and(|value| value == PROVOST)
                 || [
                     ("Secret", WEBHOOK_SECRET),
+                    // The agent's, of the name that its other objects have.
+                    ("Lease", "provost-agent"),
                     ("ServiceAccount", "default"),
                     ("ConfigMap", "kube-root-ca.crt"),
                 ]

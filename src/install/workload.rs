@@ -13,9 +13,7 @@ pub(super) const METRICS: u16 = 8444;
 const DATA: &str = "/var/lib/provost";
 /// Nobody's user id, also the image's.
 const USER: u32 = 65_532;
-/// How long a pod goes on answering while its end becomes known to Services.
-const LINGER_SECONDS: u8 = 5;
-/// Longer than lingering and draining take together.
+/// Longer than a webhook goes on answering while its end becomes known to Services, and draining, take together.
 const GRACE_SECONDS: u8 = 45;
 
 /// What differs between the roles' pods.
@@ -210,9 +208,6 @@ impl Workload {
             },
             "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": "/tmp"}],
         });
-        if self.role == Role::Webhook {
-            container["lifecycle"] = json!({"preStop": {"sleep": {"seconds": LINGER_SECONDS}}});
-        }
         json_patch::merge(&mut container, &self.probes);
         container
     }

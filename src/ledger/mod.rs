@@ -2,21 +2,31 @@
 //!
 //! ```text
 //! append(event) ──bounded queue──▶ writer thread ──group commit──▶ DIR/20261124T111432.250Z-1f0c9a3b.jsonl
+//! recorder ──signed note──▶ DIR/checkpoints/2026-11-24.txt ──commit──▶ REPO#BRANCH
 //! ```
 //!
 //! Guarantees:
 //! - [`Ledger::append`] never blocks, never fails and never touches the disk. What the queue cannot take is counted,
 //!   and becomes a gap record: a loss is never silent.
 //! - A record is on the disk (fsync) at most [`COMMIT_INTERVAL`] and one write after it was appended.
-//! - A file belongs to one boot of one process. It opens with a boot record and closes with an end record; a file that
-//!   a crash left is never written to again.
+//! - A chain belongs to one boot of one process. It opens with a boot record and closes with an end record; a file that
+//!   a crash left is never written to again. A chain goes on in a new file once one is large or old ([`segments`]).
+//! - What was appended by [`Ledger::append_durably`] is on the disk before that returns.
+//! - Beside the chains lie the checkpoints that the recorder signs ([`checkpoints`]), and nobody else writes.
 //! - Where the disk refuses, records are lost and counted; as soon as it takes them again they go into a new chain,
 //!   which begins with a gap record that says why.
 //!
-//! `provost verify DIR` checks the files: see [`verify`].
+//! `provost verify DIR` checks the files ([`verify`]), against a Git branch that others keep ([`anchor`]).
 
+pub mod anchor;
+pub mod checkpoints;
+pub mod read;
+pub mod segments;
 pub mod verify;
+mod verify_checkpoints;
 mod writer;
+
+pub use verify_checkpoints::{Anchored, CheckpointFinding, CheckpointReport, Findings};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,10 +35,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use provost_evidence::event::{Boot, Event};
+use tokio::sync::oneshot;
 
 use self::writer::{Message, Writer};
 use crate::config;
@@ -37,6 +48,10 @@ use crate::config;
 pub const QUEUE_CAPACITY: usize = 8_192;
 /// How long a record waits for others before they are committed together.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a record that has to be durable waits for a place in the queue.
+const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks for one.
+const DURABLE_RETRY: Duration = Duration::from_millis(5);
 /// How the file of a chain ends.
 pub const FILE_EXTENSION: &str = "jsonl";
 
@@ -57,6 +72,29 @@ pub enum Destination {
     Directory(PathBuf),
     /// Nowhere.
     None,
+}
+
+/// When a chain goes on in a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentLimits {
+    /// From this size on.
+    pub bytes: u64,
+    /// From this age on.
+    pub age: Duration,
+}
+
+/// Why a record may not be on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDurable {
+    /// Others were before it for too long.
+    #[error("the ledger's queue is full")]
+    Full,
+    /// The disk refused.
+    #[error("the ledger's disk refuses: {0}")]
+    Disk(String),
+    /// Nobody writes any more.
+    #[error("the ledger is closed")]
+    Closed,
 }
 
 /// Why a ledger could not be opened or closed.
@@ -112,11 +150,16 @@ impl Ledger {
 
     /// Opens a chain of its own for this boot of the process, and writes `boot` as its first record before it returns.
     pub fn open(destination: &Destination, boot: Boot) -> Result<Self, Error> {
+        Self::open_with(destination, boot, SegmentLimits::default())
+    }
+
+    /// As [`Ledger::open`], with files of another size.
+    pub fn open_with(destination: &Destination, boot: Boot, limits: SegmentLimits) -> Result<Self, Error> {
         let Some(directory) = destination.directory()? else {
             return Ok(Self::none());
         };
         let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer::open(directory.clone(), boot, Arc::clone(&lost))?;
+        let writer = Writer::open(directory.clone(), boot, limits, Arc::clone(&lost))?;
         let (sender, receiver) = sync_channel(QUEUE_CAPACITY);
         thread::Builder::new()
             .name("ledger".into())
@@ -150,9 +193,32 @@ impl Ledger {
         let message = Message::Event {
             time: Timestamp::now(),
             event: Box::new(event),
+            done: None,
         };
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.sender.try_send(message) {
             queue.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Queues one event and waits until it is on the disk. Where it is not, what it stands for must not happen: the
+    /// answer to who asked for it is no.
+    pub async fn append_durably(&self, event: Event) -> Result<(), NotDurable> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let (done, written) = oneshot::channel();
+        let mut message = Message::Event {
+            time: Timestamp::now(),
+            event: Box::new(event),
+            done: Some(done),
+        };
+        let patience = Instant::now() + DURABLE_PATIENCE;
+        loop {
+            match queue.sender.try_send(message) {
+                Ok(()) => return written.await.unwrap_or(Err(NotDurable::Closed)),
+                Err(TrySendError::Disconnected(_)) => return Err(NotDurable::Closed),
+                Err(TrySendError::Full(_)) if Instant::now() >= patience => return Err(NotDurable::Full),
+                Err(TrySendError::Full(refused)) => message = refused,
+            }
+            tokio::time::sleep(DURABLE_RETRY).await;
         }
     }
 
@@ -167,6 +233,17 @@ impl Ledger {
         };
         queue.sender.send(message).map_err(|_| Error::ThreadEnded)?;
         closed.recv().map_err(|_| Error::ThreadEnded)?
+    }
+}
+
+// === impl SegmentLimits ===
+
+impl Default for SegmentLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 64 * 1024 * 1024,
+            age: Duration::from_hours(24),
+        }
     }
 }
 

@@ -12,16 +12,21 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use provost_evidence::chain::Chain;
-use provost_evidence::event::{Boot, End, Event, Gap};
+use provost_evidence::event::{Boot, Clock, End, Event, Gap};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{COMMIT_INTERVAL, Error, FILE_EXTENSION};
+use tokio::sync::oneshot;
+
+use super::segments::file_name;
+use super::{COMMIT_INTERVAL, Error, NotDurable, SegmentLimits};
 
 /// How long a disk that refused is left alone.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// While records come, the queue is looked at this often instead of being waited on: a thread that waits has to be woken
 /// for every record, by whoever appends it.
 const GATHER_INTERVAL: Duration = Duration::from_millis(5);
+/// The wall clock and the one that cannot be set may differ by this much before it is said that somebody set the first.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 /// Bytes kept back between commits; more are written at once, and still synced at the commit.
 const BUFFER_CAPACITY: usize = 64 * 1024;
 
@@ -31,6 +36,8 @@ pub(super) enum Message {
     Event {
         time: Timestamp,
         event: Box<Event>,
+        /// Who waits until it is on the disk.
+        done: Option<oneshot::Sender<Result<(), NotDurable>>>,
     },
     Close {
         reason: String,
@@ -43,9 +50,18 @@ pub(super) enum Message {
 pub(super) struct Writer {
     directory: PathBuf,
     boot: Boot,
+    limits: SegmentLimits,
     /// What the queue could not take, counted by those who appended.
     lost: Arc<AtomicU64>,
     state: State,
+    clock: SetClock,
+}
+
+/// Notices when the wall clock is set.
+#[derive(Debug)]
+struct SetClock {
+    wall: Timestamp,
+    steady: Instant,
 }
 
 #[derive(Debug)]
@@ -65,6 +81,9 @@ struct OpenChain {
     chain: Chain,
     path: PathBuf,
     file: File,
+    /// Bytes of the file, and when it was made.
+    size: u64,
+    since: Instant,
     /// Lines that are not in the file yet. Not a `BufWriter`: that one writes once more when it is dropped, even after
     /// an error, and nothing may follow a torn line.
     buffer: Vec<u8>,
@@ -78,7 +97,12 @@ struct OpenChain {
 
 impl Writer {
     /// Opens the first chain; its boot record is on the disk when this returns.
-    pub(super) fn open(directory: PathBuf, boot: Boot, lost: Arc<AtomicU64>) -> Result<Self, Error> {
+    pub(super) fn open(
+        directory: PathBuf,
+        boot: Boot,
+        limits: SegmentLimits,
+        lost: Arc<AtomicU64>,
+    ) -> Result<Self, Error> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -91,8 +115,10 @@ impl Writer {
         Ok(Self {
             directory,
             boot,
+            limits,
             lost,
             state: State::Writing(chain),
+            clock: SetClock::now(),
         })
     }
 
@@ -100,7 +126,14 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
         loop {
             match self.next(queue) {
-                Ok(Message::Event { time, event }) => self.write(time, *event),
+                Ok(Message::Event { time, event, done }) => {
+                    self.write(time, *event);
+                    if let Some(done) = done {
+                        self.commit();
+                        // Who asked may have given up waiting.
+                        let _ = done.send(self.refusal());
+                    }
+                }
                 Ok(Message::Close { reason, done }) => {
                     // Who closed may be gone; then nobody needs to know.
                     let _ = done.send(self.close(reason));
@@ -137,22 +170,31 @@ impl Writer {
         }
     }
 
+    /// Why what was just written is not on the disk, if it is not.
+    fn refusal(&self) -> Result<(), NotDurable> {
+        match &self.state {
+            State::Writing(_) => Ok(()),
+            State::Refused { reason, .. } => Err(NotDurable::Disk(reason.clone())),
+        }
+    }
+
     fn write(&mut self, time: Timestamp, event: Event) {
         self.reopen_if_refused();
+        self.note_clock();
+        let limits = self.limits;
         let outcome = match &mut self.state {
             State::Writing(chain) => {
                 let lost = self.lost.swap(0, Ordering::Relaxed);
-                if lost > 0 {
-                    let gap = Gap {
+                let gap = (lost > 0).then(|| {
+                    Event::Gap(Gap {
                         lost,
                         reason: "the queue was full".to_owned(),
-                    };
-                    chain
-                        .write(time, Event::Gap(gap))
-                        .and_then(|()| chain.write(time, event))
-                } else {
-                    chain.write(time, event)
-                }
+                    })
+                });
+                gap.into_iter()
+                    .chain([event])
+                    .try_for_each(|event| chain.write(time, event))
+                    .and_then(|()| chain.rotate(&self.directory, limits))
             }
             State::Refused { lost, .. } => {
                 *lost += 1;
@@ -160,6 +202,18 @@ impl Writer {
             }
         };
         self.refuse_on_error(outcome);
+    }
+
+    fn note_clock(&mut self) {
+        let milliseconds = self.clock.set_by();
+        if milliseconds == 0 {
+            return;
+        }
+        tracing::warn!(milliseconds, "The clock was set.");
+        if let State::Writing(chain) = &mut self.state {
+            let outcome = chain.write(Timestamp::now(), Event::Clock(Clock { milliseconds }));
+            self.refuse_on_error(outcome);
+        }
     }
 
     fn commit(&mut self) {
@@ -219,6 +273,31 @@ impl Writer {
     }
 }
 
+// === impl SetClock ===
+
+impl SetClock {
+    fn now() -> Self {
+        Self {
+            wall: Timestamp::now(),
+            steady: Instant::now(),
+        }
+    }
+
+    /// By how many milliseconds the wall clock was set since it was last looked at; 0 where it was not.
+    fn set_by(&mut self) -> i64 {
+        let now = Self::now();
+        let wall = now.wall.as_millisecond() - self.wall.as_millisecond();
+        let steady = now.steady.duration_since(self.steady).as_millis();
+        let difference = wall.saturating_sub(i64::try_from(steady).unwrap_or(i64::MAX));
+        *self = now;
+        if u128::from(difference.unsigned_abs()) > CLOCK_TOLERANCE.as_millis() {
+            difference
+        } else {
+            0
+        }
+    }
+}
+
 // === impl OpenChain ===
 
 impl OpenChain {
@@ -226,20 +305,13 @@ impl OpenChain {
     fn create(directory: &Path, boot: Boot, gap: Option<Gap>) -> Result<Self, Error> {
         let now = Timestamp::now();
         let name = boot_name(now);
-        let path = directory.join(format!("{name}.{FILE_EXTENSION}"));
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        let file = file.map_err(|source| Error::Write {
-            file: path.clone(),
-            source,
-        })?;
+        let (path, file) = create_file(directory, &file_name(&name, 0))?;
         let mut chain = Self {
             chain: Chain::new(name),
             path,
             file,
+            size: 0,
+            since: Instant::now(),
             buffer: Vec::with_capacity(BUFFER_CAPACITY),
             uncommitted: None,
             at_stake: 0,
@@ -249,11 +321,20 @@ impl OpenChain {
             chain.write(now, Event::Gap(gap))?;
         }
         chain.commit()?;
-        // The file's name is in its directory, which has to be on the disk as well.
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| chain.failed(source))?;
         Ok(chain)
+    }
+
+    /// Goes on in a new file where this one is large or old enough. A file that others may take or delete is complete.
+    fn rotate(&mut self, directory: &Path, limits: SegmentLimits) -> Result<(), Error> {
+        if self.size + (self.buffer.len() as u64) < limits.bytes && self.since.elapsed() < limits.age {
+            return Ok(());
+        }
+        self.commit()?;
+        let name = file_name(self.chain.boot(), self.chain.count());
+        (self.path, self.file) = create_file(directory, &name)?;
+        self.size = 0;
+        self.since = Instant::now();
+        Ok(())
     }
 
     fn write(&mut self, time: Timestamp, event: Event) -> Result<(), Error> {
@@ -281,6 +362,7 @@ impl OpenChain {
         self.file
             .write_all(&self.buffer)
             .map_err(|source| self.failed(source))?;
+        self.size += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
@@ -290,6 +372,24 @@ impl OpenChain {
             file: self.path.clone(),
             source,
         }
+    }
+}
+
+/// A file that was not there before. Its name is on the disk when this returns.
+fn create_file(directory: &Path, name: &str) -> Result<(PathBuf, File), Error> {
+    let path = directory.join(name);
+    let create = || {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        File::open(directory)?.sync_all()?;
+        Ok(file)
+    };
+    match create() {
+        Ok(file) => Ok((path, file)),
+        Err(source) => Err(Error::Write { file: path, source }),
     }
 }
 
@@ -316,7 +416,13 @@ mod tests {
     fn what_a_full_disk_refused_is_declared_in_the_chain_that_follows() {
         let directory = tempfile::tempdir().unwrap();
         let lost = Arc::new(AtomicU64::new(0));
-        let mut writer = Writer::open(directory.path().to_owned(), Boot::default(), lost).unwrap();
+        let mut writer = Writer::open(
+            directory.path().to_owned(),
+            Boot::default(),
+            SegmentLimits::default(),
+            lost,
+        )
+        .unwrap();
         let State::Writing(chain) = &mut writer.state else {
             panic!("the disk took the boot record")
         };
@@ -339,11 +445,13 @@ mod tests {
         writer.write(Timestamp::now(), event());
         writer.close("stopped".into()).unwrap();
 
-        let report = crate::ledger::verify::verify(directory.path()).unwrap();
+        let report =
+            crate::ledger::verify::verify(directory.path(), &crate::ledger::verify::Options::default())
+                .unwrap();
         let gaps: Vec<String> = report
             .chains
             .iter()
-            .flat_map(|(_, chain)| &chain.gaps)
+            .flat_map(|chain| &chain.report.gaps)
             .map(|gap| gap.cause.to_string())
             .collect();
         assert_eq!(
@@ -354,5 +462,16 @@ mod tests {
                 "1 record was lost: for the test",
             ]
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_in_both_directions_and_once() {
+        for hours in [-1_i64, 1] {
+            let mut clock = SetClock::now();
+            clock.wall -= jiff::SignedDuration::from_hours(hours);
+            let set_by = clock.set_by();
+            assert!((set_by - hours * 3_600_000).abs() < 60_000, "{set_by}");
+            assert_eq!(clock.set_by(), 0);
+        }
     }
 }

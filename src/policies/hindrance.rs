@@ -10,10 +10,28 @@ const MAX_OVERRUNS: usize = 1_000;
 /// What is in the way of which policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hindrances {
-    /// Why the apiserver was not told of the policies in force; `None` where it was.
-    configuration: Option<String>,
+    /// Whether apiservers were told to ask.
+    registration: Registration,
     /// By policy, what one of its rules took too long for.
     overruns: BTreeMap<Arc<str>, Overrun>,
+}
+
+/// Whether apiservers were told to ask about the policies in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody was told yet.
+    #[default]
+    Pending,
+    /// They were told about the set with this digest.
+    Done {
+        /// Digest of the set.
+        policy_set: String,
+    },
+    /// They could not be told; what they were told before stands.
+    Failed {
+        /// Why, and what is to be done.
+        reason: String,
+    },
 }
 
 /// A rule that was stopped.
@@ -48,17 +66,29 @@ impl Hindrances {
                 ),
             });
         }
-        self.configuration.as_ref().map(|why| Hindrance {
+        self.not_registered().map(|why| Hindrance {
             reason: "WebhookNotConfigured",
             message: format!("the apiserver may not ask for it yet, which is tried again: {why}"),
         })
     }
 
-    /// Notes whether the apiserver was told of the policies; true where that is news.
-    pub(super) fn configured(&mut self, outcome: Result<(), String>) -> bool {
-        let why = outcome.err();
-        let is_news = self.configuration != why;
-        self.configuration = why;
+    /// Why apiservers could not be told of the policies in force.
+    pub fn not_registered(&self) -> Option<&str> {
+        match &self.registration {
+            Registration::Failed { reason } => Some(reason),
+            Registration::Done { .. } | Registration::Pending => None,
+        }
+    }
+
+    /// Whether apiservers were told of the set with this digest.
+    pub(super) fn is_registered(&self, digest: &str) -> bool {
+        matches!(&self.registration, Registration::Done { policy_set } if policy_set == digest)
+    }
+
+    /// Notes whether apiservers were told; true where that is news.
+    pub(super) fn registered(&mut self, registration: Registration) -> bool {
+        let is_news = self.registration != registration;
+        self.registration = registration;
         is_news
     }
 
@@ -127,11 +157,18 @@ spec: {{rules: [{{name: r, match: {{any: [{{resources: {{kinds: [Pod]}}}}]}}, va
     #[test]
     fn a_configuration_that_was_not_written_hinders_every_policy_until_it_is() {
         let mut hindrances = Hindrances::default();
-        assert!(!hindrances.configured(Ok(())));
-        assert!(hindrances.configured(Err("forbidden".to_owned())));
-        assert!(!hindrances.configured(Err("forbidden".to_owned())));
+        let done = || Registration::Done {
+            policy_set: "sha256:1".to_owned(),
+        };
+        let failed = || Registration::Failed {
+            reason: "forbidden".to_owned(),
+        };
+        assert!(!hindrances.registered(Registration::Pending));
+        assert!(hindrances.registered(failed()));
+        assert!(!hindrances.registered(failed()));
         assert_eq!(hindrances.of("p").unwrap().reason, "WebhookNotConfigured");
-        assert!(hindrances.configured(Ok(())));
+        assert!(hindrances.registered(done()));
         assert_eq!(hindrances.of("p"), None);
+        assert!(hindrances.is_registered("sha256:1") && !hindrances.is_registered("sha256:2"));
     }
 }

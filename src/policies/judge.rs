@@ -1,11 +1,13 @@
 //! Judging a request: asks the engine, fetches what it needs, asks again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use provost_policy::{FailureAction, Inputs, Outcome, Request, RuleResult, Status, evaluate};
-use tokio::time::{Instant, timeout_at};
+use provost_policy::{
+    Deadline, FailureAction, Inputs, Outcome, Part, Request, RuleResult, Status, evaluate_part,
+};
+use tokio::time::timeout_at;
 
 use super::{Fetcher, Snapshot};
 
@@ -15,6 +17,10 @@ pub const MAX_ROUNDS: usize = 8;
 const FETCHES_AT_ONCE: usize = 8;
 /// How long all fetches of one request may take together. The apiserver gives us ten seconds.
 pub const FETCH_DEADLINE: Duration = Duration::from_secs(6);
+/// How long one rule may take, in each round: forty times what its steps take where nothing is amiss.
+pub const RULE_DEADLINE: Duration = Duration::from_secs(1);
+/// When all rules have to be judged, from the beginning: what is left then ends in errors, in time for an answer.
+pub const JUDGE_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Judges `request` by the snapshot's policies. Whatever cannot be fetched makes the rule that needs it an error.
 pub async fn judge(
@@ -23,16 +29,33 @@ pub async fn judge(
     fetcher: &Fetcher,
     seed: u64,
 ) -> Vec<RuleResult> {
+    judge_part(snapshot, Part::default(), request, fetcher, seed).await
+}
+
+/// As [`judge`], by a part of the policies.
+pub async fn judge_part(
+    snapshot: &Snapshot,
+    part: Part,
+    request: &Request<'_>,
+    fetcher: &Fetcher,
+    seed: u64,
+) -> Vec<RuleResult> {
     let now = Timestamp::now();
     let mut inputs = Inputs::new();
-    let deadline = Instant::now() + FETCH_DEADLINE;
+    let begin = Instant::now();
+    let fetched_by = (begin + FETCH_DEADLINE).into();
+    let deadline = Deadline {
+        clock: Instant::now,
+        rule: RULE_DEADLINE,
+        end: begin + JUDGE_DEADLINE,
+    };
     for _ in 0..MAX_ROUNDS {
-        match evaluate(&snapshot.set, request, &inputs, now, seed) {
+        match evaluate_part(&snapshot.set, part, Some(deadline), request, &inputs, now, seed) {
             Outcome::Done(results) => return results,
             Outcome::Needs(keys) => {
                 let fetch = async |key| {
                     let input =
-                        timeout_at(deadline, fetcher.fetch(&key, request.user, &snapshot.globals)).await;
+                        timeout_at(fetched_by, fetcher.fetch(&key, request.user, &snapshot.globals)).await;
                     (
                         key,
                         input.unwrap_or_else(|_| Err("it was not fetched in time".to_owned())),
@@ -59,6 +82,7 @@ fn gave_up() -> RuleResult {
         fails_closed: true,
         message: format!("the policies still asked for more inputs after {MAX_ROUNDS} rounds"),
         violations: Vec::new(),
+        overran: false,
         properties: Vec::new(),
     }
 }

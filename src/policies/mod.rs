@@ -43,8 +43,8 @@ use crate::ledger::Ledger;
 pub use admission::Admission;
 pub use cluster::{PolicyKind, ServedKind};
 pub use fetch::{CallHost, Fetcher, Globals, ServiceCalls};
-pub use hindrance::Hindrances;
-pub use judge::judge;
+pub use hindrance::{Hindrances, Registration};
+pub use judge::{judge, judge_part};
 
 /// The policies in force at one moment, and those that are out.
 #[derive(Debug, Default)]
@@ -218,9 +218,19 @@ impl Snapshot {
         }
     }
 
-    /// A snapshot of one source alone, for commands that judge files.
+    /// A snapshot of one source alone, for commands that tell of policies.
     pub fn of(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
         Self::compile(std::iter::once(contents), |_| true, namespaces)
+    }
+
+    /// A snapshot of one source alone, of the policies that judge writes: as the webhook has it.
+    pub fn for_admission(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
+        Self::compile(std::iter::once(contents), Policy::admission, namespaces)
+    }
+
+    /// A snapshot of one source alone, of the policies that judge what is there already.
+    pub fn for_scan(contents: &Contents, namespaces: &ExceptionNamespaces) -> Self {
+        Self::compile(std::iter::once(contents), Policy::background, namespaces)
     }
 
     fn says_the_same(&self, other: &Self) -> bool {
@@ -310,11 +320,10 @@ impl Policies {
         self.hindrances.subscribe()
     }
 
-    /// To be called when the webhook configuration was written for the policies in force, or, with a sentence, when it
-    /// could not be: the Ready conditions of all policies say so until it is.
-    pub fn configured(&self, outcome: Result<(), String>) {
+    /// Notes whether apiservers were told to ask about the policies in force; by whoever tells them.
+    pub fn registered(&self, registration: Registration) {
         self.hindrances
-            .send_if_modified(|hindrances| hindrances.configured(outcome));
+            .send_if_modified(|hindrances| hindrances.registered(registration));
     }
 
     /// To be called when a rule was stopped because it overran `deadline`: its policy's Ready condition says so until

@@ -10,8 +10,8 @@
 //! | `NotCounted` | False | an exception: which setting it would need |
 //! | `WebhookNotConfigured`, `DeadlineExceeded` | False | what hinders it, see [`super::hindrance`] |
 //!
-//! Written by server-side apply of the status, only where it would say something else than what is there. A condition
-//! that another manager owns (Kyverno's, during a migration) is left alone.
+//! A policy is called in force once apiservers were told to ask about it. Written by server-side apply of the status,
+//! only where it would say something else than what is there. A condition that another manager owns (Kyverno's, during a migration) is left alone.
 //!
 //! Kinds whose definition has no status (Kyverno's PolicyException) have no condition: /readyz and the log speak of them.
 //!
@@ -102,7 +102,10 @@ pub async fn keep(
         let snapshot = policies.current();
         let mut whole = true;
         for object in &objects {
-            let wanted = object.wanted(&snapshot, &hindered);
+            // What is not known yet wakes us when it is.
+            let Some(wanted) = object.wanted(&snapshot, &hindered) else {
+                continue;
+            };
             if object.needs(&wanted, written.get(&object.uid)) {
                 match write(&client, served, object, &wanted).await {
                     Ok(()) => {
@@ -127,7 +130,7 @@ pub async fn keep(
         }
         tokio::select! {
             still = observed.changed() => if still.is_err() { return },
-            // The sender lives as long as `policies`.
+            // The senders live as long as `policies`.
             _ = changes.changed() => {}
             _ = hindrances.changed() => {}
             () = sleep(AGAIN), if !whole => {}
@@ -229,8 +232,9 @@ impl Observed {
         }
     }
 
-    /// The condition that tells what became of it in `snapshot`.
-    fn wanted(&self, snapshot: &Snapshot, hindrances: &Hindrances) -> Condition {
+    /// The condition that tells what became of it in `snapshot`; `None` where that is not known yet, since apiservers
+    /// are just being told about it.
+    fn wanted(&self, snapshot: &Snapshot, hindrances: &Hindrances) -> Option<Condition> {
         let own = self.faults.iter();
         // Compiling a set finds more: a second policy of one name. That of a file has a place.
         let found = snapshot
@@ -239,12 +243,12 @@ impl Observed {
             .filter(|fault| fault.place.is_none() && Some(&fault.subject) == self.subject.as_ref());
         let faults: Vec<&Fault> = own.chain(found).collect();
         let (status, reason, message) = if faults.is_empty() {
-            self.fares(snapshot, hindrances)
+            self.fares(snapshot, hindrances)?
         } else {
             ("False", self.reason(), message(&faults))
         };
         let before = self.ready.as_ref().filter(|before| before.status == status);
-        Condition {
+        Some(Condition {
             type_: READY.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
@@ -254,15 +258,22 @@ impl Observed {
                 || Time(Timestamp::now()),
                 |before| before.last_transition_time.clone(),
             ),
-        }
+        })
     }
 
     /// How one fares that was understood.
-    fn fares(&self, snapshot: &Snapshot, hindrances: &Hindrances) -> (&'static str, &'static str, String) {
-        match &self.role {
+    fn fares(
+        &self,
+        snapshot: &Snapshot,
+        hindrances: &Hindrances,
+    ) -> Option<(&'static str, &'static str, String)> {
+        Some(match &self.role {
             Role::Policy(key) => match hindrances.of(key) {
                 Some(hindrance) => ("False", hindrance.reason, hindrance.message),
-                None => ("True", "InForce", "in force".to_owned()),
+                None if hindrances.is_registered(snapshot.set.digest()) => {
+                    ("True", "InForce", "in force".to_owned())
+                }
+                None => return None,
             },
             Role::PolicyElsewhere => (
                 "True",
@@ -280,7 +291,7 @@ impl Observed {
             }
             Role::Global => ("True", "InForce", "kept once a rule reads it".to_owned()),
             Role::None => ("False", "Invalid", "it was not understood".to_owned()),
-        }
+        })
     }
 
     /// Why it is out, in a word.
@@ -308,9 +319,19 @@ impl Observed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policies::Registration;
 
     fn fault(message: &str, subject: &str) -> Fault {
         Fault::mistake(message, subject)
+    }
+
+    /// What becomes of it once apiservers were told about the snapshot.
+    fn told(object: &Observed, snapshot: &Snapshot) -> Condition {
+        let mut hindrances = Hindrances::default();
+        hindrances.registered(Registration::Done {
+            policy_set: snapshot.set.digest().to_owned(),
+        });
+        object.wanted(snapshot, &hindrances).unwrap()
     }
 
     fn observed() -> Observed {
@@ -327,11 +348,21 @@ mod tests {
 
     #[test]
     fn a_policy_is_ready_where_it_is_in_force() {
-        let condition = observed().wanted(&Snapshot::default(), &Hindrances::default());
+        let condition = told(&observed(), &Snapshot::default());
         assert_eq!(
             (condition.status.as_str(), condition.message.as_str()),
             ("True", "in force")
         );
+    }
+
+    #[test]
+    fn a_policy_that_apiservers_were_not_told_about_is_not_called_in_force() {
+        let mut hindrances = Hindrances::default();
+        assert_eq!(observed().wanted(&Snapshot::default(), &hindrances), None);
+        hindrances.registered(Registration::Done {
+            policy_set: "another".to_owned(),
+        });
+        assert_eq!(observed().wanted(&Snapshot::default(), &hindrances), None);
     }
 
     #[test]
@@ -343,7 +374,7 @@ mod tests {
             ],
             ..Snapshot::default()
         };
-        let condition = observed().wanted(&snapshot, &Hindrances::default());
+        let condition = told(&observed(), &snapshot);
         assert_eq!(condition.status, "False");
         assert_eq!(condition.reason, "Duplicate");
         assert_eq!(condition.message, "is there twice (ClusterPolicy p)");
@@ -352,8 +383,10 @@ mod tests {
     #[test]
     fn a_policy_that_is_hindered_is_not_ready_and_says_by_what() {
         let mut hindrances = Hindrances::default();
-        hindrances.configured(Err("forbidden".to_owned()));
-        let condition = observed().wanted(&Snapshot::default(), &hindrances);
+        hindrances.registered(Registration::Failed {
+            reason: "forbidden".to_owned(),
+        });
+        let condition = observed().wanted(&Snapshot::default(), &hindrances).unwrap();
         assert_eq!(
             (condition.status.as_str(), condition.reason.as_str()),
             ("False", "WebhookNotConfigured")
@@ -362,7 +395,8 @@ mod tests {
             role: Role::PolicyElsewhere,
             ..observed()
         };
-        assert_eq!(elsewhere.wanted(&Snapshot::default(), &hindrances).status, "True");
+        let elsewhere = elsewhere.wanted(&Snapshot::default(), &hindrances).unwrap();
+        assert_eq!(elsewhere.status, "True");
     }
 
     #[test]
@@ -372,7 +406,9 @@ mod tests {
             subject: Some("PolicyException shop/p".to_owned()),
             ..observed()
         };
-        let condition = exception.wanted(&Snapshot::default(), &Hindrances::default());
+        let condition = exception
+            .wanted(&Snapshot::default(), &Hindrances::default())
+            .unwrap();
         assert_eq!(
             condition.message,
             "does not count: that needs --exception-namespace shop"
@@ -381,13 +417,19 @@ mod tests {
             exceptions: vec!["shop/p".into()],
             ..Snapshot::default()
         };
-        assert_eq!(exception.wanted(&snapshot, &Hindrances::default()).status, "True");
+        assert_eq!(
+            exception
+                .wanted(&snapshot, &Hindrances::default())
+                .unwrap()
+                .status,
+            "True"
+        );
     }
 
     #[test]
     fn a_condition_is_written_once_and_again_only_where_it_would_say_something_else() {
         let mut object = observed();
-        let wanted = object.wanted(&Snapshot::default(), &Hindrances::default());
+        let wanted = told(&object, &Snapshot::default());
         assert!(object.needs(&wanted, None));
         let written = Written {
             resource_version: "7".to_owned(),
@@ -402,7 +444,7 @@ mod tests {
         assert!(!object.needs(&wanted, None));
 
         object.faults = vec![fault("unknown field", "ClusterPolicy p")];
-        let refused = object.wanted(&Snapshot::default(), &Hindrances::default());
+        let refused = told(&object, &Snapshot::default());
         assert!(object.needs(&refused, Some(&written)));
     }
 
@@ -411,21 +453,17 @@ mod tests {
         let mut object = observed();
         let first = Condition {
             last_transition_time: Time("2026-01-02T03:04:05Z".parse().unwrap()),
-            ..object.wanted(&Snapshot::default(), &Hindrances::default())
+            ..told(&object, &Snapshot::default())
         };
         object.ready = Some(first.clone());
         object.generation = Some(2);
         assert_eq!(
-            object
-                .wanted(&Snapshot::default(), &Hindrances::default())
-                .last_transition_time,
+            told(&object, &Snapshot::default()).last_transition_time,
             first.last_transition_time
         );
         object.faults = vec![fault("unknown field", "")];
         assert_ne!(
-            object
-                .wanted(&Snapshot::default(), &Hindrances::default())
-                .last_transition_time,
+            told(&object, &Snapshot::default()).last_transition_time,
             first.last_transition_time
         );
     }

@@ -105,7 +105,8 @@ fn judge(folder: &Path, file: &Path, now: Timestamp) -> Result<Verdict, Fault> {
 
 /// Reads a file that a suite names, or all YAML files of a folder.
 fn read_named(folder: &Path, named: &FileName, files: &mut Vec<File>) -> Result<(), String> {
-    if named.path.contains("://") {
+    // `git@host:path` too, as ssh and scp have it.
+    if named.path.contains("://") || named.path.starts_with("git@") {
         return Err("only local files are read; keep a copy beside the suite".to_owned());
     }
     let path = folder.join(&named.path);

@@ -1,8 +1,9 @@
 //! `provost serve`: which roles run, in what order they start and stop.
 //!
 //! ```text
-//! start: ledger ─▶ cluster ─▶ policies read ─▶ certificate, listener ─▶ webhook configuration ─▶ agent
-//! stop:  not ready, agent takes no more work ─▶ configuration withdrawn (workstation) ─▶ reviews drained ─▶ ledger
+//! start: ledger ─▶ recorder ─▶ cluster ─▶ policies read ─▶ certificate, listener ─▶ webhook configuration ─▶ agent
+//! stop:  not ready, agent takes no more work ─▶ configuration withdrawn (workstation), or whoever follows readiness
+//!        given time to hear (cluster) ─▶ reviews drained ─▶ ledger ─▶ last checkpoint
 //! ```
 //!
 //! # Guarantees
@@ -14,22 +15,24 @@
 mod admin;
 mod agent;
 mod connect;
+mod heartbeat;
 mod policies;
 mod webhook;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use provost_evidence::event;
 
 use crate::{
     cluster,
-    config::{Address, FailurePolicy, Role},
+    config::{Address, ClientCertificates, FailurePolicy, Role},
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
+    recorder::{self, RecorderConfig},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
-    webhook::{configuration, store},
+    webhook::{rotation::Lifetimes, run::AnnounceError, store},
 };
 
 pub use connect::Connection;
@@ -43,6 +46,8 @@ pub struct Config {
     pub webhook: bool,
     /// What the agent is told, where it reconciles.
     pub agent: Option<SyncConfig>,
+    /// What the recorder is told, where it works.
+    pub recorder: Option<RecorderConfig>,
     /// A folder of policies, beside those of the cluster.
     pub policies: Option<PathBuf>,
     /// Where the admission listener binds.
@@ -53,6 +58,12 @@ pub struct Config {
     pub address: Option<Address>,
     /// The folder of certificates, on a workstation.
     pub certificates: PathBuf,
+    /// How long the webhook's certificates live.
+    pub lifetimes: Lifetimes,
+    /// Who may ask for verdicts, where not everybody who knows the path.
+    pub client_certificates: Option<ClientCertificates>,
+    /// How long reviews are still taken once the process is to stop and no longer ready.
+    pub drain_delay: Duration,
     /// What happens to writes while the webhook does not answer.
     pub failure_policy: FailurePolicy,
     /// Namespaces that are not judged, besides the usual.
@@ -88,7 +99,16 @@ pub enum Error {
     Server(#[from] server::Error),
     /// The apiserver cannot be told.
     #[error(transparent)]
-    Configuration(#[from] configuration::Error),
+    Configuration(#[from] AnnounceError),
+    /// The authority of clients is not there.
+    #[error("cannot read the clients' certificate authority {}", path.display())]
+    ReadClientAuthority {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The token cannot be made.
     #[error("cannot make the webhook's token: the system gives no random bits")]
     Token,
@@ -142,15 +162,21 @@ pub struct Serving {
 }
 
 /// Starts every role, in order.
-pub async fn start(config: Config, ledger: Ledger) -> Result<Serving, Error> {
+pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error> {
     let shutdown = Shutdown::on_signal()?;
     let metrics = Metrics::default();
+    if let Some(agent) = &mut config.agent {
+        agent.metrics = metrics.clone();
+    }
     let client = match &config.cluster {
         Some(connection) => Some(connection.client().await?),
         None => None,
     };
-    let policies = policies::read(&config, client.as_ref(), &ledger, &shutdown).await?;
-    let fetcher = policies::fetcher(&config, client.as_ref(), &shutdown);
+    // Who only records judges nothing, and may not even reach the apiserver.
+    let judges = config.webhook || config.agent.is_some();
+    let judged = client.as_ref().filter(|_| judges);
+    let policies = policies::read(&config, judged, &ledger, &shutdown).await?;
+    let fetcher = policies::fetcher(&config, judged, &shutdown);
     let exempt_namespaces = config.all_exempt_namespaces();
     let admission = Admission::new(Arc::clone(&policies), fetcher.clone(), exempt_namespaces);
     let webhook = if config.webhook {
@@ -162,6 +188,12 @@ pub async fn start(config: Config, ledger: Ledger) -> Result<Serving, Error> {
         }
         None
     };
+    let pulse = heartbeat::Pulse {
+        ledger: ledger.clone(),
+        webhook: webhook.as_ref().map(|webhook| Arc::clone(&webhook.webhook)),
+        client: client.clone(),
+    };
+    tokio::spawn(pulse.run(shutdown.drain.clone()));
     let announcement = Announcement {
         webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
         agent: config.agent.clone(),
@@ -184,6 +216,20 @@ pub fn boot(config: &Config) -> event::Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         roles: config.roles().into_iter().map(str::to_owned).collect(),
         exempt_namespaces: config.all_exempt_namespaces().into_iter().collect(),
+        writer: format!("{}@{}", config.roles().join("+"), crate::config::host_name()),
+        heartbeat_seconds: heartbeat::INTERVAL.as_secs(),
+    }
+}
+
+/// Starts the recorder, where it has something to record. It stops after the ledger is closed, so that its last
+/// checkpoint covers the last record.
+pub fn start_recorder(
+    config: &Config,
+    ledger: &Ledger,
+) -> Result<Option<recorder::Running>, recorder::Error> {
+    match &config.recorder {
+        Some(config) => recorder::start(config.clone(), ledger),
+        None => Ok(None),
     }
 }
 
@@ -245,7 +291,13 @@ impl Config {
     fn roles(&self) -> Vec<&'static str> {
         let webhook = self.webhook.then_some(Role::Webhook);
         let agent = self.agent.as_ref().map(|_| Role::Agent);
-        webhook.into_iter().chain(agent).map(Role::name).collect()
+        let recorder = self.recorder.as_ref().map(|_| Role::Recorder);
+        webhook
+            .into_iter()
+            .chain(agent)
+            .chain(recorder)
+            .map(Role::name)
+            .collect()
     }
 
     fn all_exempt_namespaces(&self) -> std::collections::BTreeSet<String> {

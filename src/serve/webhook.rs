@@ -7,39 +7,41 @@ use std::{
     time::Duration,
 };
 
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use kube::Client;
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error, WebhookAnnouncement, admin};
 use crate::{
-    config::{Address, WEBHOOK_SECRET},
+    config::{Address, ClientCertificates, WEBHOOK_SECRET},
     ledger::Ledger,
-    policies::{Fetcher, Policies},
-    server::{Drained, Listener, ServingCertificate, Shutdown},
+    policies::{Fetcher, Policies, folder::read_bounded},
+    server::{Clients, Drained, Listener, ServingCertificate, Shutdown, clients::required},
     telemetry::Metrics,
     webhook::{
-        Bodies, Store, Token, Webhook, WebhookMetrics, configuration, configuration::Endpoint, run::Keeper,
+        Bodies, Store, Token, Webhook, WebhookMetrics, configuration,
+        configuration::Endpoint,
+        run::{Keeper, Registrar},
     },
 };
 
 /// How long reviews are still answered after the configuration is withdrawn: apiservers hear of it a moment later.
 const WITHDRAWAL: Duration = Duration::from_secs(1);
 
+/// Routes that want no client certificate: the kubelet, whose probes these are, has none to show.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
 /// A webhook that answers.
 pub(super) struct Running {
     pub(super) announcement: WebhookAnnouncement,
+    pub(super) webhook: Arc<Webhook>,
     /// Ends the listener, after the withdrawal.
     stop: CancellationToken,
     server: JoinHandle<Drained>,
-    cluster: Option<Registered>,
-}
-
-/// The cluster's side of it.
-struct Registered {
-    client: Client,
-    keeper: JoinHandle<Endpoint>,
+    /// Ends with the drain.
+    keeper: JoinHandle<Option<Registrar>>,
+    drain_delay: Duration,
 }
 
 pub(super) async fn start(
@@ -53,13 +55,14 @@ pub(super) async fn start(
     let listener = Listener::bind(config.listen).await?;
     let address = listener.address();
     let (store, names) = (store(config, client.as_ref()), names(config));
-    let identity = store.identity(&names).await?;
+    let clients = clients(config)?;
+    let identity = store.identity(&names, config.lifetimes).await?;
     let certificate = Arc::new(ServingCertificate::from_pem(
-        identity.serving.pem(),
-        &identity.serving.key,
+        identity.serving().pem(),
+        &identity.serving().key,
     )?);
-    let token = match (identity.token, &client) {
-        (Some(kept), _) => Some(kept),
+    let token = match (identity.token(), &client) {
+        (Some(kept), _) => Some(kept.clone()),
         (None, Some(_)) => Some(Token::random().map_err(|_| Error::Token)?),
         (None, None) => None,
     };
@@ -74,9 +77,10 @@ pub(super) async fn start(
             || "/validate".to_owned(),
             |token| format!("/validate/{}", token.expose()),
         ),
-        authority: identity.authority.pem().to_owned(),
+        authority: identity.bundle(),
         exempt_namespaces: exempt_namespaces.clone(),
         failure_policy: config.failure_policy,
+        served: Arc::default(),
     };
     let webhook = Arc::new(Webhook {
         policies: Arc::clone(&policies),
@@ -88,8 +92,10 @@ pub(super) async fn start(
         stop: shutdown.drain.clone(),
         bodies: Bodies::default(),
         reviews: AtomicU64::new(0),
+        served: Arc::clone(&endpoint.served),
     });
-    let mut router = webhook.router();
+    let (counts, expiry) = (Arc::clone(&webhook), webhook.metrics.expiry());
+    let mut router = Arc::clone(&webhook).router();
     let metrics_url = if let Some(address) = config.metrics_listen {
         let bound = admin::start(address, metrics.clone(), shutdown.drain.clone()).await?;
         format!("http://{bound}/metrics")
@@ -97,26 +103,28 @@ pub(super) async fn start(
         router = router.merge(admin::router(metrics.clone()));
         format!("{url}/metrics")
     };
+    if clients.is_some() {
+        let refused = move || counts.metrics.refuse_with(StatusCode::FORBIDDEN);
+        router = required(router, &OPEN, refused);
+    }
     let stop = CancellationToken::new();
-    let tls = Arc::clone(&certificate).server_config()?;
+    let tls = Arc::clone(&certificate).server_config(clients)?;
     let server = tokio::spawn(listener.serve(tls, router, stop.clone()));
-    let cluster = match client {
-        Some(client) => {
-            let keeper = Keeper {
-                client: client.clone(),
-                policies: Arc::clone(&policies),
-                endpoint,
-                store: store.clone(),
-                names,
-                certificate,
-            };
-            keeper.announce().await?;
-            let keeper = tokio::spawn(keeper.run(shutdown.drain.clone()));
-            Some(Registered { client, keeper })
-        }
-        None => None,
+    let keeper = Keeper {
+        policies: Arc::clone(&policies),
+        identity,
+        store: store.clone(),
+        names,
+        lifetimes: config.lifetimes,
+        certificate,
+        expiry,
+        registrar: client.map(|client| Registrar { client, endpoint }),
     };
+    let changes = policies.subscribe();
+    announce(&keeper).await?;
+    let keeper = tokio::spawn(keeper.run(changes, shutdown.drain.clone()));
     Ok(Running {
+        webhook,
         announcement: WebhookAnnouncement {
             url: format!("{url}/validate"),
             listener: address,
@@ -130,50 +138,79 @@ pub(super) async fn start(
         },
         stop,
         server,
-        cluster,
+        keeper,
+        drain_delay: config.drain_delay,
     })
+}
+
+/// Tells the apiserver for the first time. Replicas of a Service serve even where it cannot be told: what it was told
+/// before may lead to them. A workstation that cannot be called is of no use.
+async fn announce(keeper: &Keeper) -> Result<(), Error> {
+    let Some(registrar) = &keeper.registrar else {
+        return Ok(());
+    };
+    match registrar.announce(&keeper.policies).await {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(registrar.endpoint.address, Address::Service { .. }) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "The webhook configuration could not be written; it is tried again."
+            );
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who may ask for verdicts, where not everybody who knows the path.
+fn clients(config: &Config) -> Result<Option<Clients>, Error> {
+    let Some(ClientCertificates { authority, names }) = &config.client_certificates else {
+        return Ok(None);
+    };
+    let read = read_bounded(authority).map_err(|source| Error::ReadClientAuthority {
+        path: authority.clone(),
+        source,
+    })?;
+    Ok(Some(Clients::new(&read, names.iter().cloned())?))
 }
 
 // === impl Running ===
 
 impl Running {
-    /// Withdraws the webhook from the cluster where nobody else would answer, then drains.
+    /// Withdraws the webhook from the cluster where nobody else would answer, goes on answering until whoever follows
+    /// readiness has heard, then drains.
     pub(super) async fn stop(self) -> Drained {
-        if let Some(cluster) = self.cluster {
-            cluster.withdraw().await;
+        if let Ok(Some(registrar)) = self.keeper.await {
+            withdraw(registrar).await;
         }
+        sleep(self.drain_delay).await;
         self.stop.cancel();
         // A server task that panicked has nothing left to drain.
         self.server.await.unwrap_or(Drained::Completely)
     }
 }
 
-// === impl Registered ===
-
-impl Registered {
-    async fn withdraw(self) {
-        let Ok(endpoint) = self.keeper.await else { return };
-        if matches!(endpoint.address, Address::Service { .. }) {
-            return;
-        }
-        match configuration::remove(&self.client, &endpoint).await {
-            Ok(true) => {
-                tracing::info!(
-                    configuration = configuration::NAME,
-                    "The webhook configuration was removed: nobody would answer it now, and writes would fail."
-                );
-                sleep(WITHDRAWAL).await;
-            }
-            Ok(false) => tracing::info!(
+async fn withdraw(Registrar { client, endpoint }: Registrar) {
+    if matches!(endpoint.address, Address::Service { .. }) {
+        return;
+    }
+    match configuration::remove(&client, &endpoint).await {
+        Ok(true) => {
+            tracing::info!(
                 configuration = configuration::NAME,
-                "The webhook configuration is no longer ours and stays."
-            ),
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "The webhook configuration could not be removed: writes will fail until you run \
-                 `kubectl delete validatingwebhookconfiguration provost`."
-            ),
+                "The webhook configuration was removed: nobody would answer it now, and writes would fail."
+            );
+            sleep(WITHDRAWAL).await;
         }
+        Ok(false) => tracing::info!(
+            configuration = configuration::NAME,
+            "The webhook configuration is no longer ours and stays."
+        ),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "The webhook configuration could not be removed: writes will fail until you run \
+             `kubectl delete validatingwebhookconfiguration provost`."
+        ),
     }
 }
 

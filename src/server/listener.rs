@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::Request};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -19,8 +20,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
-use super::Error;
+use super::{Error, clients::Admitted};
 
 /// Connections open at once. An apiserver keeps a handful; the rest is for probes and for people.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -167,7 +169,15 @@ impl Connections {
             Some(b"h2") => &self.http2,
             _ => &self.http1,
         };
-        let service = TowerToHyperService::new(self.router);
+        // What is not admitted has not shaken hands.
+        let admitted = stream.get_ref().1.peer_certificates().map(|_| Admitted);
+        let service =
+            TowerToHyperService::new(self.router.map_request(move |mut request: Request<Incoming>| {
+                if let Some(admitted) = admitted {
+                    request.extensions_mut().insert(admitted);
+                }
+                request
+            }));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(?peer, %error, "A connection ended early.");

@@ -8,13 +8,16 @@
 //! # Guarantees
 //! - One slow client delays nobody: handshakes and headers are read off the accept loop, each with a deadline.
 //! - At most [`listener::MAX_CONNECTIONS`] connections and [`listener::MAX_STREAMS`] requests on each are open at once.
+//! - A client certificate is checked where [`Clients`] are named; [`clients::required`] says for which routes.
 //! - [`listener::Listener::serve`] returns once every request that was in flight has its answer, or after
 //!   [`listener::DRAIN_TIMEOUT`], and says which.
 
+pub mod clients;
 pub mod listener;
 pub mod shutdown;
 pub mod tls;
 
+pub use clients::Clients;
 pub use listener::{Drained, Listener};
 pub use shutdown::Shutdown;
 pub use tls::ServingCertificate;
@@ -36,7 +39,7 @@ pub enum Error {
     /// A certificate or key is not PEM.
     #[error("the {what} is not valid PEM")]
     ReadPem {
-        /// `certificate` or `private key`.
+        /// What it was to be, such as `private key`.
         what: &'static str,
         /// What the parser says.
         #[source]
@@ -45,6 +48,9 @@ pub enum Error {
     /// Key and certificate do not make a TLS identity.
     #[error("the certificate and its private key cannot serve TLS")]
     UseCertificate(#[source] rustls::Error),
+    /// An authority for clients cannot vouch for anybody.
+    #[error("the clients' certificate authority cannot be used")]
+    UseAuthority(#[source] rustls::server::VerifierBuilderError),
     /// Signal handlers cannot be installed.
     #[error("cannot listen for signals")]
     ListenForSignals(#[source] io::Error),

@@ -10,7 +10,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::Error;
+use super::{Clients, Error};
 
 /// The certificate that is served, with its key. Replacing it takes no lock and ends no connection.
 #[derive(Debug)]
@@ -30,14 +30,18 @@ impl ServingCertificate {
         Ok(())
     }
 
-    /// The TLS settings of a server with this certificate: TLS 1.2 and 1.3, HTTP/2 preferred.
-    pub fn server_config(self: Arc<Self>) -> Result<Arc<ServerConfig>, Error> {
+    /// The TLS settings of a server with this certificate: TLS 1.2 and 1.3, HTTP/2 preferred. Where `clients` are named,
+    /// each is asked for a certificate.
+    pub fn server_config(self: Arc<Self>, clients: Option<Clients>) -> Result<Arc<ServerConfig>, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(Error::UseCertificate)?
-            .with_no_client_auth()
-            .with_cert_resolver(self);
+            .map_err(Error::UseCertificate)?;
+        let mut config = match clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
+            None => builder.with_no_client_auth(),
+        }
+        .with_cert_resolver(self);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

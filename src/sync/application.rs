@@ -1,6 +1,6 @@
 //! One Application's task: waits for something to happen, makes a pass, says what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +20,19 @@ use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::operation::AskedSync;
 use super::precheck::Findings;
+use super::projects::{Known, Leave};
 use super::run::Run;
 use super::settings;
 use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
-use crate::api::argoproj::{Application, ApplicationSource, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use super::window::ClosedWindow;
+use crate::api::argoproj::{
+    Application, ApplicationSource, ApplicationSpec, NamespaceMetadata, REFRESH_ANNOTATION, SyncCode,
+};
 use crate::cluster::Kinds;
-use crate::git::{Mirror, RepoPath, RepositoryUrl};
+use crate::git::{RepoPath, RepositoryUrl};
 use crate::render::{Render, Rendered, Request, SourceAt};
 
 /// How long to wait for more once something has happened.
@@ -42,6 +46,9 @@ const GIVE_WAY: Duration = Duration::from_secs(2);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// The most objects that are remembered to be gone; others stay in the inventory until their Application goes.
+const MAX_GONE: usize = 1_000;
+
 /// One Application's task.
 pub(super) struct Task {
     pub(super) context: Arc<Context>,
@@ -54,7 +61,7 @@ pub(super) struct Task {
     pub(super) application: Arc<Application>,
     /// One for each source, in order.
     repositories: Vec<Subscription>,
-    goal: Option<Arc<Goal>>,
+    pub(super) goal: Option<Arc<Goal>>,
     /// The sources that it was rendered from.
     pub(super) written: Vec<SourceAt>,
     /// What the policies in force object to.
@@ -78,6 +85,16 @@ pub(super) struct Task {
     pub(super) begins_anew: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
+    /// Objects that were seen to go since the inventory was written.
+    pub(super) gone: HashSet<ObjectKey>,
+    /// The hooks of the Application's deletion, once that has begun.
+    pub(super) deletion: Option<(Arc<Goal>, Run)>,
+    /// What is known of AppProjects.
+    pub(super) projects: watch::Receiver<Known>,
+    /// What the Application's project allowed when it was asked last.
+    pub(super) leave: Option<Leave>,
+    /// Why nothing may be synced at this time, by a window of the project.
+    pub(super) closed: Option<ClosedWindow>,
 }
 
 /// What the cluster is to be, by the last render that went well.
@@ -85,12 +102,19 @@ pub(super) struct Task {
 pub(super) struct Goal {
     /// The render's key.
     pub(super) key: String,
-    /// The namespace of objects that name none, and whether it is made.
-    destination: (Option<String>, bool),
+    destination: Target,
     pub(super) origin: Origin,
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
     /// What runs when that changes.
     pub(super) hooks: Vec<Arc<DesiredHook>>,
+}
+
+/// Where objects go that name no namespace.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    namespace: Option<String>,
+    is_made: bool,
+    metadata: Option<NamespaceMetadata>,
 }
 
 /// What a comparison rests on.
@@ -103,7 +127,8 @@ struct Compared {
 }
 
 struct Subscription {
-    url: RepositoryUrl,
+    /// The URL, and the project whose credentials open it, where they are its own.
+    url: (RepositoryUrl, Option<String>),
     repository: Arc<Repository>,
     state: watch::Receiver<SourceState>,
 }
@@ -131,6 +156,11 @@ impl Task {
             findings: Findings::default(),
             has_news: false,
             turn: None,
+            projects: context.projects.subscribe(),
+            gone: HashSet::new(),
+            deletion: None,
+            leave: None,
+            closed: None,
             context,
             name: application.full_name(),
             owner,
@@ -197,6 +227,7 @@ impl Task {
             () = timer => {}
             () = precheck.changed(&mut self.policies, &self.findings) => {}
             () = source => {}
+            Ok(()) = self.projects.changed() => {}
             () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
         }
     }
@@ -214,6 +245,15 @@ impl Task {
         }
         if let Some(run) = &mut self.run {
             run.observe(&pending.observed);
+        }
+        if let Some((_, run)) = &mut self.deletion {
+            run.observe(&pending.observed);
+        }
+        for (key, seen) in &pending.observed {
+            match seen {
+                None if self.gone.len() < MAX_GONE => self.gone.insert(key.clone()),
+                _ => self.gone.remove(key),
+            };
         }
         self.state.observe(pending.observed);
     }
@@ -286,10 +326,13 @@ impl Task {
             }
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
-        match (failed, waits) {
-            (true, _) => Next::In(self.retry_after()),
-            (false, true) => Next::In(LOOK_AGAIN),
-            (false, false) => news.map_or(Next::Whenever, Next::In),
+        let opens = self.closed.as_ref().and_then(ClosedWindow::wait);
+        match (failed, waits, opens) {
+            (true, _, None) => Next::In(self.retry_after()),
+            (true, _, Some(opens)) => Next::In(opens.min(self.retry_after())),
+            (false, _, Some(opens)) => Next::In(news.map_or(opens, |news| opens.min(news))),
+            (false, true, None) => Next::In(LOOK_AGAIN),
+            (false, false, None) => news.map_or(Next::Whenever, Next::In),
         }
     }
 
@@ -329,6 +372,10 @@ impl Task {
             .asked
             .as_ref()
             .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
+        let leave = match self.ask_leave(&spec) {
+            Ok(leave) => leave,
+            Err(error) => return self.refuse(error, errors),
+        };
         let context = Arc::clone(&self.context);
         let reading = end.run_until_cancelled(context.readings.acquire()).await;
         if let (Some(_), Err(error)) = (&reading, self.compare(&spec).await) {
@@ -340,19 +387,30 @@ impl Task {
             return self.outcome(Converged::default(), errors);
         }
         // Whatever Git says now that cannot be read: what it said last is kept up.
-        let converged = match self.goal.clone() {
-            Some(goal) => {
-                let (converged, error) = self.converge(&spec, &goal, end).await;
-                errors.extend(error);
-                converged
-            }
-            None => Converged::default(),
+        let Some(goal) = self.goal.clone() else {
+            return self.outcome(Converged::default(), errors);
         };
+        if let Err(error) = leave.project().and_then(|project| goal.check(project)) {
+            return self.refuse(error, errors);
+        }
+        let (converged, error) = self.converge(&spec, &goal, end).await;
+        errors.extend(error);
+        self.outcome(converged, errors)
+    }
+
+    /// The outcome where the project allows nothing: what is there is left as it is.
+    fn refuse(&mut self, error: Error, mut errors: Vec<Error>) -> Outcome {
+        let standing = self.goal.clone().map(|goal| self.standing(&goal));
+        let mut converged = standing.unwrap_or_default();
+        if !matches!(error, Error::Waiting) {
+            converged.sync_run = self.refuse_asked(&error);
+        }
+        errors.push(error);
         self.outcome(converged, errors)
     }
 
     /// Finds out what Git says now, if that can have changed.
-    async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
+    pub(super) async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
         for source in &spec.sources {
             RepoPath::parse(&source.path)?;
         }
@@ -379,18 +437,17 @@ impl Task {
     fn source_states(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceState>, Error> {
         let mut urls = Vec::new();
         for source in &spec.sources {
-            urls.push(RepositoryUrl::parse(
-                &source.repo_url,
-                self.context.local_repositories,
-            )?);
+            let url = RepositoryUrl::parse(&source.repo_url, self.context.local_repositories)?;
+            let scope = self.context.sources.scope(&url, &spec.project);
+            urls.push((url, scope));
         }
         let ours = self.repositories.iter().map(|subscription| &subscription.url);
         if !ours.eq(&urls) {
-            let subscribe = |url| {
-                let repository = self.context.sources.repository(&url);
+            let subscribe = |(url, scope): (RepositoryUrl, Option<String>)| {
+                let repository = self.context.sources.repository(&url, scope.clone());
                 let state = repository.subscribe();
                 Subscription {
-                    url,
+                    url: (url, scope),
                     repository,
                     state,
                 }
@@ -411,16 +468,26 @@ impl Task {
     }
 
     /// The sources, each at the commit that its revision names now.
-    async fn sources_now(&self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
-        let mirrors = self
+    async fn sources_now(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
+        let repositories = self
             .repositories
             .iter()
-            .map(|subscription| subscription.repository.mirror.clone());
-        let sources: Vec<_> = spec.sources.iter().cloned().zip(mirrors).collect();
+            .map(|subscription| Arc::clone(&subscription.repository));
+        let sources: Vec<_> = spec.sources.iter().cloned().zip(repositories).collect();
+        let (local, project) = (self.context.local_repositories, spec.project.clone());
+        let deployed = self.deployed().await?;
         blocking(move || {
-            let resolve = |(source, mirror): (ApplicationSource, Mirror)| {
+            let resolve = |(source, repository): (ApplicationSource, Arc<Repository>)| {
+                let commit = repository.resolve(&source.target_revision, local)?;
+                let mirror = repository.mirror.clone();
+                // Of several sources the inventory knows the first one's commit only; the others are judged by themselves.
+                let last_good = deployed
+                    .as_ref()
+                    .filter(|origin| origin.repository == mirror.url().to_string());
+                let last_good = last_good.map(|origin| origin.revision.as_str());
+                repository.verify(&project, &commit, last_good)?;
                 Ok(SourceAt {
-                    commit: mirror.resolve(&source.target_revision)?,
+                    commit,
                     source,
                     mirror,
                 })
@@ -430,13 +497,22 @@ impl Task {
         .await
     }
 
+    /// What was deployed last, by this agent or the one before it.
+    async fn deployed(&mut self) -> Result<Option<Origin>, Error> {
+        if let Some(goal) = &self.goal {
+            return Ok(Some(goal.origin.clone()));
+        }
+        let origin = self.inventory().await?.origin();
+        Ok(Some(origin).filter(|origin| !origin.revision.is_empty()))
+    }
+
     async fn read(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
         let sources = self.sources_now(spec).await?;
         let Some(origin) = origin(&sources) else {
             return Err(Error::Stopping);
         };
         // Where the objects go decides what they are, as much as what the files say.
-        let destination = (spec.namespace.clone(), spec.create_namespace);
+        let destination = Target::of(spec);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
         let written = sources.clone();
@@ -448,6 +524,9 @@ impl Task {
             sources,
         };
         let rendered = self.context.renderer.render(request, key).await?;
+        if rendered.is_some() {
+            self.context.metrics.count_render();
+        }
         let goal = match (rendered, last) {
             (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
             (None, Some(last)) => Goal {
@@ -479,6 +558,7 @@ impl Task {
         let destination = Destination {
             namespace: spec.namespace.as_deref(),
             create_namespace: spec.create_namespace,
+            namespace_metadata: spec.sync_policy.namespace_metadata.as_ref(),
         };
         let cluster = &self.context.cluster;
         let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
@@ -516,7 +596,7 @@ impl Task {
         .await?;
         Ok(Goal {
             key: rendered.key,
-            destination: (spec.namespace.clone(), spec.create_namespace),
+            destination: Target::of(spec),
             origin,
             desired,
             hooks,
@@ -525,6 +605,8 @@ impl Task {
 
     fn outcome(&self, converged: Converged, errors: Vec<Error>) -> Outcome {
         let cannot_tell = errors.iter().any(|error| error.condition() != "SyncError");
+        let objections = self.findings.warning();
+        let objections = objections.map(|warning| (status::POLICY_WARNING, warning));
         Outcome {
             sync: match converged.sync {
                 _ if cannot_tell => SyncCode::Unknown,
@@ -539,9 +621,9 @@ impl Task {
             health: converged.health,
             resources: converged.resources,
             errors,
-            warning: self.findings.warning(),
             sync_run: converged.sync_run,
             waiting: converged.waiting,
+            warnings: converged.warning.into_iter().chain(objections).collect(),
         }
     }
 
@@ -557,8 +639,10 @@ impl Task {
         self.has_news = false;
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
-            self.application = Arc::new(application);
+            let before = std::mem::replace(&mut self.application, Arc::new(application));
+            self.context.events.tell(&before.status, &self.application).await;
         }
+        self.context.metrics.show(&self.application);
         Ok(None)
     }
 
@@ -572,18 +656,10 @@ impl Task {
     }
 
     async fn finalize(&mut self) -> Next {
-        let (context, owner, application) = (
-            Arc::clone(&self.context),
-            self.owner.clone(),
-            Arc::clone(&self.application),
-        );
-        let finalized = match self.inventory().await {
-            Ok(inventory) => finalize::finalize(&context.cluster, &owner, &application, inventory).await,
-            Err(error) => Err(error),
-        };
-        match finalized {
+        match self.carry_out_deletion().await {
             Ok(Finalized::Done) => Next::Never,
             Ok(Finalized::Waiting) => Next::In(LOOK_AGAIN),
+            Err(Error::Waiting) => Next::Whenever,
             Err(error) => {
                 tracing::warn!(
                     application = self.name,
@@ -600,6 +676,18 @@ impl Task {
                 self.failures += 1;
                 Next::In(backoff(self.failures))
             }
+        }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    fn of(spec: &ApplicationSpec) -> Self {
+        Self {
+            namespace: spec.namespace.clone(),
+            is_made: spec.create_namespace,
+            metadata: spec.sync_policy.namespace_metadata.clone(),
         }
     }
 }

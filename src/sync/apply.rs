@@ -4,6 +4,7 @@ use provost_delivery::ignore::Ignored;
 use provost_delivery::options::Propagation;
 use provost_delivery::plan::ForeignFields;
 use provost_delivery::{foreign, removal};
+use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
 use super::desired::Desired;
@@ -16,8 +17,8 @@ const REMOVALS: usize = 3;
 
 /// Writes what the verdict says and returns the object as it then is.
 ///
-/// An update carries the planned uid: should the object have been deleted or made anew since, it fails with a conflict
-/// and is planned again.
+/// An update carries the planned uid, and for kinds that give power the planned resourceVersion: should the object have
+/// been deleted or made anew since, or one of those changed at all, it fails with a conflict and is planned again.
 pub(super) async fn apply_object(
     cluster: &Cluster,
     desired: &Desired,
@@ -40,15 +41,15 @@ pub(super) async fn apply_object(
             cluster.apply(&target, &desired.object).await?
         }
         Verdict::Update(update) if update.needs_apply => {
+            let mut live = update.live.clone();
             if settings.options_of(&desired.object).replace == Some(true) {
-                let live = &update.live;
                 let object = with_version(&desired.object, &live.uid, &live.resource_version);
-                cluster.replace(&target, &object).await?;
+                live = Folded::of(&cluster.replace(&target, &object).await?);
             }
             // Also after a replacement, which leaves the fields to nobody's declaration.
             let object = update.respectful.as_ref().unwrap_or(&desired.object);
             cluster
-                .apply(&target, &with_uid(object, &update.live.uid))
+                .apply(&target, &as_planned(object, &desired.key, &live))
                 .await?
         }
         Verdict::Update(_) => cluster.get(&target).await?.unwrap_or_default(),
@@ -86,6 +87,26 @@ async fn remove_foreign(
     Ok(live)
 }
 
+/// The object, to be applied to the one that was planned with and to no other.
+fn as_planned(object: &Value, key: &ObjectKey, live: &Folded) -> Value {
+    if gives_power(key) {
+        with_version(object, &live.uid, &live.resource_version)
+    } else {
+        with_uid(object, &live.uid)
+    }
+}
+
+/// Kinds of which not even a field may have changed between the plan and the write: they say who may do what, or hold
+/// what proves it.
+fn gives_power(key: &ObjectKey) -> bool {
+    match key.group.as_str() {
+        "" => key.kind == "Secret",
+        "rbac.authorization.k8s.io" => true,
+        "admissionregistration.k8s.io" => key.kind.ends_with("WebhookConfiguration"),
+        _ => false,
+    }
+}
+
 fn with_version(object: &Value, uid: &str, resource_version: &str) -> Value {
     let mut object = with_uid(object, uid);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -104,4 +125,39 @@ fn with_uid(object: &Value, uid: &str) -> Value {
 
 fn moved(error: &cluster::Error) -> bool {
     error.is_conflict() || error.code() == Some(422)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case("", "Secret", true)]
+    #[case("rbac.authorization.k8s.io", "ClusterRoleBinding", true)]
+    #[case("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", true)]
+    #[case("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", false)]
+    #[case("example.com", "Secret", false)]
+    #[case("apps", "Deployment", false)]
+    fn what_gives_power_is_applied_to_the_very_version_that_was_planned_with(
+        #[case] group: &str,
+        #[case] kind: &str,
+        #[case] pinned: bool,
+    ) {
+        let live = Folded::of(&json!({"metadata": {"uid": "u-1", "resourceVersion": "7"}}));
+        let key = ObjectKey {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: None,
+            name: "a".to_owned(),
+        };
+        let metadata = as_planned(&json!({"metadata": {"name": "a"}}), &key, &live)["metadata"].clone();
+        let version = if pinned { json!("7") } else { Value::Null };
+        assert_eq!(
+            (&metadata["uid"], &metadata["resourceVersion"]),
+            (&json!("u-1"), &version)
+        );
+    }
 }

@@ -15,9 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::SyncConfig;
 use super::application::Task;
+use super::configuration::{self, ConfigurationSource};
 use super::error::Error;
+use super::events::Events;
 use super::mailbox::Mailbox;
+use super::metrics::SyncMetrics;
 use super::precheck::Precheck;
+use super::projects::{self, Projects};
+use super::push;
 use super::sources::Sources;
 use crate::api::argoproj::Application;
 use crate::cluster::{Cluster, Kind, Observation, watch_owned};
@@ -36,13 +41,16 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct Context {
     pub(super) cluster: Cluster,
     pub(super) precheck: Precheck,
-    pub(super) sources: Sources,
+    pub(super) sources: Arc<Sources>,
     pub(super) renderer: Renderer,
     /// What the apiserver called itself at the start.
     pub(super) kube_version: String,
     pub(super) history: Arc<History>,
     pub(super) ledger: Ledger,
     pub(super) local_repositories: LocalRepositories,
+    pub(super) projects: Projects,
+    pub(super) metrics: SyncMetrics,
+    pub(super) events: Events,
     /// Who reads Git and renders.
     pub(super) readings: Semaphore,
     /// Who writes to the cluster.
@@ -107,17 +115,7 @@ impl Context {
 
     /// What charts may ask of the cluster.
     pub(super) fn capabilities(&self) -> Capabilities {
-        let kinds = self.cluster.kinds();
-        let served = kinds.served().flat_map(|gvk| {
-            let version = gvk.api_version();
-            let kind = format!("{version}/{}", gvk.kind);
-            [version, kind]
-        });
-        let api_versions: BTreeSet<String> = served.collect();
-        Capabilities {
-            kube_version: self.kube_version.clone(),
-            api_versions: api_versions.into_iter().collect(),
-        }
+        capabilities(&self.cluster, &self.kube_version)
     }
 
     fn route(&self, owner: &Owner, mailbox: &Arc<Mailbox>) {
@@ -128,6 +126,21 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner);
         mailboxes.retain(|_, mailbox| mailbox.strong_count() > 0);
         mailboxes.insert(owner.label().to_owned(), Arc::downgrade(mailbox));
+    }
+}
+
+/// What charts may ask of the cluster.
+pub(super) fn capabilities(cluster: &Cluster, kube_version: &str) -> Capabilities {
+    let kinds = cluster.kinds();
+    let served = kinds.served().flat_map(|gvk| {
+        let version = gvk.api_version();
+        let kind = format!("{version}/{}", gvk.kind);
+        [version, kind]
+    });
+    let api_versions: BTreeSet<String> = served.collect();
+    Capabilities {
+        kube_version: kube_version.to_owned(),
+        api_versions: api_versions.into_iter().collect(),
     }
 }
 
@@ -148,6 +161,7 @@ impl Controller {
         cluster: Cluster,
         precheck: Precheck,
         ledger: Ledger,
+        instance: String,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
         let renderer = Renderer::start(&RenderConfig {
@@ -159,16 +173,40 @@ impl Controller {
         })
         .await?;
         let kube_version = cluster.version().await?;
-        let mirrors = Mirrors::new(config.state.join("mirrors"));
+        if let Some(namespace) = config.control_namespaces.first() {
+            projects::ensure_default(&cluster, namespace).await;
+        }
+        let mirrors = Mirrors::new(config.state.join("mirrors"), config.submodules);
+        let source = ConfigurationSource {
+            namespaces: config.control_namespaces.clone(),
+            push_secrets: config.push_secrets,
+            gpg: config.gpg,
+            has_projects: true,
+        };
+        let configured = configuration::watch(cluster.client().clone(), source, shutdown.clone()).await;
+        let sources = Arc::new(Sources::new(
+            mirrors,
+            config.poll_interval,
+            configured.clone(),
+            shutdown.clone(),
+        ));
+        if let Some(address) = config.hooks_listen {
+            let router = push::router(Arc::clone(&sources), configured);
+            push::listen(address, router, shutdown.clone()).await?;
+        }
+        let projects = Projects::start(&cluster, config.control_namespaces, config.fallback, &shutdown);
         let context = Context {
+            metrics: SyncMetrics::register(&config.metrics, &cluster),
+            events: Events::new(&cluster, &instance),
             cluster,
             precheck,
-            sources: Sources::new(mirrors, config.poll_interval, shutdown.clone()),
+            sources,
             renderer,
             kube_version,
             history: Arc::new(History::open(&config.state)?),
             ledger,
             local_repositories: config.local_repositories,
+            projects,
             readings: Semaphore::new(MAX_READINGS),
             passes: Arc::new(Semaphore::new(MAX_PASSES)),
             shutdown,
@@ -207,6 +245,7 @@ impl Controller {
                     }
                     Some(Ok(Event::Apply(application))) => self.tell(application),
                     Some(Ok(Event::Delete(application))) => {
+                        self.context.metrics.forget(&application.full_name());
                         if let Some(task) = self.tasks.get(&application.full_name()) {
                             task.end.cancel();
                         }

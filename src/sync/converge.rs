@@ -5,14 +5,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use provost_delivery::hook::Phase;
 use provost_delivery::options::Propagation;
+use provost_manifest::object::ObjectKey;
 use tokio_util::sync::CancellationToken;
 
 use super::application::{Goal, Task};
 use super::desired::Desired;
 use super::error::Error;
 use super::hooks::HooksState;
-use super::inventory::{Entries, Progress};
+use super::inventory::{Entries, Inventory, Progress};
 use super::operation::AskedSync;
+use super::projects;
 use super::prune;
 use super::record::Tally;
 use super::run::Run;
@@ -21,7 +23,7 @@ use super::stage::Planned;
 use super::standing::Converged;
 use super::state::Standing;
 use super::status::{SyncOutcome, SyncRun};
-use crate::api::argoproj::ApplicationSpec;
+use crate::api::argoproj::{ApplicationSpec, SyncCode};
 use crate::api::provost::InventoryEntry;
 
 /// What the last pass left behind.
@@ -60,6 +62,9 @@ impl Task {
         let advanced = self.carry_out(spec, goal, end, &mut tally).await;
         let mut converged = self.standing(goal);
         converged.waiting = tally.waiting;
+        if let (Some(closed), SyncCode::OutOfSync) = (&self.closed, converged.sync) {
+            converged.warning = Some(("SyncWindowWarning", closed.sentence()));
+        }
         let outcome = match &advanced {
             Ok(Advance::Done) => SyncOutcome::Succeeded(self.summary(&tally, &converged)),
             Ok(Advance::Waiting(what)) => {
@@ -77,6 +82,11 @@ impl Task {
             if !is_running && (tally.is_sync() || is_news) {
                 let by = asked.as_ref().map(|asked| asked.operation.username.as_str());
                 self.record_sync(&goal.origin, &tally, &outcome, by);
+                let began_at = self.run.as_ref().map_or(started_at, |run| run.started_at);
+                let took = Timestamp::now().duration_since(began_at).try_into();
+                self.context
+                    .metrics
+                    .count_sync(&outcome, took.unwrap_or_default());
             }
             self.last_result = Some((goal.origin.revision.clone(), outcome.clone()));
             converged.sync_run = Some(SyncRun {
@@ -104,7 +114,11 @@ impl Task {
         end: &CancellationToken,
         tally: &mut Tally,
     ) -> Result<Advance, Error> {
+        self.look_at_windows(spec)?;
         self.judge_again(goal).await?;
+        if let (Some(closed), Some(_)) = (&self.closed, &self.asked) {
+            return Ok(Advance::Waiting(format!("a sync window: {}", closed.sentence())));
+        }
         let todo = self.unknown(goal);
         if self.settled.key.as_ref() == Some(&goal.key) && todo.is_empty() {
             return Ok(Advance::Done);
@@ -115,12 +129,16 @@ impl Task {
         let is_asked = |key| self.asked.as_ref().is_none_or(|asked| asked.is_about(key));
         let removals: Entries = recorded
             .iter()
-            .filter(|(key, _)| !goal.desired.contains_key(*key) && is_asked(key))
+            .filter(|(key, entry)| !goal.keeps(key, entry) && is_asked(key))
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect();
         self.settled.removals = removals.clone();
         let asked = self.asked.as_ref().map(AskedSync::settings);
-        let settings = Settings::of(spec, &self.application, asked)?;
+        let mut settings = Settings::of(spec, &self.application, asked)?;
+        if settings.is_drift_only && self.asked.is_some() {
+            return Err(Error::DriftOnly);
+        }
+        settings.writes &= self.closed.is_none();
 
         let (held, todo): (Vec<_>, Vec<_>) = todo
             .into_iter()
@@ -189,6 +207,7 @@ impl Task {
         };
         let entries = self.confirmed(goal, &recorded, &kept);
         self.inventory().await?.save(&goal.origin, &entries, None).await?;
+        self.gone.clear();
         self.settled.removals = kept;
         // While something is still going, each pass has to look.
         self.settled.key = (!tally.waiting).then(|| goal.key.clone());
@@ -322,16 +341,20 @@ impl Task {
         mut removals: Entries,
         tally: &mut Tally,
     ) -> Result<Entries, Error> {
-        let cluster = self.context.cluster.clone();
+        let cluster = self.actor()?;
         let began_at = self.asked.as_ref().map(|asked| asked.started_at);
         let removal = settings.removal(began_at);
+        if let Some(leave) = &self.leave {
+            projects::check_objects(leave.project()?, removals.keys())?;
+        }
         let looked = prune::look(&cluster, &self.owner, &removals, &removal).await?;
         let declared = goal
             .desired
             .values()
             .filter(|desired| !desired.only_if_absent)
             .count();
-        settings.guard.check(&looked.plan(), recorded.len(), declared)?;
+        let owned = recorded.values().filter(|entry| !is_hook(entry)).count();
+        settings.guard.check(&looked.plan(), owned, declared)?;
         let propagation = settings.options.prune_propagation_policy;
         let propagation = propagation.unwrap_or(Propagation::Background);
         prune::delete(&cluster, &looked.doomed, propagation).await?;
@@ -361,13 +384,37 @@ impl Task {
                     .or_insert_with(|| entry_of(desired, None, String::new()));
             }
         }
+        if let Some(started_at) = progress
+            .as_ref()
+            .and_then(|progress| progress.started_at.parse().ok())
+        {
+            entries.extend(goal.hook_entries(started_at));
+        }
         let origin = &goal.origin;
         self.inventory().await?.save(origin, &entries, progress).await
     }
 
+    /// The hooks that the inventory has and that are not seen to be gone, and those of a deletion as Git has them now.
+    fn hooks_left(&self, goal: &Goal) -> Entries {
+        let mut entries = self
+            .inventory
+            .as_ref()
+            .map(Inventory::entries)
+            .unwrap_or_default();
+        entries.retain(|key, entry| {
+            entry.sync_option.as_deref() == Some(super::HOOK) && !self.gone.contains(key)
+        });
+        let declared = goal.hook_entries(Timestamp::UNIX_EPOCH);
+        let is_of_deletion =
+            |entry: &InventoryEntry| entry.sync_option.as_deref() == Some(super::DELETION_HOOK);
+        entries.extend(declared.into_iter().filter(|(_, entry)| is_of_deletion(entry)));
+        entries
+    }
+
     /// The inventory after a pass: what is there, and what is not seen to be gone.
     fn confirmed(&self, goal: &Goal, recorded: &Entries, kept: &Entries) -> Entries {
-        let mut entries = kept.clone();
+        let mut entries = self.hooks_left(goal);
+        entries.extend(kept.clone());
         for (key, desired) in goal.desired.iter().filter(|(key, _)| self.is_ours(key)) {
             let before = recorded.get(key);
             let seen = self.state.get(key);
@@ -380,6 +427,47 @@ impl Task {
             entries.insert(key.clone(), entry);
         }
         entries
+    }
+}
+
+// === impl Goal ===
+
+impl Goal {
+    /// Whether the object of an entry is not to be pruned: it is declared, or is a hook.
+    fn keeps(&self, key: &ObjectKey, entry: &InventoryEntry) -> bool {
+        let is_declared_hook = || self.hooks.iter().any(|hook| hook.desired.key == *key);
+        self.desired.contains_key(key) || is_hook(entry) || is_declared_hook()
+    }
+
+    /// The entries of the hooks of a sync that began then, and of those that run when the Application is deleted.
+    fn hook_entries(&self, started_at: Timestamp) -> Entries {
+        let mut entries = Entries::new();
+        for hook in &self.hooks {
+            for phase in &hook.hook.phases {
+                let (key, mark) = if matches!(phase, Phase::PreDelete | Phase::PostDelete) {
+                    (hook.desired.key.clone(), super::DELETION_HOOK)
+                } else {
+                    (hook.named(self, *phase, started_at).0, super::HOOK)
+                };
+                entries.insert(key.clone(), hook_entry(&hook.desired, key, mark));
+            }
+        }
+        entries
+    }
+}
+
+/// Whether the entry is about a hook.
+pub(super) fn is_hook(entry: &InventoryEntry) -> bool {
+    let mark = entry.sync_option.as_deref();
+    matches!(mark, Some(super::HOOK | super::DELETION_HOOK))
+}
+
+/// The entry of a hook under the name that it runs with.
+pub(super) fn hook_entry(desired: &Desired, key: ObjectKey, mark: &str) -> InventoryEntry {
+    InventoryEntry {
+        name: key.name,
+        sync_option: Some(mark.to_owned()),
+        ..entry_of(desired, None, String::new())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use provost_delivery::hook::{self, Hook, Phase, Role};
+use provost_delivery::hook::{self, Hook, Role};
 use provost_delivery::options::{SYNC_OPTIONS_ANNOTATION, SyncOptions};
 use provost_delivery::owner::Owner;
 use provost_manifest::digest::Digest;
@@ -11,11 +11,9 @@ use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
 
 use super::error::Error;
+use crate::api::argoproj::NamespaceMetadata;
 use crate::cluster::Kinds;
 use crate::render::{Rendered, RenderedObject};
-
-/// What runs when an Application is deleted.
-const UNSUPPORTED_PHASES: [Phase; 2] = [Phase::PreDelete, Phase::PostDelete];
 
 /// One object as it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +43,8 @@ pub(super) struct Destination<'a> {
     pub(super) namespace: Option<&'a str>,
     /// Whether that namespace is to be made.
     pub(super) create_namespace: bool,
+    /// What it carries then.
+    pub(super) namespace_metadata: Option<&'a NamespaceMetadata>,
 }
 
 /// An object that runs at a point of the sync.
@@ -113,7 +113,7 @@ pub(super) fn desired(
         return Err(Error::Unserved(flaws));
     }
     if let (true, Some(namespace)) = (destination.create_namespace, destination.namespace) {
-        let namespace = namespace_of(namespace, owner)?;
+        let namespace = namespace_of(namespace, destination.namespace_metadata, owner)?;
         objects.entry(namespace.key.clone()).or_insert(namespace);
     }
     Ok(wanted)
@@ -131,8 +131,19 @@ fn place(rendered: &RenderedObject) -> String {
     }
 }
 
-fn namespace_of(name: &str, owner: &Owner) -> Result<Desired, Error> {
+fn namespace_of(name: &str, metadata: Option<&NamespaceMetadata>, owner: &Owner) -> Result<Desired, Error> {
     let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let fields = metadata.map(|metadata| {
+        [
+            ("labels", &metadata.labels),
+            ("annotations", &metadata.annotations),
+        ]
+    });
+    for (field, pairs) in fields.into_iter().flatten() {
+        for (key, value) in pairs {
+            object["metadata"][field][key] = json!(value);
+        }
+    }
     owner
         .mark(&mut object)
         .map_err(|error| Error::Object(error.to_string()))?;
@@ -252,17 +263,10 @@ fn key_of(object: &Value) -> Option<ObjectKey> {
 
 /// What the object's annotations ask for and nobody does: a Job that is meant as a hook must not run as anything else.
 fn unsupported(object: &Value) -> Option<String> {
-    if let Role::Hook(hook) = hook::role(object) {
-        if let Some(unknown) = hook.unknown.first() {
-            return Some(format!("{unknown} is not known"));
-        }
-        if let Some(phase) = hook
-            .phases
-            .iter()
-            .find(|phase| UNSUPPORTED_PHASES.contains(phase))
-        {
-            return Some(format!("{phase} hooks are not supported yet"));
-        }
+    if let Role::Hook(hook) = hook::role(object)
+        && let Some(unknown) = hook.unknown.first()
+    {
+        return Some(format!("{unknown} is not known"));
     }
     let errors = SyncOptions::of_object(object).err()?;
     let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -18,6 +18,17 @@ pub enum Error {
     /// The repository could not be fetched; what it said last goes on.
     #[error("{0}")]
     Fetch(String),
+    /// A commit is not signed as its project demands; what was deployed last stays.
+    #[error("{0}")]
+    Signature(String),
+    /// Push webhooks cannot be taken.
+    #[error("cannot listen for push webhooks on {address}: choose another address with --hooks-listen")]
+    Listen {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The folder cannot be rendered.
     #[error(transparent)]
     Render(#[from] render::Error),
@@ -40,6 +51,9 @@ pub enum Error {
     /// The cluster refused, or did not answer.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// What the Application's project does not allow, one sentence each.
+    #[error("{}", .0.join("; "))]
+    Project(Vec<String>),
     /// Objects of a stage that were refused, one sentence each; nothing of the stage was applied.
     #[error("{} of {total} objects refused, none of them applied: {}", .refused.len(), .refused.join("; "))]
     Stage {
@@ -83,6 +97,9 @@ pub enum Error {
     /// An annotation of the Application means nothing.
     #[error("{0}")]
     Annotation(String),
+    /// Somebody asks for what the mode forbids.
+    #[error("provost.dev/mode is drift-only, so that nothing is written")]
+    DriftOnly,
     /// Another agent writes the same inventory.
     #[error("the inventory was written by somebody else: looking anew")]
     Fenced,
@@ -118,11 +135,13 @@ impl Error {
     pub fn condition(&self) -> &'static str {
         match self {
             Self::Spec(_)
+            | Self::Project(_)
             | Self::Annotation(_)
             | Self::Git(git::Error::Url { .. } | git::Error::Path { .. }) => "InvalidSpecError",
             Self::Deletion(_) => "DeletionError",
             Self::Git(_)
             | Self::Fetch(_)
+            | Self::Signature(_)
             | Self::Render(_)
             | Self::Duplicate { .. }
             | Self::Unserved(_)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use provost_delivery::health::Status;
 use provost_delivery::hook::{Phase, generated_name};
 use provost_delivery::options::Propagation;
@@ -74,19 +75,19 @@ impl HookRun {
 
 impl DesiredHook {
     /// The object as it runs in this phase of this run, and its identity.
-    fn named(&self, goal: &Goal, phase: Phase, run: &Run) -> (ObjectKey, Value) {
+    pub(super) fn named(&self, goal: &Goal, phase: Phase, started_at: Timestamp) -> (ObjectKey, Value) {
         let (mut key, mut object) = (self.desired.key.clone(), self.desired.object.clone());
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             if !metadata.contains_key("name")
                 && let Some(generate_name) = metadata.shift_remove("generateName")
             {
-                let second = run.started_at.as_second();
+                let second = started_at.as_second();
                 let generate_name = generate_name.as_str().unwrap_or_default();
                 key.name = generated_name(generate_name, &goal.origin.revision, phase, second);
                 metadata.insert("name".to_owned(), json!(key.name));
             }
             let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
-            annotations[SYNC_ANNOTATION] = json!(run.started_at.to_string());
+            annotations[SYNC_ANNOTATION] = json!(started_at.to_string());
         }
         (key, object)
     }
@@ -107,15 +108,14 @@ impl Task {
     ) -> Result<HooksState, Error> {
         let mut waiting = None;
         for hook in &step.hooks {
-            let (key, object) = hook.named(goal, step.phase, run);
+            let (key, object) = hook.named(goal, step.phase, run.started_at);
             let place = (step.phase, key);
             if !run.hooks.contains_key(&place) {
-                if let Some(live) = self.begin_hook(hook, &place.1, &object).await? {
-                    run.hooks.insert(place.clone(), HookRun::of(&live));
-                } else {
+                let Some(live) = self.begin_hook(hook, &place.1, &object).await? else {
                     waiting.get_or_insert_with(|| format!("the earlier {} to go", place.1));
                     continue;
-                }
+                };
+                run.hooks.insert(place.clone(), HookRun::of(&live));
             }
             match run.hooks.get(&place).and_then(|hook| hook.outcome.as_ref()) {
                 Some(Ok(())) => {}
@@ -149,11 +149,10 @@ impl Task {
             .iter()
             .filter(|hook| hook.hook.is_deleted_after(has_succeeded))
         {
-            let (key, _) = hook.named(goal, step.phase, run);
+            let (key, _) = hook.named(goal, step.phase, run.started_at);
             let target = self.hook_target(hook, &key)?;
             if let Some(hook) = run.hooks.get(&(step.phase, key)) {
-                self.context
-                    .cluster
+                self.actor()?
                     .delete(&target, &hook.uid, Propagation::Background)
                     .await?;
             }
@@ -168,7 +167,7 @@ impl Task {
         key: &ObjectKey,
         object: &Value,
     ) -> Result<Option<Folded>, Error> {
-        let cluster = self.context.cluster.clone();
+        let cluster = self.actor()?;
         let target = self.hook_target(hook, key)?;
         self.context.watch(&target.kind);
         if let Some(live) = cluster.get(&target).await? {

@@ -21,48 +21,63 @@
 //! - An error leaves the last good state running and healed, is said on the Application's status, and is tried again
 //!   for ever, with a capped backoff.
 //!
+//! - Nothing is read, written or deleted that the Application's project does not allow, and its objects are written as
+//!   the service account that the project names.
 //! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
 //!   lets one of them write.
 //!
-//! *Not yet*: projects; policy before write for hooks, which the webhook judges when they are made.
+//! *Not yet*: policy before write for hooks, which the webhook judges when they are made.
 
 mod application;
 mod apply;
+mod configuration;
 mod controller;
 mod converge;
 mod desired;
+mod drift;
 mod error;
+mod events;
 mod finalize;
 mod hooks;
 mod identity;
 mod inventory;
 mod mailbox;
+mod metrics;
 mod operation;
 mod place;
 mod plan;
 mod precheck;
+pub mod preview;
+mod projects;
 mod prune;
+mod push;
 mod record;
 mod run;
 mod settings;
+mod signatures;
 mod sources;
 mod stage;
 mod standing;
 mod state;
 mod status;
+mod window;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Lease};
-use crate::git::LocalRepositories;
+use crate::git::{LocalRepositories, Submodules};
 use crate::ledger::Ledger;
 use crate::policies::Admission;
 use crate::render::Launcher;
+use crate::telemetry::Metrics;
 
 pub use error::Error;
+pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
+pub use push::PushSecrets;
 
 /// How often a repository is asked for news where nobody says otherwise.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
@@ -71,6 +86,11 @@ pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_mins(3);
 const LEASE: &str = "provost-agent";
 /// The sync option by which a namespace comes with its Application.
 const CREATE_NAMESPACE: &str = "CreateNamespace";
+
+/// How the inventory marks a hook that was made, or is about to be: it is never pruned, and goes with its Application.
+const HOOK: &str = "Hook";
+/// How the inventory marks a hook that runs when its Application is deleted: Git is asked for it then.
+const DELETION_HOOK: &str = "DeletionHook";
 
 /// What the agent is told.
 #[derive(Clone, Debug)]
@@ -81,6 +101,16 @@ pub struct SyncConfig {
     pub poll_interval: Duration,
     /// Whether repositories on this machine may be read.
     pub local_repositories: LocalRepositories,
+    /// Whether submodules are a part of what is rendered.
+    pub submodules: Submodules,
+    /// The namespaces with Argo CD's Secrets and ConfigMaps about repositories.
+    pub control_namespaces: Vec<String>,
+    /// Where push webhooks are taken, if they are.
+    pub hooks_listen: Option<SocketAddr>,
+    /// Secrets of push webhooks, beside those of `argocd-secret`, which they go before.
+    pub push_secrets: PushSecrets,
+    /// The gpg program, or its name on PATH.
+    pub gpg: PathBuf,
     /// The kustomize program, where it is not to be looked for.
     pub kustomize: Option<PathBuf>,
     /// The helm program, where it is not to be looked for.
@@ -91,6 +121,10 @@ pub struct SyncConfig {
     pub launcher: Launcher,
     /// The only namespace whose Applications are reconciled; `None` for all.
     pub namespace: Option<String>,
+    /// As whom objects are written where a project names nobody.
+    pub fallback: FallbackIdentity,
+    /// Where the agent's metrics are registered.
+    pub metrics: Metrics,
     /// The namespace of the lease that lets one agent at a time work.
     pub lease_namespace: String,
 }
@@ -124,12 +158,14 @@ pub async fn run_on(
     let identity = identity::Identity::of(&config.state)?;
     let client = cluster.client().clone();
     let lease = Lease::new(client, &config.lease_namespace, LEASE, identity.name().to_owned());
+    let instance = identity.name().to_owned();
     let work = |held| {
         let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
-        let admission = admission.clone();
+        let (admission, instance) = (admission.clone(), instance.clone());
         async {
             let precheck = precheck::Precheck::new(admission, &cluster).await?;
-            let controller = controller::Controller::new(config, cluster, precheck, ledger, held).await?;
+            let controller =
+                controller::Controller::new(config, cluster, precheck, ledger, instance, held).await?;
             controller.run().await;
             Ok(())
         }

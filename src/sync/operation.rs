@@ -14,6 +14,7 @@ use super::settings::Asked;
 use super::stage::Planned;
 use super::standing::Converged;
 use super::state::Standing;
+use super::status::{SyncOutcome, SyncRun};
 use crate::api::argoproj::{ApplicationSpec, Operation, OperationResource, SyncCode};
 
 /// A sync that somebody asked for, until it is done.
@@ -135,6 +136,19 @@ impl Task {
             .count();
         let noun = if differ == 1 { "object" } else { "objects" };
         format!("dry run: {differ} {noun} would change")
+    }
+
+    /// What was asked for is over, since the Application's project does not allow it.
+    pub(super) fn refuse_asked(&mut self, error: &Error) -> Option<SyncRun> {
+        let asked = self.asked.take()?;
+        let goal = self.goal.as_ref();
+        Some(SyncRun {
+            revision: goal.map(|goal| goal.origin.revision.clone()).unwrap_or_default(),
+            started_at: asked.started_at,
+            brings_revision: asked.brings_revision(),
+            operation: Some(asked.written),
+            outcome: SyncOutcome::Failed(error.sentence()),
+        })
     }
 
     /// What was asked for is over, unless it is to be tried again.

@@ -8,10 +8,12 @@ use provost_delivery::ignore::IgnoreError;
 use provost_delivery::owner::{self, Owner};
 use provost_delivery::plan::{self as delivery, Action, Change};
 use provost_delivery::removal;
+use provost_evidence::event::DriftField;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
 use super::desired::Desired;
+use super::drift;
 use super::precheck::{Judgement, Precheck};
 use super::settings::Settings;
 use crate::cluster::{self, Cluster, FIELD_MANAGER, Folded, Target};
@@ -31,7 +33,7 @@ pub(super) enum Verdict {
     /// It cannot be changed into what is declared, and may be deleted and made anew.
     Recreate(Folded),
     /// It is as declared, but holds what somebody else put there and a setting leaves.
-    Reported(Folded, Vec<ForeignField>),
+    Reported(Folded, Vec<DriftField>),
     /// It is as it should be.
     Unchanged(Folded),
     /// It was there before us.
@@ -47,6 +49,8 @@ pub(super) struct Update {
     pub(super) declared: Vec<Change>,
     /// The fields that nobody declares and somebody wrote.
     pub(super) foreign: Vec<ForeignField>,
+    /// Both, with values, for the record.
+    pub(super) details: Vec<DriftField>,
     /// Who wrote, by managedFields.
     pub(super) managers: Vec<String>,
     /// Whether an apply is needed; else foreign fields are all there is.
@@ -179,7 +183,7 @@ async fn plan_object(
                 return match cluster.get(&target).await? {
                     Some(live) if owner.owns(&live) => {
                         // The dry-run said nothing of what is made anew.
-                        let judgement = precheck.judge(desired, None, wanted).await;
+                        let judgement = precheck.judge(cluster, desired, None, wanted).await;
                         Ok((Verdict::Recreate(Folded::of(&live)), judgement))
                     }
                     _ => Err(error.into()),
@@ -195,7 +199,7 @@ async fn plan_object(
             None => None,
         };
         let Some(live) = live else {
-            let judgement = precheck.judge(desired, None, &applied).await;
+            let judgement = precheck.judge(cluster, desired, None, &applied).await;
             return Ok((Verdict::Create, judgement));
         };
         looks -= 1;
@@ -208,10 +212,12 @@ async fn plan_object(
             // Nobody asks about what is not ours to write.
             Verdict::NotOurs(_) => Judgement::default(),
             // Nothing is written; what is said is said of it as it is, as if it were made now.
-            Verdict::Unchanged(_) | Verdict::Reported(..) => precheck.judge(desired, None, &live).await,
+            Verdict::Unchanged(_) | Verdict::Reported(..) => {
+                precheck.judge(cluster, desired, None, &live).await
+            }
             _ => {
                 precheck
-                    .judge(desired, Some(&live), &written(&verdict, applied))
+                    .judge(cluster, desired, Some(&live), &written(&verdict, applied))
                     .await
             }
         };
@@ -248,7 +254,9 @@ async fn denied(
     let Ok(live) = cluster.get(target).await else {
         return error.into();
     };
-    let judgement = precheck.judge(desired, live.as_ref(), &desired.object).await;
+    let judgement = precheck
+        .judge(cluster, desired, live.as_ref(), &desired.object)
+        .await;
     if judgement.denied.is_empty() {
         error.into()
     } else {
@@ -290,11 +298,17 @@ fn judge(
     let (declared, foreign) = match entry.action {
         Action::Update(update) => (update.apply, update.remove),
         _ if lost => (Vec::new(), Vec::new()),
-        _ if !entry.reported.is_empty() => return Ok(Verdict::Reported(folded, entry.reported)),
+        _ if !entry.reported.is_empty() => {
+            return Ok(Verdict::Reported(
+                folded,
+                drift::details(live, &[], &entry.reported),
+            ));
+        }
         _ => return Ok(Verdict::Unchanged(folded)),
     };
     Ok(Verdict::Update(Update {
         live: folded,
+        details: drift::details(live, &declared, &foreign),
         managers: managers(live, &declared, &foreign),
         needs_apply: lost || !declared.is_empty(),
         respectful: None,
@@ -324,7 +338,7 @@ fn managers(live: &Value, declared: &[Change], foreign: &[ForeignField]) -> Vec<
 }
 
 /// Whether these owned fields hold the changed one, as far as its path can be followed by keys.
-fn owns(fields: &Value, change: &Change) -> bool {
+pub(super) fn owns(fields: &Value, change: &Change) -> bool {
     use provost_manifest::path::Segment;
     let mut place = fields;
     for segment in change.path.segments() {

@@ -36,8 +36,8 @@ const MAX_WARNINGS: usize = 10;
 #[derive(Debug)]
 pub(super) struct Precheck {
     admission: Admission,
-    /// Who applies.
-    user: UserInfo,
+    /// Who applies where the Application's project names no service account.
+    ourselves: UserInfo,
     judged: AtomicU64,
 }
 
@@ -73,7 +73,7 @@ impl Precheck {
             .unwrap_or_default();
         Ok(Self {
             admission,
-            user: UserInfo {
+            ourselves: UserInfo {
                 username: info.username.unwrap_or_default(),
                 uid: info.uid.unwrap_or_default(),
                 groups: info.groups.unwrap_or_default(),
@@ -102,8 +102,23 @@ impl Precheck {
         self.admission.current()
     }
 
-    /// What the policies say of making `object`, the response to a dry-run, of `live`.
-    pub(super) async fn judge(&self, desired: &Desired, live: Option<&Value>, object: &Value) -> Judgement {
+    /// Who the apiserver will say that writes, where it is written through this cluster.
+    fn user(&self, actor: &Cluster) -> UserInfo {
+        match actor.service_account() {
+            Some(name) => service_account(name),
+            None => self.ourselves.clone(),
+        }
+    }
+
+    /// What the policies say of making `object`, the response to a dry-run, of `live`, as the user of `actor`.
+    pub(super) async fn judge(
+        &self,
+        actor: &Cluster,
+        desired: &Desired,
+        live: Option<&Value>,
+        object: &Value,
+    ) -> Judgement {
+        let user = self.user(actor);
         let key = &desired.key;
         // A Namespace is in itself, as the apiserver asks about it.
         let is_namespace = key.group.is_empty() && key.kind == "Namespace";
@@ -124,7 +139,7 @@ impl Precheck {
             name: &key.name,
             object: Some(object),
             old_object: live,
-            user: Some(&self.user),
+            user: Some(&user),
             dry_run: false,
             review: None,
         };
@@ -158,7 +173,7 @@ impl Judgement {
         };
         Some(format!(
             "{key}{verdict}: {}",
-            text::sentence(objections, &|_| None)
+            text::objections(objections, &|_| None)
         ))
     }
 }
@@ -172,6 +187,11 @@ impl Findings {
             Some(warning) => self.warnings.insert(key.clone(), warning),
             None => self.warnings.remove(key),
         };
+    }
+
+    /// Has everything judged again: somebody else writes from now on.
+    pub(super) fn distrust(&mut self) {
+        self.policy_set.clear();
     }
 
     /// Forgets what is no longer wanted.
@@ -206,7 +226,7 @@ impl Task {
         if snapshot.set.digest() == self.findings.policy_set {
             return Ok(());
         }
-        let kinds = snapshot.set.kinds();
+        let (kinds, actor) = (snapshot.set.kinds(), self.actor()?);
         self.findings.warnings.clear();
         let synced = goal.desired.values().filter(|desired| {
             let known = self.state.is_known(&desired.key, &desired.digest);
@@ -214,7 +234,7 @@ impl Task {
         });
         let synced: Vec<Arc<Desired>> = synced.cloned().collect();
         let judgements: Vec<_> = futures::stream::iter(synced)
-            .map(|desired| judge_live(&context, desired))
+            .map(|desired| judge_live(&context.precheck, &actor, desired))
             .buffered(PARALLEL)
             .collect()
             .await;
@@ -245,18 +265,34 @@ impl Task {
 }
 
 async fn judge_live(
-    context: &super::controller::Context,
+    precheck: &Precheck,
+    actor: &Cluster,
     desired: Arc<Desired>,
 ) -> Result<(Arc<Desired>, Judgement), Error> {
-    let Ok(target) = plan::target(&context.cluster, &desired) else {
+    let Ok(target) = plan::target(actor, &desired) else {
         return Ok((desired, Judgement::default()));
     };
-    let judgement = match context.cluster.get(&target).await? {
+    let judgement = match actor.get(&target).await? {
         // As if it were made now: an update would be forgiven what was wrong before.
-        Some(live) => context.precheck.judge(&desired, None, &live).await,
+        Some(live) => precheck.judge(actor, &desired, None, &live).await,
         None => Judgement::default(),
     };
     Ok((desired, judgement))
+}
+
+/// A service account as the apiserver shows it in a review, when somebody acts as it: with the groups that all of
+/// them are in. `name` is `system:serviceaccount:NAMESPACE:NAME`.
+fn service_account(name: &str) -> UserInfo {
+    let namespace = name.split(':').nth(2).unwrap_or_default();
+    UserInfo {
+        username: name.to_owned(),
+        groups: vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+            "system:authenticated".to_owned(),
+        ],
+        ..UserInfo::default()
+    }
 }
 
 fn denial(written: &mut Written<'_>, desired: &Desired, results: &[RuleResult]) -> String {
@@ -266,7 +302,7 @@ fn denial(written: &mut Written<'_>, desired: &Desired, results: &[RuleResult]) 
         "{} ({}) is refused by policy: {}",
         desired.key,
         desired.place(),
-        text::sentence(results, &place)
+        text::objections(results, &place)
     )
 }
 

@@ -34,6 +34,7 @@ pub(super) struct Doomed {
     pub(super) key: ObjectKey,
     pub(super) identity: Identity,
     target: Target,
+    wave: i64,
 }
 
 /// Looks at every candidate and decides. One whose kind cannot be found out stays in the inventory.
@@ -81,6 +82,7 @@ pub(super) async fn look(
                         key,
                         identity,
                         target,
+                        wave: order::wave(&live),
                     };
                     doomed.push((live, doomed_one));
                 }
@@ -135,7 +137,7 @@ async fn is_kind_gone(cluster: &Cluster, entry: &InventoryEntry) -> Result<bool,
         namespace: None,
         name: format!("{}.{}", entry.version, entry.group),
     });
-    Ok(cluster.get(&target).await?.is_none())
+    Ok(cluster.as_ourselves().get(&target).await?.is_none())
 }
 
 fn target_of(cluster: &Cluster, entry: &InventoryEntry) -> Option<Target> {
@@ -156,6 +158,13 @@ fn in_order(objects: Vec<(Value, Doomed)>) -> Vec<Doomed> {
 // === impl Removals ===
 
 impl Removals {
+    /// Those of the wave that goes first.
+    pub(super) fn first_wave(&self) -> &[Doomed] {
+        let first = self.doomed.first().map(|doomed| doomed.wave);
+        let others = self.doomed.iter().position(|doomed| Some(doomed.wave) != first);
+        &self.doomed[..others.unwrap_or(self.doomed.len())]
+    }
+
     /// The deletions as a plan, which a person may approve of.
     pub(super) fn plan(&self) -> Plan {
         let entry = |doomed: &Doomed| Entry {

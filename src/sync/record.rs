@@ -1,18 +1,14 @@
 //! What a pass did, counted, and written into the ledger.
 
-use provost_delivery::foreign::ForeignField;
-use provost_delivery::plan::Change;
-use provost_evidence::event::{Drift, Event, Sync};
+use jiff::Timestamp;
+use provost_evidence::event::{Drift, DriftField, Event, Sync};
 use provost_manifest::object::ObjectKey;
 use provost_manifest::path::FieldPath;
 
 use super::application::Task;
 use super::inventory::Origin;
-use super::plan::{Update, Verdict};
+use super::plan::Verdict;
 use super::status::SyncOutcome;
-
-/// The most field paths that one drift record names.
-const MAX_DRIFT_FIELDS: usize = 100;
 
 /// What a pass does, counted.
 #[derive(Clone, Debug, Default)]
@@ -30,38 +26,32 @@ pub(super) struct Tally {
 // === impl Task ===
 
 impl Task {
-    /// An object was not as Git says: which fields, by whom, and what became of it. Values are not recorded.
+    /// An object was not as Git says: which fields, by whom, and what became of it.
     pub(super) fn record_drift(&self, key: &ObjectKey, verdict: &Verdict, resolution: &str) {
-        let (declared, foreign, managers): (&[Change], &[ForeignField], Vec<String>) = match verdict {
-            Verdict::Update(Update {
-                declared,
-                foreign,
-                managers,
-                ..
-            }) => (declared, foreign, managers.clone()),
-            Verdict::Reported(_, foreign) => {
-                let mut names: Vec<_> = foreign.iter().map(|field| field.manager.name.clone()).collect();
-                names.dedup();
-                (&[], foreign, names)
-            }
-            _ => (&[], &[], Vec::new()),
-        };
-        let paths = declared
-            .iter()
-            .map(|change| &change.path)
-            .chain(foreign.iter().map(|field| &field.path));
-        let mut fields: Vec<String> = paths.take(MAX_DRIFT_FIELDS).map(FieldPath::to_string).collect();
-        if matches!(verdict, Verdict::Create) {
+        let details = match verdict {
+            Verdict::Update(update) => update.details.clone(),
+            Verdict::Reported(_, details) => details.clone(),
             // It was deleted: that is the whole of it.
-            fields.push(FieldPath::root().to_string());
-        }
+            Verdict::Create => vec![DriftField {
+                path: FieldPath::root().to_string(),
+                ..DriftField::default()
+            }],
+            _ => Vec::new(),
+        };
+        let mut managers: Vec<String> = details.iter().filter_map(|field| field.manager.clone()).collect();
+        managers.sort_unstable();
+        managers.dedup();
+        let fields: Vec<String> = details.iter().map(|field| field.path.clone()).collect();
         tracing::info!(application = self.name, object = %key, ?fields, ?managers, resolution, "An object has drifted.");
+        let since = self.state.get(key).and_then(|seen| seen.differs_since);
         self.context.ledger.append(Event::Drift(Drift {
             application: self.name.clone(),
             object: key.to_string(),
             fields,
             managers,
             resolution: resolution.to_owned(),
+            details,
+            first_seen: since.unwrap_or_else(Timestamp::now).to_string(),
         }));
     }
 

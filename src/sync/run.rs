@@ -27,6 +27,9 @@ use super::stage::{Deferred, Planned, Write, refusal};
 use super::state::Standing;
 use crate::cluster::{Folded, wait_established};
 
+/// Stands for the render in the progress of an Application's deletion.
+const DELETION: &str = "deletion";
+
 /// One sync that is under way.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -82,6 +85,17 @@ impl Run {
             failure: None,
             pending: BTreeMap::new(),
             deferred: BTreeMap::new(),
+        }
+    }
+
+    /// Begins an Application's deletion, or takes one up that the inventory says was begun.
+    pub(super) fn of_deletion(goal: &Goal, began_at: Timestamp, progress: Option<Progress>) -> Self {
+        let progress = progress.filter(|progress| progress.render == DELETION);
+        Self {
+            render: DELETION.to_owned(),
+            started_at: began_at,
+            completed: progress.map_or(0, |progress| progress.completed),
+            ..Self::new(goal, None)
         }
     }
 
@@ -145,8 +159,13 @@ impl Goal {
 
     /// The waves of the hooks that run when a sync has failed.
     pub(super) fn failure_steps(&self) -> Vec<Step> {
+        self.steps_of(Phase::SyncFail)
+    }
+
+    /// The waves of one phase.
+    pub(super) fn steps_of(&self, phase: Phase) -> Vec<Step> {
         let mut steps = self.all_steps();
-        steps.retain(|step| step.phase == Phase::SyncFail);
+        steps.retain(|step| step.phase == phase);
         steps
     }
 
@@ -277,7 +296,7 @@ impl Task {
     ) -> Result<(), Error> {
         let mut crds = Vec::new();
         for group in by_rank(writes) {
-            let cluster = self.context.cluster.clone();
+            let cluster = self.actor()?;
             let applied: Vec<_> = futures::stream::iter(group)
                 .map(|write| {
                     let cluster = cluster.clone();

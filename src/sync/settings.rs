@@ -9,12 +9,10 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::error::Error;
-use crate::api::argoproj::{Application, ApplicationSpec};
+use crate::api::argoproj::{Application, ApplicationSpec, MODE_ANNOTATION as MODE, MODE_OFF as OFF};
 
-/// Annotation with what the agent may do.
-const MODE: &str = "provost.dev/mode";
-/// The mode in which an Application is left alone altogether.
-const OFF: &str = "off";
+/// The mode in which nothing is written, and what differs is recorded.
+const DRIFT_ONLY: &str = "drift-only";
 /// Argo CD's annotation for the same.
 const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
 /// Annotation with the most objects that may be deleted at once without an approval.
@@ -24,9 +22,12 @@ const APPROVE_DELETIONS: &str = "provost.dev/approve-deletions";
 
 /// What the Application's spec and annotations allow.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is leave for something else")]
 pub(super) struct Settings {
     /// Write at all.
     pub(super) writes: bool,
+    /// Write nothing, and record everything that differs.
+    pub(super) is_drift_only: bool,
     /// Put back what somebody changed.
     pub(super) heals: bool,
     /// Delete what is no longer declared.
@@ -75,7 +76,7 @@ impl Settings {
             annotations.get(name).map(parse).transpose()
         };
         let mode = annotations.get(MODE).map_or("enforce", String::as_str);
-        if !["enforce", "drift-only", OFF].contains(&mode) {
+        if !["enforce", DRIFT_ONLY, OFF].contains(&mode) {
             let message = format!("{MODE} is {mode:?}: enforce, drift-only or off is wanted");
             return Err(Error::Annotation(message));
         }
@@ -86,6 +87,7 @@ impl Settings {
         Ok(Self {
             writes: mode == "enforce"
                 && asked.map_or_else(|| spec.automated.is_some(), |asked| !asked.is_dry_run),
+            is_drift_only: mode == DRIFT_ONLY,
             heals: automated.self_heal || asked.is_some(),
             prunes: automated.prune || asked.is_some_and(|asked| asked.prunes),
             // Who does not heal does not remove either.
@@ -107,6 +109,21 @@ impl Settings {
         })
     }
 
+    /// Nothing is allowed, and nothing is ignored: for comparing what is no Application's.
+    pub(super) fn plain(foreign: ForeignFields) -> Self {
+        Self {
+            writes: false,
+            is_drift_only: false,
+            heals: false,
+            prunes: false,
+            foreign,
+            guard: Guard::default(),
+            options: SyncOptions::default(),
+            ignored: IgnoreRules::default(),
+            deletion_approved: None,
+        }
+    }
+
     /// The options of one object: its own over its Application's.
     pub(super) fn options_of(&self, object: &Value) -> SyncOptions {
         // One that cannot be read was refused before.
@@ -123,6 +140,14 @@ impl Settings {
             began_at,
         }
     }
+}
+
+/// Whether nothing may be written for the Application.
+pub(super) fn is_drift_only(application: &Application) -> bool {
+    let annotations = application.metadata.annotations.as_ref();
+    annotations
+        .and_then(|annotations| annotations.get(MODE))
+        .is_some_and(|mode| mode == DRIFT_ONLY)
 }
 
 /// Whether the Application is to be left alone altogether, its deletion included.

@@ -7,7 +7,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::git::{self, Fetched, Mirror, Mirrors, RepositoryUrl};
+use super::configuration::Configured;
+use super::error::Error;
+use crate::git::{
+    self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess,
+};
 
 /// The longest wait after a failed fetch; a shorter poll interval is kept.
 const MAX_RETRY: Duration = Duration::from_mins(1);
@@ -21,14 +25,20 @@ const MAX_WAITING: usize = 64;
 pub(super) struct Sources {
     mirrors: Mirrors,
     poll_interval: Duration,
+    configured: Configured,
     shutdown: CancellationToken,
-    repositories: Mutex<HashMap<RepositoryUrl, Weak<Repository>>>,
+    repositories: Mutex<HashMap<Key, Weak<Repository>>>,
 }
+
+/// A URL, and the project whose Applications alone share what its credentials bring.
+type Key = (RepositoryUrl, Option<String>);
 
 /// One repository; it is fetched for as long as somebody holds it.
 #[derive(Debug)]
 pub(super) struct Repository {
     pub(super) mirror: Mirror,
+    scope: Option<String>,
+    configured: Configured,
     state: watch::Receiver<SourceState>,
     requests: mpsc::Sender<oneshot::Sender<()>>,
 }
@@ -45,36 +55,77 @@ pub(super) struct SourceState {
 // === impl Sources ===
 
 impl Sources {
-    pub(super) fn new(mirrors: Mirrors, poll_interval: Duration, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(
+        mirrors: Mirrors,
+        poll_interval: Duration,
+        configured: Configured,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             mirrors,
             poll_interval,
+            configured,
             shutdown,
             repositories: Mutex::default(),
         }
     }
 
+    /// The project, where the repository's credentials are its own: others do not share what they bring.
+    pub(super) fn scope(&self, url: &RepositoryUrl, project: &str) -> Option<String> {
+        self.configured.borrow().credentials.scope(url, project)
+    }
+
     /// The repository, fetched from now on.
-    pub(super) fn repository(&self, url: &RepositoryUrl) -> Arc<Repository> {
+    pub(super) fn repository(&self, url: &RepositoryUrl, scope: Option<String>) -> Arc<Repository> {
+        let key = (url.clone(), scope.clone());
         let mut repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
         repositories.retain(|_, repository| repository.strong_count() > 0);
-        if let Some(repository) = repositories.get(url).and_then(Weak::upgrade) {
+        if let Some(repository) = repositories.get(&key).and_then(Weak::upgrade) {
             return repository;
         }
         let (sender, state) = watch::channel(SourceState::default());
         let (requests, receiver) = mpsc::channel(MAX_WAITING);
         let repository = Arc::new(Repository {
-            mirror: self.mirrors.mirror(url),
+            mirror: self.mirrors.mirror(url, scope.as_deref()),
+            scope,
+            configured: self.configured.clone(),
             state,
             requests,
         });
-        let poll = poll(repository.mirror.clone(), self.poll_interval, sender, receiver);
+        let poll = Poll {
+            mirror: repository.mirror.clone(),
+            scope: repository.scope.clone(),
+            configured: self.configured.clone(),
+            interval: self.poll_interval,
+        };
+        let poll = poll.run(sender, receiver);
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             let _ = shutdown.run_until_cancelled(poll).await;
         });
-        repositories.insert(url.clone(), Arc::downgrade(&repository));
+        repositories.insert(key, Arc::downgrade(&repository));
         repository
+    }
+
+    /// Has repositories fetched of which a forge says that they have news; how many there are. Nobody waits for it, and
+    /// where as many wait as may, one of them brings the news.
+    pub(super) fn push(&self, locations: &[Location]) -> usize {
+        let repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = repositories
+            .iter()
+            .filter_map(|((url, _), held)| Some((url.location(), held.upgrade()?)));
+        let mut count = 0;
+        for (location, repository) in held {
+            if locations
+                .iter()
+                .any(|theirs| theirs.is_same_repository(&location))
+            {
+                count += 1;
+                let (reply, _) = oneshot::channel();
+                let _ = repository.requests.try_send(reply);
+            }
+        }
+        count
     }
 }
 
@@ -84,6 +135,29 @@ impl Repository {
     /// What the fetches come to, from now on.
     pub(super) fn subscribe(&self) -> watch::Receiver<SourceState> {
         self.state.clone()
+    }
+
+    /// Blocks. The commit that a revision names in what was fetched last, with the submodules that it pins.
+    pub(super) fn resolve(&self, revision: &str, local: LocalRepositories) -> Result<String, Error> {
+        let commit = self.mirror.resolve(revision)?;
+        let configuration = Arc::clone(&self.configured.borrow());
+        let (store, scope) = (&configuration.credentials, self.scope.as_deref());
+        let parent = store.access(self.mirror.url(), scope).map_err(git::Error::from)?;
+        let access = SubmoduleAccess {
+            store,
+            scope,
+            parent: &parent,
+            local,
+        };
+        self.mirror.bring_submodules(&commit, access)?;
+        Ok(commit)
+    }
+
+    /// Blocks. Whether the project lets the commit be deployed, where `last_good` was the one before.
+    pub(super) fn verify(&self, project: &str, commit: &str, last_good: Option<&str>) -> Result<(), Error> {
+        let configuration = Arc::clone(&self.configured.borrow());
+        let rule = configuration.rule(project);
+        rule.check(&configuration, &self.mirror, commit, last_good)
     }
 
     /// Fetches at once, and waits for it.
@@ -96,47 +170,70 @@ impl Repository {
     }
 }
 
-/// Fetches now and then, and whenever asked, until nobody holds the repository any more.
-async fn poll(
+/// One repository's fetches.
+struct Poll {
     mirror: Mirror,
+    scope: Option<String>,
+    configured: Configured,
     interval: Duration,
-    state: watch::Sender<SourceState>,
-    mut requests: mpsc::Receiver<oneshot::Sender<()>>,
-) {
-    let mut failures = 0;
-    let mut replies: Vec<oneshot::Sender<()>> = Vec::new();
-    loop {
-        // Whoever asks while this fetch runs is answered by the next one.
-        let outcome = fetch(mirror.clone()).await;
-        failures = if outcome.is_ok() { 0 } else { failures + 1 };
-        publish(&state, outcome);
-        for reply in replies.drain(..) {
-            // Whoever asked may have stopped waiting.
-            let _ = reply.send(());
-        }
-        let wait = if failures == 0 {
-            jittered(interval)
-        } else {
-            interval.min(backoff(failures))
-        };
-        match tokio::time::timeout(wait, requests.recv()).await {
-            Ok(None) => return,
-            Ok(Some(reply)) => {
-                replies.push(reply);
-                while let Ok(reply) = requests.try_recv() {
-                    replies.push(reply);
-                }
-            }
-            Err(_) => {}
-        }
-    }
 }
 
-async fn fetch(mirror: Mirror) -> Result<Fetched, String> {
-    match tokio::task::spawn_blocking(move || mirror.fetch()).await {
-        Ok(Ok(fetched)) => Ok(fetched),
-        Ok(Err(error)) => Err(explain(&error)),
-        Err(_) => Err("the fetch was interrupted".to_owned()),
+// === impl Poll ===
+
+impl Poll {
+    /// Fetches now and then, and whenever asked, until nobody holds the repository any more.
+    async fn run(
+        mut self,
+        state: watch::Sender<SourceState>,
+        mut requests: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
+        let mut failures = 0;
+        let mut replies: Vec<oneshot::Sender<()>> = Vec::new();
+        loop {
+            // Whoever asks while this fetch runs is answered by the next one.
+            let outcome = self.fetch().await;
+            failures = if outcome.is_ok() { 0 } else { failures + 1 };
+            publish(&state, outcome);
+            for reply in replies.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(());
+            }
+            let wait = match failures {
+                0 => jittered(self.interval),
+                failures => self.interval.min(backoff(failures)),
+            };
+            let asked = async {
+                tokio::select! {
+                    reply = requests.recv() => reply.map(Some),
+                    // What was refused may be let in by now.
+                    Ok(()) = self.configured.changed(), if failures > 0 => Some(None),
+                }
+            };
+            match tokio::time::timeout(wait, asked).await {
+                Ok(None) => return,
+                Ok(Some(reply)) => {
+                    replies.extend(reply);
+                    while let Ok(reply) = requests.try_recv() {
+                        replies.push(reply);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn fetch(&mut self) -> Result<Fetched, String> {
+        let configuration = Arc::clone(&self.configured.borrow_and_update());
+        let (mirror, scope) = (self.mirror.clone(), self.scope.clone());
+        let fetch = move || {
+            let access = configuration.credentials.access(mirror.url(), scope.as_deref())?;
+            mirror.fetch(&access)
+        };
+        match tokio::task::spawn_blocking(fetch).await {
+            Ok(Ok(fetched)) => Ok(fetched),
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(_) => Err("the fetch was interrupted".to_owned()),
+        }
     }
 }
 

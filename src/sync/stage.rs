@@ -66,8 +66,7 @@ impl Task {
         objects: &[Arc<Desired>],
         coming: &BTreeMap<ObjectKey, Write>,
     ) -> Result<Planned, Error> {
-        let context = Arc::clone(&self.context);
-        let cluster = &context.cluster;
+        let (context, cluster) = (Arc::clone(&self.context), self.actor()?);
         for desired in objects {
             if let Some(kind) = cluster.kinds().get(&desired.gvk) {
                 self.context.watch(kind);
@@ -75,7 +74,7 @@ impl Task {
         }
         let mut planned = Planned::default();
         let (mut failed, mut denied) = (Vec::new(), Vec::new());
-        let stage = plan_stage(cluster, &context.precheck, &self.owner, objects, settings).await;
+        let stage = plan_stage(&cluster, &context.precheck, &self.owner, objects, settings).await;
         for (desired, verdict) in stage {
             match verdict {
                 Ok((verdict, judgement)) => {
@@ -175,6 +174,7 @@ impl Task {
             planned.writes.insert(key.clone(), write);
             return;
         }
+        let is_drift = is_drift || settings.is_drift_only;
         if self.state.record(key, wanted, live, Standing::OutOfSync) && is_drift {
             self.record_drift(key, &verdict, "reported");
         }

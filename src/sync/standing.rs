@@ -21,6 +21,8 @@ pub(super) struct Converged {
     pub(super) sync_run: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
     pub(super) waiting: bool,
+    /// The type of a condition that is no error, and its message.
+    pub(super) warning: Option<(&'static str, String)>,
 }
 
 // === impl Task ===
@@ -77,6 +79,7 @@ impl Task {
             resources,
             sync_run: None,
             waiting: false,
+            warning: None,
         }
     }
 }

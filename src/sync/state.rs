@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use provost_manifest::digest::Digest;
 use provost_manifest::object::ObjectKey;
 
@@ -28,6 +29,8 @@ pub(super) struct Seen {
     pub(super) live: Option<Folded>,
     /// What came of the comparison.
     pub(super) standing: Standing,
+    /// When it was first seen to be otherwise, while it is.
+    pub(super) differs_since: Option<Timestamp>,
     /// Whether it has changed since.
     stale: bool,
     heals: u32,
@@ -85,7 +88,9 @@ impl State {
         let before = self.seen.get(key);
         let changed = before.is_none_or(|before| before.standing != standing || before.stale);
         let (heals, last_heal) = before.map_or((0, None), |before| (before.heals, before.last_heal));
+        let since = before.and_then(|before| before.differs_since);
         let seen = Seen {
+            differs_since: (standing == Standing::OutOfSync).then(|| since.unwrap_or_else(Timestamp::now)),
             wanted,
             live,
             standing,

@@ -16,7 +16,7 @@ const MAX_RESOURCES: usize = 500;
 /// The longest message of a condition, in characters.
 const MAX_MESSAGE: usize = 4_096;
 /// The condition that says what policies object to and do not refuse.
-const POLICY_WARNING: &str = "PolicyWarning";
+pub(super) const POLICY_WARNING: &str = "PolicyWarning";
 
 /// What a pass came to.
 #[derive(Debug, Default)]
@@ -31,12 +31,12 @@ pub(super) struct Outcome {
     pub(super) resources: Vec<ResourceStatus>,
     /// What went wrong.
     pub(super) errors: Vec<Error>,
-    /// What the policies in force object to without refusing it.
-    pub(super) warning: Option<String>,
     /// The sync that the pass was, if it was one.
     pub(super) sync_run: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
     pub(super) waiting: bool,
+    /// Types of conditions that are no errors, and their messages.
+    pub(super) warnings: Vec<(&'static str, String)>,
 }
 
 /// A sync: a pass that brought something new from Git, or tried to.
@@ -86,7 +86,7 @@ pub(super) fn compose(
         health: Some(outcome.health),
         history: before.history.clone(),
         operation_state: before.operation_state.clone(),
-        conditions: conditions(&before.conditions, &outcome.errors, outcome.warning),
+        conditions: conditions(&before.conditions, &outcome.errors, outcome.warnings),
         resources: outcome.resources,
         reconciled_at: before.reconciled_at.clone(),
     };
@@ -189,10 +189,15 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
     }
 }
 
-fn conditions(before: &[Condition], errors: &[Error], warning: Option<String>) -> Vec<Condition> {
-    let errors = errors.iter().map(|error| (error.condition(), error.sentence()));
+fn conditions(
+    before: &[Condition],
+    errors: &[Error],
+    warnings: Vec<(&'static str, String)>,
+) -> Vec<Condition> {
     errors
-        .chain(warning.map(|warning| (POLICY_WARNING, warning)))
+        .iter()
+        .map(|error| (error.condition(), error.sentence()))
+        .chain(warnings)
         .map(|(kind, message)| {
             let (kind, message) = (kind.to_owned(), shorten(&message));
             let same = before

@@ -3,6 +3,8 @@
 use provost_policy::{Request, RuleResult, Status, text};
 use serde::Serialize;
 
+use crate::ledger::NotDurable;
+
 /// The last line of a denial.
 const HINT: &str = "Before you apply: provost check FILE";
 
@@ -91,8 +93,30 @@ impl Verdict {
 // === impl Answer ===
 
 impl Answer {
+    /// No: it could not be recorded that the change was asked for.
+    pub(super) fn unrecorded(request: &Request<'_>, error: &NotDurable) -> Self {
+        Self {
+            verdict: Verdict::Denied,
+            denial: format!(
+                "\n{} is refused: the change could not be recorded: {error}. Try again once the ledger can be written.",
+                text::object_name(request)
+            ),
+            warnings: Vec::new(),
+            rules: Vec::new(),
+            policy_set: String::new(),
+        }
+    }
+
     /// From what the rules of the set with this digest say.
-    pub fn new(request: &Request<'_>, results: &[RuleResult], policy_set: &str) -> Self {
+    ///
+    /// `others` are what rules say that another call judges: of them the text of a denial speaks too, since people see
+    /// one denial alone. All else of them, that other call answers.
+    pub fn new(
+        request: &Request<'_>,
+        results: &[RuleResult],
+        others: &[RuleResult],
+        policy_set: &str,
+    ) -> Self {
         let warnings = text::warnings(results);
         let denied = results.iter().any(RuleResult::denies);
         Self {
@@ -103,7 +127,10 @@ impl Answer {
             },
             // The apiserver puts its own words before ours, on the same line.
             denial: if denied {
-                format!("\n{}", text::denial(request, results, HINT))
+                let mut all = [results, others].concat();
+                // By policies, as they come where one call judges everything.
+                all.sort_by(|a, b| a.policy.cmp(&b.policy));
+                format!("\n{}", text::denial(request, &all, HINT))
             } else {
                 String::new()
             },

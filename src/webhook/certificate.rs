@@ -1,16 +1,10 @@
-//! The webhook's own certificate authority and serving certificate: made on first use, kept in a [store](super::store),
-//! made anew before they expire.
+//! Certificates of the webhook's own authority: made here, kept in a [store](super::store), replaced by a
+//! [rotation](super::rotation).
 //!
-//! | kept as | what |
-//! |---|---|
-//! | `ca.crt` | the authority; `curl --cacert` wants it, and the apiserver gets it as caBundle |
-//! | `ca.key` | its key, readable by its owner alone |
-//! | `tls.crt`, `tls.key` | the serving certificate and its key |
-//!
-//! Each certificate begins with two lines of text, its names and the end of its validity, as PEM allows: so that people
-//! can read them, and we need no X.509 parser.
+//! Each begins with lines of text, its names and the end of its validity, as PEM allows: so that people can read them,
+//! and we need no X.509 parser.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
 use rcgen::{
@@ -18,116 +12,170 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use super::Token;
-
-/// How long an authority is valid, and how long before its end it is replaced.
-const AUTHORITY_VALID: Duration = days(3650);
-const AUTHORITY_RENEWED: Duration = days(365);
-/// How long a serving certificate is valid, and how long before its end it is replaced.
-const SERVING_VALID: Duration = days(90);
-const SERVING_RENEWED: Duration = days(30);
 /// How far clocks may differ.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// Key of the webhook's token in the Secret.
-const TOKEN: &str = "token";
+const AUTHORITY_NAME: &str = "provost webhook authority";
 
-/// All that is kept, by file name.
-pub(super) type Files = BTreeMap<String, String>;
+const NAMES: &str = "Names: ";
+const VALID_UNTIL: &str = "Valid until: ";
+const SINCE: &str = "Since: ";
 
 /// A certificate and its key, PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The certificate, after its two lines of text.
+    /// The certificate, after its lines of text.
     pub certificate: String,
     /// Its private key.
     pub key: String,
 }
 
-/// What the webhook serves TLS with.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Who vouches for the serving certificate.
-    pub authority: Certificate,
-    /// What is served.
-    pub serving: Certificate,
-    /// The token that is kept beside them; in a Secret only, where replicas share it.
-    pub token: Option<Token>,
+/// What a certificate is for, among those that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Signs what is served.
+    Authority,
+    /// Is served.
+    Serving,
+    /// Is to follow the authority.
+    Next,
+    /// Was the authority.
+    Old,
 }
 
-/// Why there is no identity.
+/// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A certificate could not be made.
-    #[error("cannot make a certificate for {names}")]
-    Make {
-        /// The names it was to have.
-        names: String,
-        /// What the library says.
-        #[source]
-        source: rcgen::Error,
-    },
-    /// No random bits.
-    #[error("cannot make the webhook's token: the system gives no random bits")]
-    MakeToken,
+#[error("cannot make a certificate for {names}")]
+pub struct Error {
+    /// The names it was to have.
+    names: String,
+    /// What the library says.
+    #[source]
+    source: rcgen::Error,
 }
 
-const fn days(days: u64) -> Duration {
-    Duration::from_secs(days * 86_400)
+// === impl Role ===
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Authority => "ca",
+            Self::Serving => "tls",
+            Self::Next => "next",
+            Self::Old => "old",
+        }
+    }
+
+    /// Name of the file of its certificate.
+    pub(super) fn certificate(self) -> String {
+        format!("{}.crt", self.name())
+    }
+
+    /// Name of the file of its private key.
+    pub(super) fn key(self) -> String {
+        format!("{}.key", self.name())
+    }
 }
 
 // === impl Certificate ===
 
 impl Certificate {
-    fn kept(files: &Files, name: &str) -> Option<Self> {
-        Some(Self {
-            certificate: files.get(&format!("{name}.crt"))?.clone(),
-            key: files.get(&format!("{name}.key"))?.clone(),
+    /// One that was kept.
+    pub(super) fn kept(certificate: String, key: String) -> Self {
+        Self { certificate, key }
+    }
+
+    /// An authority that signed itself.
+    pub(super) fn authority(lifetime: Duration, now: Timestamp) -> Result<Self, Error> {
+        let make = || {
+            let key = KeyPair::generate()?;
+            let mut params = authority_params()?;
+            let until = later(whole_seconds(now), lifetime);
+            validity(&mut params, now, until);
+            let pem = params.self_signed(&key)?.pem();
+            Ok(Self::labelled(AUTHORITY_NAME, until, &pem, &key))
+        };
+        make().map_err(|source| Error {
+            names: AUTHORITY_NAME.to_owned(),
+            source,
         })
     }
 
-    /// Whether it is for exactly these names, and for long enough.
-    fn serves(&self, names: &str, until: Timestamp) -> bool {
-        let line = |label| self.certificate.lines().find_map(|line| line.strip_prefix(label));
-        line("Names: ") == Some(names)
-            && line("Valid until: ")
-                .and_then(|until| until.parse::<Timestamp>().ok())
-                .is_some_and(|end| end > until)
-    }
-
-    fn authority(now: Timestamp) -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let mut params = authority_params()?;
-        let until = validity(&mut params, now, AUTHORITY_VALID);
-        let pem = params.self_signed(&key)?.pem();
-        Ok(Self::labelled(AUTHORITY_NAME, until, &pem, &key))
-    }
-
-    fn serving(names: &[String], authority: &Self, now: Timestamp) -> Result<Self, rcgen::Error> {
-        let issuer = Issuer::new(authority_params()?, KeyPair::from_pem(&authority.key)?);
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names.to_vec())?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "provost webhook");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let until = validity(&mut params, now, SERVING_VALID);
-        let pem = params.signed_by(&key, &issuer)?.pem();
-        Ok(Self::labelled(&names.join(", "), until, &pem, &key))
+    /// A serving certificate for `names`, signed by `authority`, which it does not outlive.
+    pub(super) fn serving(
+        names: &[String],
+        authority: &Self,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let make = || {
+            let issuer = Issuer::new(authority_params()?, KeyPair::from_pem(&authority.key)?);
+            let key = KeyPair::generate()?;
+            let mut params = CertificateParams::new(names.to_vec())?;
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "provost webhook");
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            params.use_authority_key_identifier_extension = true;
+            let until = later(whole_seconds(now), lifetime).min(authority.until());
+            validity(&mut params, now, until);
+            let pem = params.signed_by(&key, &issuer)?.pem();
+            Ok(Self::labelled(&names.join(", "), until, &pem, &key))
+        };
+        make().map_err(|source| Error {
+            names: names.join(", "),
+            source,
+        })
     }
 
     fn labelled(names: &str, until: Timestamp, pem: &str, key: &KeyPair) -> Self {
         Self {
-            certificate: format!("Names: {names}\nValid until: {until}\n{pem}"),
+            certificate: format!("{NAMES}{names}\n{VALID_UNTIL}{until}\n{pem}"),
             key: key.serialize_pem(),
         }
     }
 
+    /// Whether it is for exactly these names.
+    pub(super) fn is_for(&self, names: &[String]) -> bool {
+        line(&self.certificate, NAMES) == Some(names.join(", ").as_str())
+    }
+
+    /// When it expires; long ago where it does not say.
+    pub(super) fn until(&self) -> Timestamp {
+        time(&self.certificate, VALID_UNTIL).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether it is valid for longer than `time`.
+    pub(super) fn lasts(&self, time: Timestamp) -> bool {
+        self.until() > time
+    }
+
+    /// The same, with a line that says since when it has been in its role.
+    pub(super) fn dated(&self, since: Timestamp) -> Self {
+        let Self { certificate, key } = self.undated();
+        Self {
+            certificate: format!("{SINCE}{since}\n{certificate}"),
+            key,
+        }
+    }
+
+    /// The same without that line.
+    pub(super) fn undated(&self) -> Self {
+        let lines = self.certificate.split_inclusive('\n');
+        Self {
+            certificate: lines.filter(|line| !line.starts_with(SINCE)).collect(),
+            key: self.key.clone(),
+        }
+    }
+
+    /// Since when it has been in its role.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        since(&self.certificate)
+    }
+
     /// The PEM block alone.
     pub fn pem(&self) -> &str {
-        let start = self.certificate.find("-----BEGIN").unwrap_or_default();
-        &self.certificate[start..]
+        pem(&self.certificate)
     }
 }
 
@@ -137,8 +185,26 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-const AUTHORITY_NAME: &str = "provost webhook authority";
+/// Since when a certificate has been in its role, as [`Certificate::dated`] wrote it.
+pub(super) fn since(certificate: &str) -> Option<Timestamp> {
+    time(certificate, SINCE)
+}
 
+/// The PEM block alone.
+pub(super) fn pem(certificate: &str) -> &str {
+    let start = certificate.find("-----BEGIN").unwrap_or_default();
+    &certificate[start..]
+}
+
+fn line<'a>(certificate: &'a str, label: &str) -> Option<&'a str> {
+    certificate.lines().find_map(|line| line.strip_prefix(label))
+}
+
+fn time(certificate: &str, label: &str) -> Option<Timestamp> {
+    line(certificate, label)?.parse().ok()
+}
+
+/// Two authorities share a name; which of them signed a certificate is told by the identifier of its key.
 fn authority_params() -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name.push(DnType::CommonName, AUTHORITY_NAME);
@@ -147,130 +213,21 @@ fn authority_params() -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// Sets the validity, from a little before `now`, and returns its end in whole seconds.
-fn validity(params: &mut CertificateParams, now: Timestamp, valid: Duration) -> Timestamp {
+/// Sets the validity, from a little before `now`.
+fn validity(params: &mut CertificateParams, now: Timestamp, until: Timestamp) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    params.not_before = epoch + Duration::from_secs(seconds).saturating_sub(CLOCK_SKEW);
-    params.not_after = epoch + Duration::from_secs(seconds) + valid;
-    later(Timestamp::from_second(now.as_second()).unwrap_or(now), valid)
+    let seconds = |time: Timestamp| Duration::from_secs(u64::try_from(time.as_second()).unwrap_or_default());
+    params.not_before = epoch + seconds(now).saturating_sub(CLOCK_SKEW);
+    params.not_after = epoch + seconds(until);
 }
 
-fn later(now: Timestamp, duration: Duration) -> Timestamp {
-    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    now.saturating_add(seconds.seconds()).unwrap_or(Timestamp::MAX)
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-// === impl Identity ===
-
-impl Identity {
-    /// What is kept, with what is missing, wrong or about to expire made anew.
-    pub(super) fn renewed(
-        kept: &Files,
-        names: &[String],
-        now: Timestamp,
-        keeps_token: bool,
-    ) -> Result<Self, Error> {
-        let make = |names: &str| {
-            let names = names.to_owned();
-            move |source| Error::Make { names, source }
-        };
-        let authority = Certificate::kept(kept, "ca")
-            .filter(|authority| authority.serves(AUTHORITY_NAME, later(now, AUTHORITY_RENEWED)));
-        // A serving certificate stands and falls with its authority.
-        let serving = authority.as_ref().and_then(|_| {
-            Certificate::kept(kept, "tls")
-                .filter(|serving| serving.serves(&names.join(", "), later(now, SERVING_RENEWED)))
-        });
-        let authority = match authority {
-            Some(authority) => authority,
-            None => Certificate::authority(now).map_err(make(AUTHORITY_NAME))?,
-        };
-        let serving = match serving {
-            Some(serving) => serving,
-            None => Certificate::serving(names, &authority, now).map_err(make(&names.join(", ")))?,
-        };
-        let token = match kept.get(TOKEN) {
-            _ if !keeps_token => None,
-            Some(token) => Some(Token::kept(token.clone())),
-            None => Some(Token::random().map_err(|_| Error::MakeToken)?),
-        };
-        Ok(Self {
-            authority,
-            serving,
-            token,
-        })
-    }
-
-    pub(super) fn files(&self) -> Files {
-        let certificates = [("ca", &self.authority), ("tls", &self.serving)];
-        let mut files: Files = certificates
-            .into_iter()
-            .flat_map(|(name, certificate)| {
-                [
-                    (format!("{name}.crt"), certificate.certificate.clone()),
-                    (format!("{name}.key"), certificate.key.clone()),
-                ]
-            })
-            .collect();
-        if let Some(token) = &self.token {
-            files.insert(TOKEN.to_owned(), token.expose().to_owned());
-        }
-        files
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
-
-    fn renewed(kept: &Files, names: &[&str], now: Timestamp) -> Identity {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        Identity::renewed(kept, &names, now, true).unwrap()
-    }
-
-    #[test]
-    fn what_is_kept_is_used_while_it_is_good() {
-        let now = Timestamp::now();
-        let first = renewed(&Files::new(), &NAMES, now).files();
-        assert_eq!(renewed(&first, &NAMES, later(now, days(59))).files(), first);
-    }
-
-    #[test]
-    fn a_serving_certificate_is_replaced_before_its_end_by_the_same_authority() {
-        let now = Timestamp::now();
-        let first = renewed(&Files::new(), &NAMES, now).files();
-        let second = renewed(&first, &NAMES, later(now, days(61))).files();
-        assert_ne!(second["tls.crt"], first["tls.crt"]);
-        assert_eq!(second["ca.crt"], first["ca.crt"]);
-        assert_eq!(second["token"], first["token"]);
-    }
-
-    #[test]
-    fn other_names_want_another_serving_certificate() {
-        let now = Timestamp::now();
-        let first = renewed(&Files::new(), &NAMES, now).files();
-        let second = renewed(&first, &["provost.provost.svc"], now).files();
-        assert_ne!(second["tls.crt"], first["tls.crt"]);
-        assert_eq!(second["ca.crt"], first["ca.crt"]);
-    }
-
-    #[test]
-    fn a_serving_certificate_goes_with_its_authority() {
-        let now = Timestamp::now();
-        let first = renewed(&Files::new(), &NAMES, now).files();
-        let second = renewed(&first, &NAMES, later(now, days(3_300))).files();
-        assert_ne!(second["ca.crt"], first["ca.crt"]);
-        assert_ne!(second["tls.crt"], first["tls.crt"]);
-    }
-
-    #[test]
-    fn keys_and_the_token_are_not_printed() {
-        let identity = renewed(&Files::new(), &NAMES, Timestamp::now());
-        let printed = format!("{identity:?}");
-        assert!(!printed.contains("PRIVATE KEY"), "{printed}");
-        assert!(!printed.contains(identity.token.unwrap().expose()), "{printed}");
-    }
+/// `duration` after `time`, or the end of time.
+pub(super) fn later(time: Timestamp, duration: Duration) -> Timestamp {
+    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    time.saturating_add(millis.milliseconds())
+        .unwrap_or(Timestamp::MAX)
 }

@@ -5,12 +5,17 @@
 //!                                             └──▶ ledger, metrics, log
 //! ```
 //!
+//! A call judges all rules, or those of one class: its path says which ([`configuration`] says why). Each call is a
+//! review of its own in ledger and metrics.
+//!
 //! # Guarantees
 //! - Every review that can be read is answered, and the answer names every violation; one that cannot be read gets
 //!   400, one over a bound 413, and nothing makes the process panic.
 //! - The path of a review takes no lock and does no I/O that the matched rules don't need.
 //!
-//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`.
+//! Flags: `--listen`, `--certs`, `--webhook-url`, `--service`, `--failure-policy`, `--exempt-namespace`,
+//! `--drain-delay`, `--client-ca`, `--client-name`, `--authority-lifetime`, `--certificate-lifetime`,
+//! `--rotation-overlap`.
 //! Metrics: `provost_webhook_…`, see [`metrics`]. RBAC: see [`configuration`] and [`store`].
 
 pub mod answer;
@@ -20,8 +25,10 @@ pub mod configuration;
 pub mod metrics;
 pub mod policies;
 pub mod review;
+pub mod rotation;
 pub mod run;
 pub mod store;
+mod strict;
 
 use std::{
     collections::BTreeSet,
@@ -33,20 +40,24 @@ use std::{
     time::Instant,
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Path, Request as HttpRequest, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use provost_evidence::event::{self, Event};
+use provost_manifest::digest::Digest;
+use provost_policy::{Class, Part, Request, RuleResult};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    cluster::Kinds,
     ledger::Ledger,
-    policies::{Fetcher, Policies, Snapshot, judge},
+    policies::{Fetcher, Policies, Snapshot, judge::RULE_DEADLINE, judge_part},
 };
 
 pub use answer::{Answer, Verdict};
@@ -76,6 +87,8 @@ pub struct Webhook {
     pub bodies: Bodies,
     /// How many reviews were judged; the seed of the next evaluation.
     pub reviews: AtomicU64,
+    /// The kinds that the cluster serves; none without a cluster.
+    pub served: Arc<ArcSwap<Kinds>>,
 }
 
 /// 128 random bits in the path of the webhook. Whoever knows it can ask for verdicts, so it is not printed.
@@ -90,15 +103,16 @@ impl Webhook {
         let reviews = if self.token.is_some() {
             Router::new()
                 .route("/validate/{token}", post(validate_with_token))
-                .route("/validate/{token}/policies", post(validate_policy_with_token))
+                .route("/validate/{token}/{part}", post(validate_part_with_token))
         } else {
             Router::new()
                 .route("/validate", post(validate))
-                .route("/validate/policies", post(validate_policy))
+                .route("/validate/{part}", post(validate_part))
         };
         reviews
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
+            .fallback(unknown)
             .layer(CatchPanicLayer::new())
             .with_state(self)
     }
@@ -108,29 +122,61 @@ impl Webhook {
         expected.is_some_and(|expected| expected.admits(token))
     }
 
-    /// Judges one review and records it.
-    pub async fn review(&self, review: &Review) -> Answer {
+    /// Judges one review by the rules of a class, or by all, and records it.
+    pub async fn review(&self, review: &Review, class: Option<Class>) -> Answer {
         let request = review.request();
         let answer = if self.exempt_namespaces.contains(request.namespace) {
             Answer::exempt()
         } else {
-            let snapshot = self.policies.current();
-            let seed = self.reviews.fetch_add(1, Ordering::Relaxed);
-            let results = judge(&snapshot, &request, &self.fetcher, seed).await;
-            Answer::new(&request, &results, snapshot.set.digest())
+            self.judge(review, &request, class).await
         };
-        self.record(review, &answer);
+        self.record(review, class, &answer);
         answer
     }
 
-    /// Judges one review of a policy, as such, and records it.
-    pub fn review_policy(&self, review: &Review) -> Answer {
-        let answer = policies::judge(review, &self.policies);
-        self.record(review, &answer);
+    async fn judge(&self, review: &Review, request: &Request<'_>, class: Option<Class>) -> Answer {
+        let snapshot = self.policies.current();
+        let seed = self.reviews.fetch_add(1, Ordering::Relaxed);
+        let (group, plural) = review.resource();
+        let part = Part {
+            class,
+            named: configuration::is_needed_to_recover(group, plural),
+        };
+        let results = judge_part(&snapshot, part, request, &self.fetcher, seed).await;
+        let others = match class.map(other) {
+            // The apiserver shows one denial, whichever of its calls denies first.
+            Some(other) if results.iter().any(RuleResult::denies) => {
+                let part = Part {
+                    class: Some(other),
+                    ..part
+                };
+                judge_part(&snapshot, part, request, &self.fetcher, seed).await
+            }
+            _ => Vec::new(),
+        };
+        for result in results.iter().chain(&others).filter(|result| result.overran) {
+            self.policies.overran(&result.policy, &result.rule, RULE_DEADLINE);
+        }
+        Answer::new(request, &results, &others, snapshot.set.digest())
+    }
+
+    /// Judges one review of a policy, as such. What is not on the disk is not let in: no change of a policy is lost.
+    pub async fn review_policy(&self, review: &Review) -> Answer {
+        let mut answer = policies::judge(review, &self.policies);
+        let mut change = Self::admission(review, None, &answer);
+        change.object_digest = review
+            .request()
+            .object
+            .map(|object| Digest::of_value(object).to_string());
+        if let Err(error) = self.ledger.append_durably(Event::PolicyChange(change)).await {
+            tracing::error!(%error, uid = review.uid(), "A change of a policy could not be recorded, and is refused.");
+            answer = Answer::unrecorded(&review.request(), &error);
+        }
+        self.metrics.count(answer.verdict);
         answer
     }
 
-    fn record(&self, review: &Review, answer: &Answer) {
+    fn record(&self, review: &Review, class: Option<Class>, answer: &Answer) {
         let request = review.request();
         self.metrics.count(answer.verdict);
         if answer.verdict == Verdict::Denied {
@@ -144,7 +190,14 @@ impl Webhook {
                 "A request was denied."
             );
         }
-        self.ledger.append(Event::Admission(event::Admission {
+        self.ledger
+            .append(Event::Admission(Self::admission(review, class, answer)));
+    }
+
+    /// What is recorded of a decision.
+    fn admission(review: &Review, class: Option<Class>, answer: &Answer) -> event::Admission {
+        let request = review.request();
+        event::Admission {
             uid: review.uid().to_owned(),
             operation: review.operation().to_owned(),
             group: request.kind.group.clone(),
@@ -155,66 +208,100 @@ impl Webhook {
             name: request.name.to_owned(),
             user: review.user().username.clone(),
             dry_run: request.dry_run,
+            class: class
+                .map(configuration::class_name)
+                .unwrap_or_default()
+                .to_owned(),
             verdict: answer.verdict.name().to_owned(),
             policy_set: answer.policy_set.clone(),
             rules: answer.rules.clone(),
-        }));
+            object_digest: None,
+        }
+    }
+}
+
+fn other(class: Class) -> Class {
+    match class {
+        Class::Fail => Class::Ignore,
+        Class::Ignore => Class::Fail,
     }
 }
 
 async fn validate_with_token(
     State(webhook): State<Arc<Webhook>>,
     Path(token): Path<String>,
-    request: Request,
+    request: HttpRequest,
 ) -> Response {
     if webhook.is_called_with(&token) {
         validate(State(webhook), request).await
     } else {
-        StatusCode::NOT_FOUND.into_response()
+        unknown(State(webhook)).await
     }
 }
 
-async fn validate_policy_with_token(
+/// Whoever asks without the token is told nothing, and counted.
+async fn unknown(State(webhook): State<Arc<Webhook>>) -> Response {
+    webhook.metrics.refuse_with(StatusCode::NOT_FOUND);
+    StatusCode::NOT_FOUND.into_response()
+}
+
+async fn validate_part_with_token(
     State(webhook): State<Arc<Webhook>>,
-    Path(token): Path<String>,
-    request: Request,
+    Path((token, part)): Path<(String, String)>,
+    request: HttpRequest,
 ) -> Response {
-    if webhook.is_called_with(&token) {
-        validate_policy(State(webhook), request).await
-    } else {
-        StatusCode::NOT_FOUND.into_response()
+    match Reviewed::by(&part) {
+        Some(reviewed) if webhook.is_called_with(&token) => respond(&webhook, request, reviewed).await,
+        _ => unknown(State(webhook)).await,
     }
 }
 
-async fn validate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
-    respond(&webhook, request, Reviewed::Object).await
+async fn validate(State(webhook): State<Arc<Webhook>>, request: HttpRequest) -> Response {
+    respond(&webhook, request, Reviewed::Object(None)).await
 }
 
-async fn validate_policy(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
-    respond(&webhook, request, Reviewed::Policy).await
+async fn validate_part(
+    State(webhook): State<Arc<Webhook>>,
+    Path(part): Path<String>,
+    request: HttpRequest,
+) -> Response {
+    match Reviewed::by(&part) {
+        Some(reviewed) => respond(&webhook, request, reviewed).await,
+        None => unknown(State(webhook)).await,
+    }
 }
 
 /// What a review is looked at as.
 #[derive(Clone, Copy, Debug)]
 enum Reviewed {
-    /// An object, by the policies in force.
-    Object,
+    /// An object, by the policies in force, or by the rules of a class.
+    Object(Option<Class>),
     /// A policy, by the language of policies.
     Policy,
 }
 
-async fn respond(webhook: &Webhook, request: Request, reviewed: Reviewed) -> Response {
+impl Reviewed {
+    /// What the last part of a path asks for.
+    fn by(part: &str) -> Option<Self> {
+        if policies::PATH.strip_prefix('/') == Some(part) {
+            return Some(Self::Policy);
+        }
+        configuration::class(part).map(|class| Self::Object(Some(class)))
+    }
+}
+
+async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) -> Response {
     let started = Instant::now();
     // The body's room is held until the answer: what was parsed from it lives as long.
     let read = webhook.bodies.read(request).await.and_then(|body| {
-        let review = Review::parse(&body.bytes)?;
+        let review = Review::parse(&body.bytes)?.of_parent(&webhook.served.load());
         Ok((body, review))
     });
     match read {
         Ok((_body, review)) => {
             let answer = match reviewed {
-                Reviewed::Object => webhook.review(&review).await,
-                Reviewed::Policy => webhook.review_policy(&review),
+                Reviewed::Object(class) => webhook.review(&review, class).await,
+                Reviewed::Policy => webhook.review_policy(&review).await,
             };
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());
@@ -238,7 +325,14 @@ async fn readyz(State(webhook): State<Arc<Webhook>>) -> Response {
         let waiting = "not ready: the policies have not been read yet\n";
         return (StatusCode::SERVICE_UNAVAILABLE, waiting).into_response();
     }
-    readiness(&webhook.policies.current()).into_response()
+    let mut text = readiness(&webhook.policies.current());
+    if let Some(reason) = webhook.policies.hindrances().borrow().not_registered() {
+        let _ = writeln!(
+            text,
+            "not registered: the apiserver could not be told to ask about it: {reason}"
+        );
+    }
+    text.into_response()
 }
 
 fn readiness(snapshot: &Snapshot) -> String {
@@ -330,11 +424,12 @@ mod tests {
             stop: CancellationToken::new(),
             bodies: Bodies::default(),
             reviews: AtomicU64::new(0),
+            served: Arc::default(),
         })
     }
 
     async fn ask(webhook: &Arc<Webhook>, method: &str, path: &str) -> (StatusCode, String) {
-        let request = Request::builder()
+        let request = HttpRequest::builder()
             .method(method)
             .uri(path)
             .body(Body::empty())
@@ -354,6 +449,9 @@ mod tests {
             "/validate/0124",
             "/validate/012",
             "/validate/01234",
+            "/validate/0124/fail",
+            "/validate/0123/",
+            "/validate/0123/audit",
             "/validate/policies",
             "/validate/0124/policies",
         ] {
@@ -363,12 +461,14 @@ mod tests {
                 "{path}"
             );
         }
-        for path in ["/validate/0123", "/validate/0123/policies"] {
-            assert_eq!(
-                ask(&webhook, "POST", path).await.0,
-                StatusCode::BAD_REQUEST,
-                "{path}"
-            );
+        for path in [
+            "/validate/0123",
+            "/validate/0123/fail",
+            "/validate/0123/ignore",
+            "/validate/0123/policies",
+        ] {
+            let status = ask(&webhook, "POST", path).await.0;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
         }
     }
 

@@ -7,7 +7,24 @@ use provost_policy::{Operation, Request, UserInfo};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::body::{Refusal, check_nodes};
+use super::{
+    body::{Refusal, check_nodes},
+    strict::Strict,
+};
+use crate::cluster::Kinds;
+
+/// The built-in kinds that have subresources with bodies of other kinds, by group and name in URLs: for whoever was told
+/// of no cluster.
+const PARENTS: [(&str, &str, &str); 8] = [
+    ("", "nodes", "Node"),
+    ("", "pods", "Pod"),
+    ("", "replicationcontrollers", "ReplicationController"),
+    ("", "serviceaccounts", "ServiceAccount"),
+    ("", "services", "Service"),
+    ("apps", "deployments", "Deployment"),
+    ("apps", "replicasets", "ReplicaSet"),
+    ("apps", "statefulsets", "StatefulSet"),
+];
 
 /// An AdmissionReview v1 with a request. The request is parsed once, and all that judges it borrows from it.
 #[derive(Debug)]
@@ -25,7 +42,7 @@ struct Envelope<'a> {
     api_version: Cow<'a, str>,
     #[serde(borrow)]
     kind: Cow<'a, str>,
-    request: Option<Value>,
+    request: Option<Strict>,
 }
 
 // === impl Review ===
@@ -41,7 +58,7 @@ impl Review {
             let message = format!("it is {api_version:?} {kind:?}, not admission.k8s.io/v1 AdmissionReview");
             return Err(Refusal::Malformed(message));
         }
-        let Some(request) = envelope.request else {
+        let Some(Strict(request)) = envelope.request else {
             return Err(Refusal::Malformed("request is missing".to_owned()));
         };
         Self::from_request(request)
@@ -72,6 +89,34 @@ impl Review {
             operation,
             user,
         })
+    }
+
+    /// Makes a request for a subresource one of the object that it belongs to: policies speak of `Pod/exec`, and its body
+    /// is a PodExecOptions.
+    #[must_use]
+    pub fn of_parent(mut self, served: &Kinds) -> Self {
+        if text(&self.request, "/subResource").is_empty() {
+            return self;
+        }
+        let (group, plural) = self.resource();
+        let built_in = PARENTS
+            .iter()
+            .find(|(of_group, of_plural, _)| (*of_group, *of_plural) == (group, plural));
+        let parent = served
+            .of_plural(group, plural)
+            .or_else(|| built_in.map(|(_, _, kind)| *kind));
+        if let Some(parent) = parent {
+            self.kind = GroupVersionKind::new(group, text(&self.request, "/resource/version"), parent);
+        }
+        self
+    }
+
+    /// Group of the resource and its name in URLs: `""` and `pods`.
+    pub fn resource(&self) -> (&str, &str) {
+        (
+            text(&self.request, "/resource/group"),
+            text(&self.request, "/resource/resource"),
+        )
     }
 
     /// What is to be judged.
@@ -166,6 +211,11 @@ mod tests {
             .into_bytes()
     }
 
+    fn review_of(request: &str) -> Vec<u8> {
+        format!(r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {request}}}"#)
+            .into_bytes()
+    }
+
     #[rstest]
     #[case::not_json(b"{".to_vec(), "EOF while parsing an object")]
     #[case::not_an_object(b"[]".to_vec(), "invalid length 0")]
@@ -178,6 +228,18 @@ mod tests {
     #[case::an_operation_of_its_own(
         review(&json!({ "uid": "1", "kind": { "version": "v1", "kind": "Pod" }, "operation": "PATCH" })),
         "request.operation \"PATCH\" is not")]
+    #[case::a_key_twice(
+        br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"object": {"a": 1, "b": 2, "a": 3}}}"#.to_vec(),
+        "duplicate key \"a\"")]
+    #[case::two_requests(
+        br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {}, "request": {}}"#.to_vec(),
+        "duplicate field `request`")]
+    #[case::not_utf8(
+        b"{\"apiVersion\": \"admission.k8s.io/v1\", \"kind\": \"AdmissionReview\", \"request\": {\"uid\": \"\xff\"}}".to_vec(),
+        "invalid unicode code point")]
+    #[case::half_a_surrogate(review_of(r#"{"uid": "\ud800"}"#), "end of hex escape")]
+    #[case::deep(review_of(&format!("{}{}", "[".repeat(200), "]".repeat(200))), "recursion limit exceeded")]
+    #[case::an_endless_number(review_of(r#"{"uid": 1e999}"#), "number out of range")]
     fn what_is_no_review_is_refused_in_a_sentence(#[case] body: Vec<u8>, #[case] sentence: &str) {
         let refusal = Review::parse(&body).unwrap_err();
         assert_eq!(refusal.status(), axum::http::StatusCode::BAD_REQUEST);
@@ -205,6 +267,39 @@ mod tests {
         assert!(judged.dry_run);
         assert_eq!(judged.user.unwrap().groups, ["a", "b"]);
         assert_eq!(judged.user.unwrap().extra["scopes"], ["x"]);
+    }
+
+    #[rstest]
+    #[case::exec("PodExecOptions", "", "pods", "exec", "/v1, Kind=Pod")]
+    #[case::scale("Scale", "apps", "deployments", "scale", "apps/v1, Kind=Deployment")]
+    #[case::of_a_kind_of_the_cluster("Scale", "example.com", "things", "scale", "example.com/v1, Kind=Thing")]
+    #[case::of_a_kind_that_nobody_knows("Scale", "example.com", "others", "scale", "/v1, Kind=Scale")]
+    #[case::the_object_itself("Pod", "", "pods", "", "/v1, Kind=Pod")]
+    fn a_subresource_is_one_of_its_object(
+        #[case] kind: &str,
+        #[case] group: &str,
+        #[case] plural: &str,
+        #[case] subresource: &str,
+        #[case] expected: &str,
+    ) {
+        let served = Kinds::from_iter([crate::cluster::Kind {
+            gvk: GroupVersionKind::new("example.com", "v1", "Thing"),
+            plural: "things".to_owned(),
+            namespaced: true,
+            watchable: true,
+            subresources: vec!["scale".to_owned()],
+        }]);
+        let request = json!({
+            "uid": "1",
+            "operation": "UPDATE",
+            "kind": {"group": "", "version": "v1", "kind": kind},
+            "resource": {"group": group, "version": "v1", "resource": plural},
+            "subResource": subresource,
+        });
+        let review = Review::parse(&review(&request)).unwrap().of_parent(&served);
+        let kind = review.request().kind;
+        let found = format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind);
+        assert_eq!(found, expected);
     }
 
     proptest! {

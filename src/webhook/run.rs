@@ -1,97 +1,255 @@
-//! Keeping the cluster's side of the webhook true: the configuration follows the policies in force, the certificate is
-//! renewed before it expires.
+//! Keeping both sides of the webhook true while it runs: the configuration follows the policies in force, and the
+//! certificates follow their [rotation](super::rotation).
+//!
+//! RBAC: what [`configuration`] and [`store`](super::store) ask for.
 
 use std::{sync::Arc, time::Duration};
 
-use kube::Client;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::{Api, Client};
+use tokio::{
+    sync::watch,
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Store,
+    Store, certificate,
     configuration::{self, Endpoint},
+    metrics::Expiry,
+    rotation::{Identity, Lifetimes, Moment, Phase},
     store,
 };
-use crate::{policies::Policies, server::ServingCertificate};
+use crate::{
+    policies::{Policies, Registration},
+    server::ServingCertificate,
+};
 
 /// How often the configuration is compared with the cluster although no policy changed: kinds may have been defined
 /// since, and somebody may have edited it.
 pub const RESYNC: Duration = Duration::from_secs(30);
-/// How often the certificate's age is looked at.
-pub const RENEWAL: Duration = Duration::from_hours(1);
+/// How soon what could not be written is tried again.
+pub const RETRY: Duration = Duration::from_secs(2);
+/// How long the apiserver may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is kept.
 pub struct Keeper {
-    /// The cluster.
-    pub client: Client,
     /// Whose kinds the configuration has.
     pub policies: Arc<Policies>,
-    /// What the configuration says besides.
-    pub endpoint: Endpoint,
-    /// Where the certificate is kept.
+    /// What is served, and who vouches for it.
+    pub identity: Identity,
+    /// Where it is kept.
     pub store: Store,
     /// The names that it is for.
     pub names: Vec<String>,
-    /// What is served.
+    /// How long certificates live.
+    pub lifetimes: Lifetimes,
+    /// What the listener serves.
     pub certificate: Arc<ServingCertificate>,
+    /// Where the certificates' ends are told.
+    pub expiry: Expiry,
+    /// Tells the apiserver; `None` where none asks us.
+    pub registrar: Option<Registrar>,
+}
+
+/// Tells the apiserver whom to ask about what.
+#[derive(Clone)]
+pub struct Registrar {
+    /// The cluster.
+    pub client: Client,
+    /// What the configuration says besides the kinds.
+    pub endpoint: Endpoint,
+}
+
+/// Why the apiserver could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnounceError {
+    /// It could not be written.
+    #[error(transparent)]
+    Write(#[from] configuration::Error),
+    /// The apiserver did not answer.
+    #[error("cannot write ValidatingWebhookConfiguration {}: the apiserver did not answer within {} s", configuration::NAME, TIMEOUT.as_secs())]
+    Timeout,
+}
+
+/// Why a rotation does not go on.
+#[derive(Debug, thiserror::Error)]
+enum RotateError {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Make(#[from] certificate::Error),
+    #[error(transparent)]
+    Serve(#[from] crate::server::Error),
+    #[error("cannot read which certificate authorities the apiserver trusts")]
+    ReadBundle(#[source] Box<kube::Error>),
+    #[error("cannot read which certificate authorities the apiserver trusts: no answer within {} s", TIMEOUT.as_secs())]
+    ReadBundleTimeout,
+}
+
+// === impl Registrar ===
+
+impl Registrar {
+    /// Writes the configuration for the policies in force; the apiserver calls us from here on.
+    pub async fn announce(&self, policies: &Policies) -> Result<(), AnnounceError> {
+        let snapshot = policies.current();
+        let kinds = snapshot.set.kinds();
+        let writing = configuration::write(&self.client, &self.endpoint, &kinds);
+        let written = match timeout(TIMEOUT, writing).await {
+            Ok(written) => written.map_err(AnnounceError::from),
+            Err(_) => Err(AnnounceError::Timeout),
+        };
+        policies.registered(match &written {
+            Ok(()) => Registration::Done {
+                policy_set: snapshot.set.digest().to_owned(),
+            },
+            Err(error) => Registration::Failed {
+                reason: reason(error),
+            },
+        });
+        written
+    }
+
+    /// The bundle that all of its webhooks hold in the cluster, or `None` where they hold several, or are not there.
+    async fn bundle(&self) -> Result<Option<String>, RotateError> {
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
+        let present = timeout(TIMEOUT, configurations.get_opt(configuration::NAME)).await;
+        let present = present.map_err(|_| RotateError::ReadBundleTimeout)?;
+        let present = present.map_err(|source| RotateError::ReadBundle(Box::new(source)))?;
+        let Some(present) = present else { return Ok(None) };
+        let mut bundles = present.webhooks.into_iter().flatten().map(|webhook| {
+            let bundle = webhook.client_config.ca_bundle.unwrap_or_default();
+            String::from_utf8(bundle.0).unwrap_or_default()
+        });
+        // Where nobody is asked, nobody can be mistrusted.
+        let first = bundles.next().unwrap_or_else(|| self.endpoint.authority.clone());
+        Ok(bundles.all(|bundle| bundle == first).then_some(first))
+    }
+}
+
+/// Why policies are not in force, for their Ready condition and `/readyz`.
+fn reason(error: &AnnounceError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 // === impl Keeper ===
 
 impl Keeper {
-    /// Writes the configuration once; the apiserver calls us from here on.
-    pub async fn announce(&self) -> Result<(), configuration::Error> {
-        let kinds = self.policies.current().set.kinds();
-        configuration::write(&self.client, &self.endpoint, &kinds).await
-    }
-
-    /// Keeps configuration and certificate until `stop`, then returns the endpoint as it last was. Errors are logged,
-    /// and tried again at the next occasion.
-    pub async fn run(mut self, stop: CancellationToken) -> Endpoint {
-        let mut changes = self.policies.subscribe();
-        let (mut resync, mut renewal) = (every(RESYNC), every(RENEWAL));
+    /// Keeps configuration and certificates until `stop`, then returns who told the apiserver, as it last was. Errors
+    /// are logged, and tried again.
+    ///
+    /// `changes` tells of policies that changed since the caller's own announcement.
+    pub async fn run(
+        mut self,
+        mut changes: watch::Receiver<()>,
+        stop: CancellationToken,
+    ) -> Option<Registrar> {
+        let (mut resync, mut check) = (every(RESYNC), every(self.lifetimes.check()));
+        self.expiry.tell(&self.identity);
+        let mut retry: Option<Instant> = self.unregistered().then(Instant::now);
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.endpoint,
+                () = stop.cancelled() => return self.registrar,
                 _ = changes.changed() => {}
+                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
                 _ = resync.tick() => {}
-                _ = renewal.tick() => {
-                    if let Err(error) = self.renew().await {
-                        tracing::error!(error = &error as &dyn std::error::Error, "The certificate could not be renewed.");
+                _ = check.tick() => {
+                    match self.rotate().await {
+                        Ok(false) => continue,
+                        Ok(true) => {}
+                        Err(error) => {
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "The certificates could not be looked after; it is tried again."
+                            );
+                            continue;
+                        }
                     }
-                    continue;
                 }
             }
-            let announced = self.announce().await;
-            let outcome = announced.as_ref().map_err(|error| describe(error)).copied();
-            self.policies.configured(outcome);
-            if let Err(error) = announced {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "The webhook configuration is not as it should be."
-                );
-            }
+            self.announce().await;
+            retry = self.unregistered().then(|| Instant::now() + RETRY);
         }
     }
 
-    /// Takes a new certificate into use where the one that is kept was about to expire.
-    async fn renew(&mut self) -> Result<(), RenewError> {
-        let identity = self.store.identity(&self.names).await?;
-        let serving = &identity.serving;
-        self.certificate.replace(serving.pem(), &serving.key)?;
-        if self.endpoint.authority != identity.authority.pem() {
-            identity.authority.pem().clone_into(&mut self.endpoint.authority);
-            self.announce().await?;
+    async fn announce(&self) {
+        let Some(registrar) = &self.registrar else { return };
+        if let Err(error) = registrar.announce(&self.policies).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "The webhook configuration is not as it should be; it is tried again."
+            );
         }
-        Ok(())
     }
-}
 
-/// An error and what caused it, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    fn unregistered(&self) -> bool {
+        self.policies.hindrances().borrow().not_registered().is_some()
+    }
+
+    /// Follows what is kept, and takes the step that is due. Returns whether the apiserver is to trust others now.
+    async fn rotate(&mut self) -> Result<bool, RotateError> {
+        let kept = self.store.load().await?;
+        let Some(theirs) = kept.identity.clone() else {
+            tracing::warn!(
+                "The certificates that were kept in {} are gone or broken. They are written again.",
+                self.store
+            );
+            self.store.save(&kept, &self.identity).await?;
+            return Ok(false);
+        };
+        let mut retold = self.follow(theirs)?;
+        let bundle = self.bundle().await?;
+        let moment = Moment {
+            now: Timestamp::now(),
+            names: &self.names,
+            forced: kept.forced,
+            bundle: bundle.as_deref(),
+        };
+        if let Some((step, next)) = self.identity.step(&moment, self.lifetimes)?
+            && self.store.save(&kept, &next).await?
+        {
+            tracing::info!("{step}");
+            retold |= self.follow(next)?;
+        }
+        Ok(retold)
+    }
+
+    /// What the apiserver is seen to trust, where the next step depends on it.
+    async fn bundle(&self) -> Result<Option<String>, RotateError> {
+        match (&self.registrar, self.identity.phase()) {
+            (None, _) => Ok(Some(self.identity.bundle())),
+            (Some(registrar), Phase::Announced { .. }) => registrar.bundle().await,
+            (Some(_), Phase::Settled | Phase::Retiring { .. }) => Ok(None),
+        }
+    }
+
+    /// Serves what is kept. Returns whether the apiserver is to trust others now.
+    fn follow(&mut self, kept: Identity) -> Result<bool, crate::server::Error> {
+        if kept == self.identity {
+            return Ok(false);
+        }
+        self.certificate
+            .replace(kept.serving().pem(), &kept.serving().key)?;
+        self.expiry.tell(&kept);
+        let bundle = kept.bundle();
+        self.identity = kept;
+        let Some(registrar) = &mut self.registrar else {
+            return Ok(false);
+        };
+        let retold = registrar.endpoint.authority != bundle;
+        registrar.endpoint.authority = bundle;
+        Ok(retold)
+    }
 }
 
 /// Ticks each `period`, the first time when one has passed.
@@ -99,14 +257,4 @@ fn every(period: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-#[derive(Debug, thiserror::Error)]
-enum RenewError {
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error(transparent)]
-    Serve(#[from] crate::server::Error),
-    #[error(transparent)]
-    Announce(#[from] configuration::Error),
 }

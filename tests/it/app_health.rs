@@ -162,7 +162,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_told() {
       |
     3 |     - status: Fine
       |       ^^^^^^
-    error: when: no viable alternative at input '.' (at byte 7 of the expression)
+    error: when: the expression ends where the name of a field is expected (at byte 7 of the expression)
      --> rules.yaml:4:7
       |
     4 |       when: object.

@@ -1,61 +1,10 @@
-//! `provost check`: all that it prints, and its exit codes.
+//! `provost check`: what it prints for people, and its exit codes.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::Path,
-    process::{Output, Stdio},
-};
-
-use harness::folder::copy_files;
-use harness::provost::provost_command;
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
+use crate::support::check::{CONFIG_MAP, DEPLOYMENT, POD, check, folder, marked};
 use crate::support::webhook::AUDITED;
-
-const POD: &str = "\
-apiVersion: v1
-kind: Pod
-metadata:
-  name: web
-  namespace: shop
-spec:
-  containers:
-    - name: web
-      image: docker.io/library/nginx:1.29
-";
-
-const DEPLOYMENT: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: my-app
-  namespace: shop
-  labels:
-    app.kubernetes.io/name: my-app
-    app.kubernetes.io/managed-by: provost
-spec:
-  selector:
-    matchLabels: {app: my-app}
-  template:
-    metadata:
-      labels: {app: my-app}
-    spec:
-      containers:
-        - name: web
-          image: registry.example.com/web:1
-          resources:
-            limits: {memory: 128Mi, cpu: 100m}
-";
-
-const CONFIG_MAP: &str = "\
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: settings
-  namespace: shop
-";
 
 const EXCEPTION: &str = "\
 apiVersion: kyverno.io/v2
@@ -89,54 +38,6 @@ spec:
       validate:
         patern: {}
 ";
-
-/// A folder with the repository's policies and these files.
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let policies = folder.path().join("policies");
-    copy_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), &policies).unwrap();
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    folder
-}
-
-/// The text with a mark before each line.
-fn marked(mark: &str, text: &str) -> String {
-    let mut lines = String::new();
-    for line in text.lines() {
-        lines.extend([mark, line, "\n"]);
-    }
-    lines
-}
-
-/// Runs `provost check` in the folder: what it prints, standard error marked, and its exit code.
-fn check(folder: &TempDir, args: &[&str], stdin: &str) -> String {
-    let mut child = provost_command(folder.path())
-        .unwrap()
-        .arg("check")
-        .args(args)
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = child.wait_with_output().unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8(stdout).unwrap(),
-        String::from_utf8(stderr).unwrap(),
-    );
-    let complaints = marked("stderr: ", &stderr);
-    format!("{complaints}{stdout}exit code {}", status.code().unwrap())
-}
 
 #[test]
 fn a_violation_is_shown_with_its_place_and_refuses() {
@@ -274,7 +175,7 @@ fn what_cannot_be_judged_is_told_beside_what_can() {
     require-approved-registry/check-registry: Images must come from approved registries
       apps/pod.yaml:9:7   spec.containers[0].image   is "docker.io/library/nginx:1.29" (container "web")   needs registry.example.com/* or gcr.io/my-project/*
 
-    1 object judged by 3 policies: 1 refused, 0 warned about.
+    1 object judged by 3 policies: 1 refused, 0 warned about, 2 not judged.
     exit code 2
     "#);
 }
@@ -302,7 +203,8 @@ fn a_policy_that_is_out_leaves_the_judgement_incomplete() {
 fn a_path_that_is_not_there_cannot_be_judged() {
     let folder = folder(&[]);
     assert_snapshot!(check(&folder, &["nowhere.yaml"], ""), @r"
-    stderr: error: cannot read the policies in nowhere.yaml: No such file or directory (os error 2)
+    stderr: error: nowhere.yaml: there is no such file or folder
+    0 objects judged by 3 policies: 0 refused, 0 warned about, 1 not judged.
     exit code 2
     ");
 }
@@ -323,4 +225,160 @@ fn an_exception_counts_from_a_namespace_that_was_named_and_is_named_where_it_doe
      Pod shop/web  allowed  0           pod.yaml:1:1
     exit code 0
     ");
+}
+
+/// A rule that reads from the cluster.
+const READING: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata:
+  name: reading
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: read
+      match: {any: [{resources: {kinds: [ConfigMap]}}]}
+      context: [{name: allowed, configMap: {name: allowed, namespace: shop}}]
+      validate:
+        message: not allowed
+        deny: {conditions: {any: [{key: '{{allowed.data.all}}', operator: Equals, value: 'no'}]}}
+";
+
+#[test]
+fn a_rule_that_cannot_be_judged_is_neither_kept_nor_violated() {
+    let folder = folder(&[("policies/reading.yaml", READING), ("settings.yaml", CONFIG_MAP)]);
+    assert_snapshot!(check(&folder, &["settings.yaml"], ""), @r"
+    stderr: note: some rules read from the cluster; to let them: provost check PATH --cluster --policies DIR
+    ConfigMap shop/settings: 1 rule that could not be judged.
+
+    reading/read: could not be judged: variable {{allowed.data.all}} has no value: context entry allowed: there is no cluster to ask
+
+    1 object judged by 4 policies: 0 refused, 0 warned about, 1 not judged.
+    exit code 2
+    ");
+    let audited = READING.replace("Enforce", "Audit");
+    std::fs::write(folder.path().join("policies/reading.yaml"), audited).unwrap();
+    assert_snapshot!(check(&folder, &["settings.yaml", "-o", "table"], ""), @r"
+    stderr: note: some rules read from the cluster; to let them: provost check PATH --cluster --policies DIR
+     OBJECT                   VERDICT  VIOLATIONS  PLACE
+     ConfigMap shop/settings  warned   0           settings.yaml:1:1
+    exit code 0
+    ");
+    assert_snapshot!(check(&folder, &["settings.yaml", "-o", "table", "--strict"], ""), @r"
+    stderr: note: some rules read from the cluster; to let them: provost check PATH --cluster --policies DIR
+     OBJECT                   VERDICT  VIOLATIONS  PLACE
+     ConfigMap shop/settings  warned   0           settings.yaml:1:1
+    exit code 2
+    ");
+}
+
+#[test]
+fn what_only_warns_is_a_violation_where_it_is_asked_for() {
+    let folder = folder(&[("policies/audited.yaml", AUDITED), ("settings.yaml", CONFIG_MAP)]);
+    assert_snapshot!(check(&folder, &["settings.yaml", "--strict", "-o", "table"], ""), @r"
+     OBJECT                   VERDICT  VIOLATIONS  PLACE
+     ConfigMap shop/settings  warned   1           settings.yaml:1:1
+    exit code 1
+    ");
+}
+
+#[test]
+fn a_policy_that_does_not_judge_writes_judges_no_manifest() {
+    let scans = READING.replace("spec:\n", "spec:\n  admission: false\n");
+    let folder = folder(&[("policies/scans.yaml", &scans), ("settings.yaml", CONFIG_MAP)]);
+    assert_snapshot!(check(&folder, &["settings.yaml"], ""), @r"
+    stderr: note: policy reading judges live objects only (admission: false).
+    1 object judged by 3 policies: 0 refused, 0 warned about.
+    exit code 0
+    ");
+}
+
+#[test]
+fn without_a_policy_nothing_is_called_clean() {
+    let folder = folder(&[("none/notes.txt", ""), ("settings.yaml", CONFIG_MAP)]);
+    assert_snapshot!(check(&folder, &["settings.yaml", "--policies", "none"], ""), @r"
+    stderr: error: there is no policy to judge by in none
+    exit code 2
+    ");
+}
+
+#[test]
+fn many_documents_are_told_in_their_order_at_their_own_lines() {
+    let lines = POD.lines().count() + 1;
+    let stream = format!("{POD}---\n").repeat(100);
+    let folder = folder(&[("pods.yaml", &stream)]);
+    let text = check(&folder, &["pods.yaml", "-"], &stream);
+    for file in ["pods.yaml", "stdin"] {
+        let places: Vec<String> = text
+            .lines()
+            .filter_map(|line| Some(line.trim_start().split_once("   spec.")?.0.to_owned()))
+            .filter(|place| place.starts_with(file))
+            .collect();
+        let expected: Vec<String> = (0..100)
+            .map(|number| format!("{file}:{}:7", number * lines + 9))
+            .collect();
+        assert_eq!(places, expected);
+    }
+    assert!(
+        text.contains("200 objects judged by 3 policies: 200 refused"),
+        "{text}"
+    );
+}
+
+/// A repository with the repository's policies and a kustomization that a second commit adds a bad object to.
+fn kustomization() -> (TempDir, harness::git::Repository) {
+    let folder = folder(&[]);
+    let mut repository = harness::git::Repository::init(folder.path()).unwrap();
+    repository.write("app/base/deployment.yaml", DEPLOYMENT).unwrap();
+    repository
+        .write("app/base/kustomization.yaml", "resources: [deployment.yaml]\n")
+        .unwrap();
+    let overlay = "namePrefix: a-\nresources: [../base]\n";
+    repository
+        .write("app/overlay/kustomization.yaml", overlay)
+        .unwrap();
+    repository
+        .commit(harness::git::DANA, "Add the application")
+        .unwrap();
+    repository.write("app/base/pod.yaml", POD).unwrap();
+    let resources = "resources: [deployment.yaml, pod.yaml]\n";
+    repository
+        .write("app/base/kustomization.yaml", resources)
+        .unwrap();
+    repository.commit(harness::git::DANA, "Add a pod").unwrap();
+    (folder, repository)
+}
+
+#[test]
+fn a_kustomization_is_rendered_and_a_violation_names_the_file_that_it_comes_from() {
+    let Some(kustomize) = crate::support::render::program("kustomize").unwrap() else {
+        return harness::skip("a kustomization is checked", "kustomize was not built");
+    };
+    let (folder, repository) = kustomization();
+    let kustomize = kustomize.display().to_string();
+    let check = |more: &[&str]| {
+        check(
+            &folder,
+            &[&["app/overlay", "--kustomize", &kustomize], more].concat(),
+            "",
+        )
+    };
+    assert_snapshot!(check(&[]));
+    // Only what the second commit brings: the Deployment is as it was.
+    assert_snapshot!(check(&["--git", "HEAD~1..HEAD"]));
+    let before = check(&["--git", "HEAD~1"]);
+    assert!(
+        before.contains("1 object judged") && before.ends_with("exit code 0"),
+        "{before}"
+    );
+    // What is not committed counts where no revision is named, and only there.
+    let now = "resources: []\nconfigMapGenerator: [{name: a}]\n";
+    repository.write("app/overlay/kustomization.yaml", now).unwrap();
+    let now = check(&[]);
+    assert!(
+        now.contains("1 object judged") && now.ends_with("exit code 0"),
+        "{now}"
+    );
+    let none = check(&["--git", "no-such-revision"]);
+    assert!(none.ends_with("exit code 2"), "{none}");
 }

@@ -28,6 +28,19 @@ spec:
         pattern: {metadata: {labels: {team: '?*'}}}
 ";
 
+/// Whoever writes the objects of the namespace shop.
+const DEPLOYER: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deployer, namespace: shop}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deployer, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: shop}]
+";
+
 fn install(arguments: &[&str]) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     harness::provost::provost(folder.path(), &[&["install"], arguments].concat())?.success()
@@ -70,12 +83,26 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
       {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io","globalcontextentries.kyverno.io"],"verbs":["get"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["list","watch"]}
+    ClusterRole "provost-agent"
+      {"apiGroups":["*"],"resources":["*"],"verbs":["list","watch"]}
+      {"apiGroups":["argoproj.io"],"resources":["applications"],"verbs":["get","patch"]}
+      {"apiGroups":["provost.dev"],"resources":["inventories"],"verbs":["create","delete","get","update"]}
+      {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["create","get"]}
+      {"apiGroups":["apiregistration.k8s.io"],"resources":["apiservices"],"verbs":["get"]}
+      {"apiGroups":["events.k8s.io"],"resources":["events"],"verbs":["create","patch"]}
+    ClusterRole "provost-agent-impersonator"
+      {"apiGroups":[""],"resources":["serviceaccounts"],"verbs":["impersonate"]}
     Role "provost-webhook"
       {"apiGroups":[""],"resources":["secrets"],"resourceNames":["provost-webhook"],"verbs":["get","update"]}
       {"apiGroups":[""],"resources":["secrets"],"verbs":["create"]}
+    Role "provost-agent"
+      {"apiGroups":["coordination.k8s.io"],"resources":["leases"],"verbs":["create","get","update"]}
+      {"apiGroups":["argoproj.io"],"resources":["appprojects"],"verbs":["create"]}
     ClusterRoleBinding to "provost-webhook" of [{"kind":"ServiceAccount","name":"provost-webhook","namespace":"provost"}]
-    ClusterRoleBinding to "cluster-admin" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
+    ClusterRoleBinding to "provost-agent" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
+    ClusterRoleBinding to "provost-agent-impersonator" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
     RoleBinding to "provost-webhook" of [{"kind":"ServiceAccount","name":"provost-webhook","namespace":"provost"}]
+    RoleBinding to "provost-agent" of [{"kind":"ServiceAccount","name":"provost-agent","namespace":"provost"}]
     "#);
     Ok(())
 }
@@ -352,10 +379,59 @@ async fn the_agent_syncs(installed: &Installed) -> anyhow::Result<()> {
     installed
         .kubectl(&["apply", "--server-side", "-f", "-"], &application.to_string())
         .await?;
+    installed
+        .kubectl(&["apply", "--server-side", "-f", "-"], DEPLOYER)
+        .await?;
 
     let agent = installed
         .start("agent", &["--allow-local-repositories", "--poll-interval", "1s"])
         .await?;
+    // The project that the agent makes allows nothing; each of its refusals says what would widen it.
+    let refusals = [
+        (
+            "does not allow Applications in namespace shop",
+            json!({"sourceNamespaces": ["shop"]}),
+        ),
+        (
+            "does not allow namespace shop",
+            json!({"destinations": [{"server": "*", "namespace": "shop"}]}),
+        ),
+        (
+            "does not say as whom",
+            json!({"destinationServiceAccounts": [
+                {"server": "*", "namespace": "shop", "defaultServiceAccount": "deployer"},
+            ]}),
+        ),
+        ("does not allow the repository", json!({"sourceRepos": ["*"]})),
+    ];
+    for (refusal, widening) in refusals {
+        wait_for(refusal, SOON, async || {
+            let get = [
+                "-n",
+                "shop",
+                "get",
+                "application",
+                "my-app",
+                "-ojsonpath={.status.conditions}",
+            ];
+            let conditions = installed.kubectl(&get, "").await?;
+            ensure!(conditions.contains(refusal), "it is {conditions}");
+            Ok(())
+        })
+        .await?;
+        let change = json!({ "spec": widening }).to_string();
+        let patch = [
+            "-n",
+            "provost",
+            "patch",
+            "appproject",
+            "default",
+            "--type=merge",
+            "-p",
+            &change,
+        ];
+        installed.kubectl(&patch, "").await?;
+    }
     wait_for("the Application is synced", SOON, async || {
         let get = ["-n", "shop", "get", "application", "my-app", "-ojson"];
         let live: Value = serde_json::from_str(&installed.kubectl(&get, "").await?)?;
@@ -374,6 +450,17 @@ async fn the_agent_syncs(installed: &Installed) -> anyhow::Result<()> {
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
     assert_eq!(agent.stop().await?, 0);
     assert!(installed.asked("agent")?.contains("patch configmaps"));
+    // The agent itself may not write what it has just written as another.
+    let as_agent = "--as=system:serviceaccount:provost:provost-agent";
+    let can = installed
+        .cluster
+        .kubectl(
+            User::Admin,
+            &["-n", "shop", "auth", "can-i", "patch", "configmaps", as_agent],
+            "",
+        )
+        .await?;
+    assert_eq!(can.stdout.trim(), "no");
     Ok(())
 }
 
@@ -408,9 +495,14 @@ async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result
     would remove  NetworkPolicy provost/provost-agent
     would remove  ClusterRoleBinding provost-webhook
     would remove  ClusterRoleBinding provost-agent
+    would remove  ClusterRoleBinding provost-agent-impersonator
     would remove  RoleBinding provost/provost-webhook
+    would remove  RoleBinding provost/provost-agent
     would remove  ClusterRole provost-webhook
+    would remove  ClusterRole provost-agent
+    would remove  ClusterRole provost-agent-impersonator
     would remove  Role provost/provost-webhook
+    would remove  Role provost/provost-agent
     would remove  ServiceAccount provost/provost-webhook
     would remove  ServiceAccount provost/provost-agent
     would remove  Secret provost/provost-webhook
@@ -420,6 +512,7 @@ async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result
     kept  CustomResourceDefinition policyexceptions.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition globalcontextentries.kyverno.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition applications.argoproj.io: with it would go every object of its kind; --crds removes it
+    kept  CustomResourceDefinition appprojects.argoproj.io: with it would go every object of its kind; --crds removes it
     kept  CustomResourceDefinition inventories.provost.dev: with it would go every object of its kind; --crds removes it
 
     Nothing was removed. To remove it, in this order: the same command with --yes

@@ -26,8 +26,8 @@ fn a_mirror_follows_branches_tags_head_and_force_pushes() -> anyhow::Result<()> 
         "one",
     ])?;
     fixture.repository.git(&["branch", "release"])?;
-    assert_eq!(fixture.mirror.fetch()?, Fetched::Changed);
-    assert_eq!(fixture.mirror.fetch()?, Fetched::Unchanged);
+    assert_eq!(fixture.fetch()?, Fetched::Changed);
+    assert_eq!(fixture.fetch()?, Fetched::Unchanged);
     for revision in [
         "main",
         "HEAD",
@@ -47,7 +47,7 @@ fn a_mirror_follows_branches_tags_head_and_force_pushes() -> anyhow::Result<()> 
 
     let second = fixture.commit(&[("a.yaml", "{}\n")])?;
     fixture.repository.git(&["branch", "-D", "release"])?;
-    assert_eq!(fixture.mirror.fetch()?, Fetched::Changed);
+    assert_eq!(fixture.fetch()?, Fetched::Changed);
     assert_eq!(fixture.mirror.resolve("main")?, second);
     assert!(matches!(
         fixture.mirror.resolve("release"),
@@ -56,7 +56,7 @@ fn a_mirror_follows_branches_tags_head_and_force_pushes() -> anyhow::Result<()> 
 
     fixture.repository.git(&["reset", "--hard", "--quiet", &first])?;
     let forced = fixture.commit(&[("a.yaml", "# another\n")])?;
-    assert_eq!(fixture.mirror.fetch()?, Fetched::Changed);
+    assert_eq!(fixture.fetch()?, Fetched::Changed);
     assert_eq!(fixture.mirror.resolve("main")?, forced);
     Ok(())
 }
@@ -65,9 +65,9 @@ fn a_mirror_follows_branches_tags_head_and_force_pushes() -> anyhow::Result<()> 
 fn a_failed_fetch_leaves_the_mirror_as_it_was() -> anyhow::Result<()> {
     let mut fixture = Fixture::new()?;
     let first = fixture.commit(&[("a.yaml", CONFIG)])?;
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     std::fs::rename(fixture.repository.path(), fixture.folder.path().join("gone"))?;
-    assert!(matches!(fixture.mirror.fetch(), Err(Error::Fetch { .. })));
+    assert!(matches!(fixture.fetch(), Err(Error::Fetch { .. })));
     assert_eq!(fixture.mirror.resolve("main")?, first);
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn a_plain_folder_is_read_without_its_folders_and_what_is_no_manifest() ->
         ("app/README.md", "x"),
         ("app/deeper/d.yaml", CONFIG),
     ])?;
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     let rendered = fixture.render(&commit, "app", None).await?.unwrap();
     let places: Vec<_> = rendered
         .objects
@@ -114,7 +114,7 @@ async fn a_commit_elsewhere_is_no_other_render() -> anyhow::Result<()> {
     let first = fixture.commit(&[("app/a.yaml", CONFIG)])?;
     let second = fixture.commit(&[("other/a.yaml", CONFIG)])?;
     let third = fixture.commit(&[("app/a.yaml", &CONFIG.replace("name: a", "name: b"))])?;
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     let key = fixture.render(&first, "app", None).await?.unwrap().key;
     assert!(fixture.render(&second, "app", Some(&key)).await?.is_none());
     assert!(fixture.render(&third, "app", Some(&key)).await?.is_some());
@@ -138,7 +138,7 @@ async fn an_error_names_file_line_and_column() -> anyhow::Result<()> {
             "apiVersion: v1\nkind: List\nmetadata: {}\nitems:\n  - {apiVersion: v1, metadata: {name: a}}\n",
         ),
     ])?;
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     assert!(
         fixture
             .refusal(&commit, "broken")
@@ -182,7 +182,7 @@ async fn links_are_followed_inside_the_repository_and_refused_outside() -> anyho
     link("a.yaml", "loop/b.yaml")?;
     link("b.yaml", "loop/a.yaml")?;
     let commit = fixture.commit(&[])?;
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     for folder in ["inside", "alias"] {
         assert_eq!(
             fixture
@@ -229,7 +229,7 @@ async fn a_tree_that_names_its_parent_writes_nothing_outside() -> anyhow::Result
     let commit = git
         .commit(Some("HEAD"), &author, &author, "Change", &root, &[&parent])?
         .to_string();
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     let said = fixture.refusal(&commit, "app").await;
     assert_eq!(said, "path \"app/..\" is refused: no file can have this name");
     Ok(())
@@ -311,7 +311,7 @@ async fn a_folder_may_override_its_source_and_not_where_it_is() -> anyhow::Resul
     );
     assert_eq!(
         fixture.refusal(&commit, "unknown").await,
-        "unknown/.argocd-source.yaml: source.directory.recursive is not supported yet"
+        "unknown/.argocd-source.yaml: source.directory.recursive is not supported"
     );
     Ok(())
 }

@@ -41,7 +41,7 @@ async fn kustomize_reads_what_its_bases_are_and_nothing_else() -> anyhow::Result
     ])?;
     let elsewhere = fixture.commit(&[("secrets/a.yaml", "{}\n")])?;
     let below = fixture.commit(&[("base/a.yaml", &CONFIG.replace("name: a", "name: b"))])?;
-    fixture.mirror.fetch()?;
+    fixture.fetch()?;
     let rendered = fixture.render(&first, "app", None).await?.unwrap();
     assert_eq!(
         rendered.objects[0].value,

@@ -1,5 +1,6 @@
 //! `provost test` on suites in a folder of its own.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -180,6 +181,129 @@ fn what_cannot_be_read_cannot_be_judged() -> anyhow::Result<()> {
     let output = provost(empty.path(), &["test", "."])?;
     assert_snapshot!(output.stderr, @"error: there is no kyverno-test.yaml below .");
     assert_eq!(output.code, 2);
+    Ok(())
+}
+
+/// A rule for each thing that may come out.
+const OUTCOMES: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: outcomes}
+spec:
+  background: false
+  rules:
+  - name: pass
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    validate: {pattern: {metadata: {name: '*'}}}
+  - name: fail
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    validate: {pattern: {metadata: {name: no}}}
+  - name: skip
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    preconditions: {all: [{key: a, operator: Equals, value: b}]}
+    validate: {deny: {}}
+  - name: error
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    validate: {deny: {conditions: {all: [{key: '{{request.object.nothing}}', operator: Equals, value: b}]}}}
+  - name: none
+    match: {any: [{resources: {kinds: [Secret]}}]}
+    validate: {deny: {}}
+  - name: unsupported
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    mutate: {patchStrategicMerge: {metadata: {labels: {a: b}}}}
+---
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: unscored, annotations: {policies.kyverno.io/scored: 'false'}}
+spec:
+  rules:
+  - name: warn
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    validate: {pattern: {metadata: {name: no}}}
+";
+
+/// Equality decides, also for an expected fail; what says nothing is right only for pass and skip, and unverified; what
+/// is unsupported is neither right nor wrong.
+#[test]
+fn every_outcome_is_compared_by_equality() -> anyhow::Result<()> {
+    let rules = ["pass", "fail", "skip", "error", "none", "unsupported", "warn"];
+    let words = ["pass", "fail", "skip", "warn", "error"];
+    let mut results = String::new();
+    for rule in rules {
+        let policy = if rule == "warn" { "unscored" } else { "outcomes" };
+        for word in words {
+            writeln!(
+                results,
+                "- {{policy: {policy}, rule: {rule}, kind: Pod, resources: [good], result: {word}}}"
+            )?;
+        }
+    }
+    let folder = suite(OUTCOMES, &results)?;
+    let output = provost(folder.path(), &["test", "team", "-o", "json"])?;
+    let rows: Vec<serde_json::Value> = output
+        .stdout
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    assert_eq!(rows.len(), rules.len() * words.len());
+    for row in rows {
+        let text = |key: &str| row[key].as_str().unwrap().to_owned();
+        let (actual, expected) = (text("actual"), text("expected"));
+        assert_eq!(actual, text("rule"));
+        assert_eq!(row["suite"], ".kyverno-test");
+        let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = vec![
+            "suite",
+            "policy",
+            "rule",
+            "kind",
+            "namespace",
+            "name",
+            "expected",
+            "actual",
+            "ok",
+        ];
+        match actual.as_str() {
+            "unsupported" => {
+                known.push("reason");
+                assert!(row["ok"].is_null(), "{row}");
+                assert!(text("reason").contains("mutate is not supported"), "{row}");
+            }
+            "none" => {
+                let unverified = expected == "pass" || expected == "skip";
+                assert_eq!(row["ok"], unverified, "{row}");
+                if unverified {
+                    known.push("unverified");
+                    assert_eq!(row["unverified"], true);
+                }
+            }
+            actual => assert_eq!(row["ok"], actual == expected, "{row}"),
+        }
+        assert_eq!(keys, known, "{row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_would_have_to_be_downloaded_is_refused_by_name() -> anyhow::Result<()> {
+    for url in [
+        "https://example.com/policy.yaml",
+        "http://example.com/policy.yaml",
+        "git::https://example.com/policies.git",
+        "ssh://git@example.com/policies.git",
+        "git@example.com:policies.git",
+    ] {
+        let folder = suite(POLICY, AS_EXPECTED)?;
+        let text = format!("{HEAD}{AS_EXPECTED}").replace("../policy.yaml", &format!("'{url}'"));
+        write(folder.path(), "team/.kyverno-test/kyverno-test.yaml", &text)?;
+        let output = provost(folder.path(), &["test", "."])?;
+        assert_eq!(output.code, 2, "{url}");
+        let first = output.stderr.lines().next().unwrap_or_default();
+        assert_eq!(
+            first,
+            format!("error: {url} cannot be read: only local files are read; keep a copy beside the suite")
+        );
+    }
     Ok(())
 }
 

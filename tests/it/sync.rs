@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use harness::wait_for;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::support::agent::{Agent, CONFIG, DEPLOYMENT, LIMIT, resource};
+use crate::support::agent::{Agent, CONFIG, DEPLOYMENT, LIMIT, ROLE, resource};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_reaches_the_cluster_and_what_is_removed_from_git_goes() -> anyhow::Result<()> {
@@ -211,5 +211,63 @@ spec:
             live["spec"] == json!({"size": 1})
         })
         .await?;
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_to_an_application_is_told_as_events_and_counted() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "told").await?;
+    agent.sync_my_app().await?;
+    let broken = CONFIG.replace("data: {A: '1'}", "data: {A: 1}");
+    agent.commit(&[
+        ("app/deployment.yaml", DEPLOYMENT),
+        ("app/role.yaml", ROLE),
+        ("app/config.yaml", &broken),
+    ])?;
+    harness::wait_for("the events", LIMIT, async || {
+        let mut told = std::collections::BTreeMap::new();
+        for event in agent
+            .api("events.k8s.io/v1", "Event")
+            .list(&ListParams::default())
+            .await?
+        {
+            if event.data["regarding"]["kind"] == "Application" {
+                let reason = event.data["reason"].as_str().unwrap_or_default().to_owned();
+                *told.entry(reason).or_insert(0) += 1;
+            }
+        }
+        for (reason, most) in [
+            ("Synced", 1),
+            ("HealthChanged", 1),
+            ("OutOfSync", 1),
+            ("SyncFailed", 2),
+        ] {
+            let times = told.get(reason).copied().unwrap_or_default();
+            anyhow::ensure!(
+                (1..=most).contains(&times),
+                "{reason} was told {times} times: {told:?}"
+            );
+        }
+        Ok(())
+    })
+    .await?;
+    let metrics = agent.metrics.encode()?;
+    for line in [
+        "provost_sync_syncs_total{outcome=\"succeeded\"} 1",
+        "provost_sync_syncs_total{outcome=\"failed\"} 1",
+        "provost_sync_renders_total ",
+        "provost_sync_sync_seconds_count ",
+        "provost_sync_requests_total ",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    let standing = "name=\"my-app\",project=\"default\",sync=\"OutOfSync\"";
+    assert_eq!(
+        metrics.matches("provost_sync_application_info{").count(),
+        1,
+        "{metrics}"
+    );
+    assert!(metrics.contains(standing), "{metrics}");
     agent.stop().await
 }

@@ -180,7 +180,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         .application(
             "my-app",
             "app",
-            json!({"source": {"chart": "x"}, "project": "team-a"}),
+            json!({"source": {"chart": "x"}, "destination": {"server": "https://other.example.com"}}),
         )
         .await?;
     let status = agent
@@ -193,7 +193,7 @@ async fn what_is_not_supported_is_refused_by_name() -> anyhow::Result<()> {
         message.contains("spec.source.chart is not supported"),
         "{message}"
     );
-    assert!(message.contains("spec.project \"team-a\""), "{message}");
+    assert!(message.contains("spec.destination.server"), "{message}");
     assert!(agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
     agent.stop().await
 }

@@ -138,3 +138,109 @@ async fn a_failed_hook_fails_the_sync_and_runs_what_is_for_that() -> anyhow::Res
         .await?;
     agent.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_goes_between_its_deletion_hooks_and_takes_every_hook_along() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "deletion").await?;
+    let wave = |name: &str, wave: &str| {
+        format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, finalizers: [example.com/held], annotations: {{argocd.argoproj.io/sync-wave: '{wave}'}}}}}}"
+        )
+    };
+    let commit = agent.commit(&[
+        ("app/first.yaml", &wave("first", "0")),
+        ("app/second.yaml", &wave("second", "1")),
+        (
+            "app/migrate.yaml",
+            &job("migrate", "PreSync", "BeforeHookCreation"),
+        ),
+        ("app/before.yaml", &job("before", "PreDelete", "HookSucceeded")),
+        (
+            "app/after.yaml",
+            &job("after", "PostDelete", "BeforeHookCreation"),
+        ),
+    ])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_for_hook("migrate").await?;
+    agent.end_job("migrate", "Succeeded").await?;
+    agent.wait_synced("my-app", &commit).await?;
+    for name in ["before", "after"] {
+        assert!(
+            agent.is_absent("batch/v1", "Job", name).await?,
+            "{name} ran with the sync"
+        );
+    }
+    assert!(!agent.is_absent("batch/v1", "Job", "migrate").await?);
+
+    let applications = agent.api("argoproj.io/v1alpha1", "Application");
+    let finalizer = json!({"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io"]}});
+    applications
+        .patch("my-app", &PatchParams::default(), &Patch::Merge(&finalizer))
+        .await?;
+    applications
+        .delete("my-app", &kube::api::DeleteParams::default())
+        .await?;
+    let uid = |job: &Value| job["metadata"]["uid"].clone();
+    let before = wait_for("the PreDelete hook", LIMIT, async || {
+        agent.get("batch/v1", "Job", "before").await
+    });
+    let begun = uid(&before.await?);
+    agent.restart().await?;
+    let there = async |kind: &str, name: &str| {
+        let api_version = if kind == "Job" { "batch/v1" } else { "v1" };
+        let (what, agent) = (format!("{kind} {name}"), &agent);
+        wait_for(&what, LIMIT, async || agent.get(api_version, kind, name).await).await
+    };
+    assert_eq!(uid(&there("Job", "before").await?), begun);
+    for name in ["first", "second"] {
+        let live = agent.get("v1", "ConfigMap", name).await?;
+        assert_eq!(
+            live["metadata"]["deletionTimestamp"],
+            Value::Null,
+            "{name} goes before its hook is done"
+        );
+    }
+    agent.end_job("before", "Succeeded").await?;
+
+    // The last wave goes first, and the first only once that is gone.
+    let release = json!({"metadata": {"finalizers": null}});
+    for name in ["second", "first"] {
+        wait_for(&format!("{name} to be going"), LIMIT, async || {
+            let live = agent.get("v1", "ConfigMap", name).await?;
+            live["metadata"]["deletionTimestamp"]
+                .as_str()
+                .map(str::to_owned)
+                .context("it stays")
+        })
+        .await?;
+        if name == "second" {
+            let first = agent.get("v1", "ConfigMap", "first").await?;
+            assert_eq!(first["metadata"]["deletionTimestamp"], Value::Null);
+        }
+        assert!(agent.is_absent("batch/v1", "Job", "after").await?);
+        agent
+            .api("v1", "ConfigMap")
+            .patch(name, &PatchParams::default(), &Patch::Merge(&release))
+            .await?;
+    }
+    there("Job", "after").await?;
+    assert!(agent.is_absent("batch/v1", "Job", "before").await?);
+    assert!(applications.get_opt("my-app").await?.is_some());
+    agent.end_job("after", "Succeeded").await?;
+    wait_for("all to be gone", LIMIT, async || {
+        let mut left = Vec::new();
+        for name in ["migrate", "before", "after"] {
+            if !agent.is_absent("batch/v1", "Job", name).await? {
+                left.push(name);
+            }
+        }
+        if applications.get_opt("my-app").await?.is_some() {
+            left.push("the Application");
+        }
+        anyhow::ensure!(left.is_empty(), "{left:?} are there");
+        Ok(())
+    })
+    .await?;
+    agent.stop().await
+}

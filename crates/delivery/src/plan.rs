@@ -116,7 +116,7 @@ pub struct Counts {
 /// dry run. `None` where the live object has no identity, as no live object should.
 pub fn compare(rendered: &Value, live: &Value, applied: &Value, setting: ForeignFields) -> Option<Entry> {
     let found = find_foreign(rendered, live, setting);
-    entry(live, changes(live, applied, |_| true), found, setting)
+    entry(live, changes(live, applied), found, setting)
 }
 
 /// The same without what is ignored of the object.
@@ -131,7 +131,7 @@ pub fn compare_ignoring(
         return Ok(compare(rendered, live, applied, setting));
     }
     let (on_live, on_applied) = (ignored.paths(live)?, ignored.paths(applied)?);
-    let apply = changes(live, applied, |difference| {
+    let apply = changes_that(live, applied, |difference| {
         Ignored::is_difference(difference, &on_live, &on_applied)
     });
     let found = Ignored::leave_out(find_foreign(rendered, live, setting), &on_live);
@@ -173,8 +173,12 @@ fn entry(
     })
 }
 
-/// The declared half, fit to be shown.
-fn changes(live: &Value, applied: &Value, counts: impl Fn(&Difference<'_>) -> bool) -> Vec<Change> {
+/// The declared half alone, fit to be shown: what differs between two forms of an object.
+pub fn changes(live: &Value, applied: &Value) -> Vec<Change> {
+    changes_that(live, applied, |_| true)
+}
+
+fn changes_that(live: &Value, applied: &Value, counts: impl Fn(&Difference<'_>) -> bool) -> Vec<Change> {
     let as_changes = |live: &Value, applied: &Value| {
         declared::differences(live, applied)
             .into_iter()

@@ -10,8 +10,18 @@ pub enum Event {
     Boot(Boot),
     /// The webhook judged a request.
     Admission(Admission),
+    /// Somebody asked to change a policy or an exception: judged as one, and on the disk before the answer.
+    PolicyChange(Admission),
     /// The set of policies in force changed.
     Policies(Policies),
+    /// A process still works, and what it works with.
+    Heartbeat(Heartbeat),
+    /// The clock was set while the process ran.
+    Clock(Clock),
+    /// The recorder deleted records whose retention was over.
+    Retention(Retention),
+    /// The recorder found that a chain is not what its checkpoints say.
+    Alarm(Alarm),
     /// The agent brought an Application to a revision, or could not.
     Sync(Sync),
     /// A live object was not as Git says.
@@ -31,6 +41,58 @@ pub struct Boot {
     pub roles: Vec<String>,
     /// Namespaces whose requests are not judged.
     pub exempt_namespaces: Vec<String>,
+    /// Who writes, `webhook@host`: the same after each boot.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub writer: String,
+    /// Seconds between heartbeats; 0 promises none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub heartbeat_seconds: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A process works.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Reviews answered since the boot.
+    pub served: u64,
+    /// Digest of the policy set in force; empty where the process judges nothing.
+    pub policy_set: String,
+    /// The webhook configurations that send it reviews, by name: the digest of what they say, or `absent`, or `unknown`
+    /// where the cluster did not answer.
+    pub configurations: std::collections::BTreeMap<String, String>,
+}
+
+/// The clock was set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Clock {
+    /// By how much; negative where it was set back.
+    pub milliseconds: i64,
+}
+
+/// Records that were deleted because they were as old as was wanted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Retention {
+    /// The chain, writer and boot.
+    pub chain: String,
+    /// How many of its first records are gone.
+    pub dropped: u64,
+    /// Hash of the last one of them.
+    pub hash: String,
+    /// Days that records are kept.
+    pub days: u64,
+}
+
+/// A chain that is not what was signed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The chain, writer and boot.
+    pub chain: String,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// An evaluation of an admission request. It is not a write: that may still fail afterwards.
@@ -56,12 +118,19 @@ pub struct Admission {
     pub user: String,
     /// Whether it was a dry run.
     pub dry_run: bool,
+    /// The class of the rules that judged: `fail` or `ignore`; empty where all did. An apiserver that asks about a
+    /// request once for each class leaves a record for each.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
     /// `allowed`, `denied` or `warned`.
     pub verdict: String,
     /// Digest of the policy set that judged.
     pub policy_set: String,
     /// `policy/rule` of each rule that did not pass, with its status.
     pub rules: Vec<String>,
+    /// Digest of the policy or exception that was asked for; none in an admission of anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_digest: Option<String>,
 }
 
 /// The policies in force.
@@ -110,12 +179,37 @@ pub struct Drift {
     pub application: String,
     /// The object, `Deployment shop/my-app`.
     pub object: String,
-    /// The field paths that differed; values are not recorded.
+    /// The field paths that differed.
     pub fields: Vec<String>,
     /// The field managers that wrote them, where managedFields says.
     pub managers: Vec<String>,
     /// `put back` or `reported`.
     pub resolution: String,
+    /// The same fields with their values; empty in records from before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<DriftField>,
+    /// When the writer of the record first saw the object differ, RFC 3339; empty where it did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_seen: String,
+}
+
+/// One field that was not as Git says. Values are JSON, shortened; those of Secrets are not recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DriftField {
+    /// Where.
+    pub path: String,
+    /// What Git says; `None` where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<String>,
+    /// What was there; `None` where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<String>,
+    /// The field manager that says to have written it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// When it says to have done so, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
 }
 
 /// Records that were lost.

@@ -1,7 +1,8 @@
 //! Evidence: what a ledger records, hash chains and their verification, facts, and tables as SQL over facts.
 //!
 //! ```text
-//! events ──▶ chain ──▶ verify            facts ──csv──▶ tables (schema.sql, NAME.sql) ──▶ csv, markdown
+//! events ──▶ chain ──▶ verify ◀── checkpoint ◀── note
+//! facts ──csv──▶ tables (schema.sql, NAME.sql) ──▶ csv, markdown
 //! ```
 //!
 //! Pure: values and bytes in, values and bytes out. Files are opened and clocks are read by the rooms that use this.
@@ -10,11 +11,13 @@
 #![deny(missing_docs)]
 
 pub mod chain;
+pub mod checkpoint;
 pub mod count;
 pub mod csv;
 pub mod event;
 pub mod facts;
 pub mod markdown;
+pub mod note;
 pub mod table;
 pub mod tables;
 pub mod verify;

@@ -2,17 +2,21 @@
 //!
 //! A [`Verifier`] holds the last hash and number and nothing of the lines before, so a chain of any length is verified
 //! in the memory of one line. It finds what somebody did who did not recompute the whole rest of the chain; who did is
-//! found by what lies outside of it (a checkpoint that somebody else keeps).
+//! found by what lies outside of it: the checkpoints ([`Expectations`]), which somebody else keeps.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use jiff::Timestamp;
 use provost_manifest::digest::Digest;
 use provost_manifest::escape;
 use serde::Deserialize;
 
 use crate::chain::{GENESIS, Sealed};
+use crate::checkpoint::{Expectations, ExpectedChain};
 
+/// A writer that is silent for this many of its heartbeats did not work, or could not write.
+pub const MISSED_HEARTBEATS: u64 = 3;
 /// Findings kept for one chain; more are counted, not kept: a chain of a million damaged lines must not take memory.
 pub const MAX_FINDINGS: usize = 1_000;
 
@@ -69,6 +73,22 @@ pub enum Damage {
         /// Number of the first one.
         seq: u64,
     },
+    /// The records up to this one follow each other, but they are not those that a checkpoint was made of.
+    Rewritten {
+        /// How many records the checkpoint counts.
+        count: u64,
+        /// Its number.
+        checkpoint: u64,
+    },
+    /// The chain ends before the place at which a checkpoint saw it.
+    Truncated {
+        /// How many records there are.
+        left: u64,
+        /// How many records the checkpoint counts.
+        count: u64,
+        /// Its number.
+        checkpoint: u64,
+    },
 }
 
 /// Something that a chain declares, or shows, that it does not have.
@@ -94,6 +114,18 @@ pub enum GapCause {
         /// Why.
         reason: String,
     },
+    /// The writer's heartbeats were missing.
+    Silent {
+        /// Time of the last heartbeat before.
+        from: String,
+        /// Time of the next one.
+        to: String,
+    },
+    /// The clock was set while the writer ran: times before and after it do not compare.
+    Clock {
+        /// By how much; negative where it was set back.
+        milliseconds: i64,
+    },
 }
 
 /// What verifying one chain found.
@@ -101,6 +133,14 @@ pub enum GapCause {
 pub struct ChainReport {
     /// The chain's name, where a first record could be read.
     pub boot: Option<String>,
+    /// Who wrote it, where the boot record says.
+    pub writer: Option<String>,
+    /// Number of the first record that is there; others before it were deleted when their retention was over.
+    pub first: u64,
+    /// Number after that of the last whole record.
+    pub count: u64,
+    /// Whether it has its end record.
+    pub closed: bool,
     /// Lines that are records, whole or damaged.
     pub records: u64,
     /// Hash of the last whole record, where there is one.
@@ -121,8 +161,15 @@ pub struct ChainReport {
 
 /// Takes the lines of one chain, in order, and says at the end what is wrong with them.
 #[derive(Debug)]
-pub struct Verifier {
+pub struct Verifier<'a> {
     report: ChainReport,
+    expectations: Option<&'a Expectations>,
+    /// What checkpoints say of this chain, once its name is known.
+    expected_chain: Option<&'a ExpectedChain>,
+    /// From how many records on the checkpoints' heads are still to be met.
+    met: u64,
+    /// The time of the last heartbeat, and the seconds to the next one.
+    heartbeat: Option<(Timestamp, u64)>,
     line: u64,
     /// Number after that of the last whole record.
     expected: u64,
@@ -152,21 +199,31 @@ struct EventHeader {
     lost: u64,
     #[serde(default)]
     reason: String,
+    #[serde(default)]
+    writer: Option<String>,
+    #[serde(default)]
+    heartbeat_seconds: u64,
+    #[serde(default)]
+    milliseconds: i64,
 }
 
 // === impl Verifier ===
 
-impl Default for Verifier {
+impl Default for Verifier<'_> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Verifier {
+impl<'a> Verifier<'a> {
     /// Before the first line.
     pub fn new() -> Self {
         Self {
             report: ChainReport::default(),
+            expectations: None,
+            expected_chain: None,
+            met: 0,
+            heartbeat: None,
             line: 0,
             expected: 0,
             head: GENESIS,
@@ -174,6 +231,24 @@ impl Verifier {
             skipped: 0,
             ended: false,
         }
+    }
+
+    /// Before the first line of a chain that checkpoints may have named.
+    pub fn expecting(expectations: &'a Expectations) -> Self {
+        Self {
+            expectations: Some(expectations),
+            ..Self::new()
+        }
+    }
+
+    /// How many records it has so far, and the hash of the last one.
+    pub fn reached(&self) -> (u64, Digest) {
+        (self.expected, self.head)
+    }
+
+    /// The chain's name, once a record was read.
+    pub fn boot(&self) -> Option<&str> {
+        self.report.boot.as_deref()
     }
 
     /// The next line, without its line feed.
@@ -209,6 +284,19 @@ impl Verifier {
         if !self.ended {
             self.gap(GapCause::Unclosed);
         }
+        if let Some((count, checkpoint)) = self.expected_chain.map(ExpectedChain::last)
+            && count > self.expected
+        {
+            let left = self.expected;
+            let damage = Damage::Truncated {
+                left,
+                count,
+                checkpoint,
+            };
+            self.found(self.line.max(1), damage);
+        }
+        self.report.count = self.expected;
+        self.report.closed = self.ended;
         // Found late, but about an earlier line.
         self.report.findings.sort_by_key(|finding| finding.line);
         self.report
@@ -216,7 +304,7 @@ impl Verifier {
 
     fn intact(&mut self, sealed: Sealed<'_>, header: Header) {
         match &self.report.boot {
-            None => self.report.boot = Some(header.boot.clone()),
+            None => self.begin(sealed.previous, &header),
             Some(boot) if *boot != header.boot => {
                 return self.found(self.line, Damage::Foreign { boot: header.boot });
             }
@@ -232,21 +320,89 @@ impl Verifier {
         if self.ended {
             self.found(self.line, Damage::AfterEnd { seq: header.seq });
         }
-        match header.event.r#type.as_str() {
-            "end" => self.ended = true,
-            "gap" => self.gap(GapCause::Declared {
-                lost: header.event.lost,
-                reason: header.event.reason,
-            }),
-            _ => {}
-        }
+        self.event(header.event, &header.time);
         self.expected = header.seq.saturating_add(1);
+        self.meet(sealed.hash);
         self.head = sealed.hash;
         self.head_line = self.line;
         self.skipped = 0;
         self.report.head = Some(sealed.hash);
         self.report.first_time.get_or_insert_with(|| header.time.clone());
         self.report.last_time = Some(header.time);
+    }
+
+    /// The first whole record: what was dropped before it is missed only where no checkpoint says so.
+    fn begin(&mut self, previous: Digest, header: &Header) {
+        self.report.boot = Some(header.boot.clone());
+        self.expected_chain = self.expectations.and_then(|all| all.chain(&header.boot));
+        let Some(chain) = self.expected_chain else { return };
+        let was_dropped = header.seq > 0 && self.expected == 0 && header.seq <= chain.dropped;
+        if was_dropped && self.skipped == 0 {
+            self.report.first = header.seq;
+            self.expected = header.seq;
+            self.met = header.seq;
+            // What a checkpoint says of the place between the last record that was dropped and this one.
+            self.head = chain.heads.get(&header.seq).map_or(previous, |(hash, _)| *hash);
+        }
+    }
+
+    fn event(&mut self, event: EventHeader, time: &str) {
+        match event.r#type.as_str() {
+            "boot" => {
+                self.report.writer = event.writer;
+                self.beat(event.heartbeat_seconds, time);
+            }
+            "heartbeat" => {
+                let seconds = self.heartbeat.map_or(0, |(_, seconds)| seconds);
+                self.beat(seconds, time);
+            }
+            "end" => self.ended = true,
+            "gap" => self.gap(GapCause::Declared {
+                lost: event.lost,
+                reason: event.reason,
+            }),
+            "clock" => {
+                // Not silence: the time that passed is not the difference of the two.
+                self.heartbeat = time.parse().ok().zip(self.heartbeat.map(|(_, seconds)| seconds));
+                self.gap(GapCause::Clock {
+                    milliseconds: event.milliseconds,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// A heartbeat, or the boot record that promises one every `seconds`; 0 promises none.
+    fn beat(&mut self, seconds: u64, time: &str) {
+        let Ok(now) = time.parse::<Timestamp>() else {
+            return;
+        };
+        if let Some((last, _)) = self.heartbeat.filter(|_| seconds > 0) {
+            let silence = now.as_millisecond().saturating_sub(last.as_millisecond());
+            if u64::try_from(silence).is_ok_and(|silence| silence > seconds * 1_000 * MISSED_HEARTBEATS) {
+                self.gap(GapCause::Silent {
+                    from: crate::chain::format_time(last),
+                    to: time.to_owned(),
+                });
+            }
+        }
+        self.heartbeat = (seconds > 0).then_some((now, seconds));
+    }
+
+    /// Compares with the checkpoint that was made when the chain was as long as it is now, if one was.
+    fn meet(&mut self, hash: Digest) {
+        let Some(chain) = self.expected_chain else { return };
+        let due = chain.heads.range(self.met + 1..=self.expected.max(self.met + 1));
+        for (count, (expected, checkpoint)) in due {
+            if *count == self.expected && *expected != hash {
+                let damage = Damage::Rewritten {
+                    count: *count,
+                    checkpoint: *checkpoint,
+                };
+                self.found(self.line, damage);
+            }
+        }
+        self.met = self.expected;
     }
 
     /// Whether the whole record `seq` follows what came before it.
@@ -348,6 +504,8 @@ impl Damage {
             Self::Copied { .. } => "copied",
             Self::NoBoot => "no-boot",
             Self::AfterEnd { .. } => "after-end",
+            Self::Rewritten { .. } => "rewritten",
+            Self::Truncated { .. } => "truncated",
         }
     }
 }
@@ -387,6 +545,19 @@ impl fmt::Display for Damage {
                 "record 0 is not a boot record: the beginning of the chain was replaced"
             ),
             Self::AfterEnd { seq } => write!(f, "record {seq} follows the end record"),
+            Self::Rewritten { count, checkpoint } => write!(
+                f,
+                "checkpoint {checkpoint} saw another history: the {count} records up to this line were written anew"
+            ),
+            Self::Truncated {
+                left,
+                count,
+                checkpoint,
+            } => write!(
+                f,
+                "the chain ends after {left} of the {count} records that checkpoint {checkpoint} saw: the rest was \
+                 removed"
+            ),
         }
     }
 }
@@ -400,6 +571,8 @@ impl GapCause {
             Self::Unclosed => "unclosed",
             Self::Torn => "torn",
             Self::Declared { .. } => "declared",
+            Self::Silent { .. } => "silent",
+            Self::Clock { .. } => "clock",
         }
     }
 }
@@ -416,6 +589,15 @@ impl fmt::Display for GapCause {
             Self::Declared { lost, reason } => {
                 write!(f, "{lost} records were lost: {}", escape::line(reason))
             }
+            Self::Silent { from, to } => {
+                write!(f, "no heartbeat from {from} to {}", escape::line(to))
+            }
+            Self::Clock { milliseconds } => write!(
+                f,
+                "the clock was set {} by {} s while the writer ran: times before and after do not compare",
+                if *milliseconds < 0 { "back" } else { "forward" },
+                milliseconds.unsigned_abs() / 1_000
+            ),
         }
     }
 }

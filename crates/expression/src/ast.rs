@@ -1,6 +1,6 @@
 //! The tree that a text is parsed into.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use serde_json::Value;
@@ -84,7 +84,7 @@ pub(crate) struct CallNode {
     pub(crate) function: Option<&'static Function>,
     pub(crate) arguments: Vec<ArgumentNode>,
     /// The regular expression of a literal first argument, compiled at its first use; or why it is none.
-    pub(crate) regex: OnceLock<Result<Regex, String>>,
+    pub(crate) regex: OnceLock<Result<Arc<Regex>, String>>,
 }
 
 /// An argument: a value, or `&expression`.

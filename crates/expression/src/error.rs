@@ -31,6 +31,9 @@ pub enum EvalError {
     /// The budget's bytes are used up.
     #[error("the evaluation built more data than its budget allows")]
     AllocationExhausted,
+    /// The clock ran out first.
+    #[error("the evaluation took longer than its deadline allows")]
+    DeadlineExceeded,
     /// The scope cannot give a value before something is fetched. The number is the scope's own, for finding out
     /// what that is; nothing in an expression turns this error into null.
     #[error("an input has to be fetched first")]
@@ -86,7 +89,7 @@ impl EvalError {
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::FuelExhausted | Self::AllocationExhausted | Self::Needs(_)
+            Self::FuelExhausted | Self::AllocationExhausted | Self::DeadlineExceeded | Self::Needs(_)
         )
     }
 }

@@ -32,7 +32,7 @@ mod references;
 pub mod scope;
 pub mod variables;
 
-pub use budget::Budget;
+pub use budget::{Budget, Deadline};
 pub use datum::{Datum, List, Map, Text, View};
 pub use error::{EvalError, SyntaxError};
 pub use parser::{MAX_HEIGHT, MAX_LENGTH};

@@ -1,15 +1,15 @@
 //! Wildcards as policies and Kubernetes users write them: `*` is any run of characters, `?` exactly one.
 //!
 //! The whole text must match, case counts, nothing is escaped, and the empty pattern matches only the empty text.
-//! `*` crosses `/`, as image names need it to. The `glob` crate does the matching; its character classes and its
-//! special `**` are written so that they lose their meaning, and the commonest shapes don't need it at all.
+//! `*` crosses `/`, as image names need it to.
+//!
+//! What stands between two stars is looked for from the left, and where it is found first is right: no later place
+//! leaves more to the rest. So matching never goes back, and its time grows with the text and not with the stars.
 
 use std::fmt;
 
-use glob::Pattern;
-
-/// Most `*` in one pattern: the matcher calls itself once for each.
-pub const MAX_STARS: usize = 100;
+/// Most characters between two stars, where a `?` is among them: such a part is tried at each place of the text.
+pub const MAX_QUESTIONED: usize = 64;
 
 /// A compiled wildcard pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,12 +29,12 @@ enum Shape {
     Prefix(usize),
     /// `*text`.
     Suffix,
-    General(Box<Pattern>),
+    General,
 }
 
-/// A pattern that is refused: nobody means one with so many stars.
+/// A pattern that is refused, since matching it could take long.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the wildcard has more than {MAX_STARS} stars")]
+#[error("the wildcard has more than {MAX_QUESTIONED} characters between two stars, with ? among them")]
 pub struct WildcardError;
 
 /// Whether a text has a wildcard in it.
@@ -60,7 +60,7 @@ impl Wildcard {
             Shape::Literal => *self.pattern == *text,
             Shape::Prefix(length) => text.starts_with(&self.pattern[..*length]),
             Shape::Suffix => text.ends_with(&self.pattern[1..]),
-            Shape::General(pattern) => pattern.matches(text),
+            Shape::General => matches_parts(&self.pattern, text),
         }
     }
 
@@ -98,27 +98,72 @@ fn shape_of(pattern: &str) -> Result<Shape, WildcardError> {
         (_, Some(suffix)) if !has_wildcard(suffix) => return Ok(Shape::Suffix),
         _ => {}
     }
-    let escaped = escape_for_glob(pattern);
-    if escaped.bytes().filter(|byte| *byte == b'*').count() > MAX_STARS {
+    let mut between = pattern.split('*').skip(1).collect::<Vec<_>>();
+    between.pop();
+    if between
+        .iter()
+        .any(|part| part.contains('?') && part.chars().count() > MAX_QUESTIONED)
+    {
         return Err(WildcardError);
     }
-    // No class and no double star is left in it, which is all that `glob` refuses.
-    let pattern = Pattern::new(&escaped).map_err(|_| WildcardError)?;
-    Ok(Shape::General(Box::new(pattern)))
+    Ok(Shape::General)
 }
 
-/// The same pattern for `glob`: no character classes, and a run of stars is one star.
-fn escape_for_glob(pattern: &str) -> String {
-    let mut escaped = String::with_capacity(pattern.len());
-    for c in pattern.chars() {
-        match c {
-            '[' => escaped.push_str("[[]"),
-            ']' => escaped.push_str("[]]"),
-            '*' if escaped.ends_with('*') => {}
-            c => escaped.push(c),
+/// Whether a text matches: it begins with what stands before the first star, ends with what stands behind the last,
+/// and has what stands between others in this order.
+fn matches_parts(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = after_part(first, text) else {
+        return false;
+    };
+    let Some(mut last) = parts.next() else {
+        return rest.is_empty();
+    };
+    for next in parts {
+        let Some(after) = after_first(last, rest) else {
+            return false;
+        };
+        rest = after;
+        last = next;
+    }
+    ends_with_part(last, rest)
+}
+
+/// What follows a part with which a text begins.
+fn after_part<'t>(part: &str, text: &'t str) -> Option<&'t str> {
+    if !part.contains('?') {
+        return text.strip_prefix(part);
+    }
+    let mut letters = text.chars();
+    for wanted in part.chars() {
+        let found = letters.next()?;
+        if wanted != '?' && wanted != found {
+            return None;
         }
     }
-    escaped
+    Some(letters.as_str())
+}
+
+/// What follows the first place of a text at which a part stands.
+fn after_first<'t>(part: &str, text: &'t str) -> Option<&'t str> {
+    if !part.contains('?') {
+        return text.find(part).map(|at| &text[at + part.len()..]);
+    }
+    text.char_indices()
+        .find_map(|(at, _)| after_part(part, &text[at..]))
+}
+
+fn ends_with_part(part: &str, text: &str) -> bool {
+    if !part.contains('?') {
+        return text.ends_with(part);
+    }
+    let mut letters = text.chars().rev();
+    part.chars().rev().all(|wanted| {
+        letters
+            .next()
+            .is_some_and(|found| wanted == '?' || wanted == found)
+    })
 }
 
 #[cfg(test)]
@@ -156,10 +201,26 @@ mod tests {
     }
 
     #[test]
-    fn too_many_stars_are_refused_and_many_are_quick() {
-        assert_eq!(Wildcard::new(&"*a".repeat(MAX_STARS + 1)), Err(WildcardError));
-        let hostile = Wildcard::new(&"*a".repeat(MAX_STARS)).unwrap();
-        assert!(!hostile.matches(&format!("{}b", "a".repeat(10_000))));
+    fn no_pattern_makes_matching_slow() {
+        let text = "a".repeat(100_000);
+        for pattern in [
+            "*a".repeat(50_000) + "b*",
+            "*".to_owned() + &"a".repeat(50_000) + "b*",
+            "*".to_owned() + &"?".repeat(MAX_QUESTIONED - 1) + "b*",
+            "?".repeat(50_000) + "*b?",
+            "*?".repeat(50_000) + "b",
+        ] {
+            assert!(!Wildcard::new(&pattern).unwrap().matches(&text));
+        }
+    }
+
+    #[test]
+    fn a_long_part_with_question_marks_is_refused_between_stars_only() {
+        let long = "?".repeat(MAX_QUESTIONED + 1);
+        assert_eq!(Wildcard::new(&format!("*{long}*")), Err(WildcardError));
+        for pattern in [format!("{long}*"), format!("*{long}"), long.clone()] {
+            assert!(Wildcard::new(&pattern).unwrap().matches(&long));
+        }
     }
 
     /// Obvious and slow: what the rules say, letter by letter.

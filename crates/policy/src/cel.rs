@@ -120,10 +120,7 @@ impl Cel {
                     continue;
                 }
                 violations.push(Violation {
-                    found: path
-                        .get(object)
-                        .filter(|value| !value.is_null())
-                        .map_or(Found::Missing, |value| Found::Value(value.clone())),
+                    found: path.get(object).map_or(Found::Missing, Found::of),
                     path,
                     accepted: Accepted(complaint.clone()),
                     within: None,
@@ -136,7 +133,7 @@ impl Cel {
         if !unplaced.is_empty() && violations.len() < MAX_VIOLATIONS {
             violations.push(Violation {
                 path: FieldPath::root(),
-                found: Found::Value(object.clone()),
+                found: Found::of(object),
                 accepted: Accepted(unplaced.join("; ")),
                 within: None,
             });

@@ -72,7 +72,9 @@ impl Check {
     ) -> Result<Judgement, Halt> {
         match (self, subject.value) {
             (Self::Pattern(pattern), Some(value)) => {
-                Ok(judgement(pattern.compiled(frame, budget)?.as_ref().check(value)))
+                let pattern = pattern.compiled(frame, budget)?;
+                let verdict = pattern.as_ref().check(value, budget);
+                Ok(judgement(verdict.map_err(|error| frame.view().halt(&error))?))
             }
             (Self::AnyPattern(patterns), Some(value)) => any_pattern(patterns, value, frame, budget),
             (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => Ok(Judgement::None),
@@ -111,7 +113,7 @@ impl Check {
                 pattern
                     .compiled(frame, budget)?
                     .as_ref()
-                    .collect(value, &path, violations);
+                    .collect(value, &path, budget, violations);
             }
             (Self::AnyPattern(patterns), Some(value)) => {
                 let path = subject.place(value, budget);
@@ -122,7 +124,7 @@ impl Check {
             (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => {}
             (Self::Deny(conditions), _) => {
                 let view = frame.view();
-                for held in conditions.decide(&view, budget)?.held {
+                for held in conditions.held(&view, budget) {
                     denied::collect(&held, &view, subject.object, budget, violations);
                 }
             }
@@ -133,7 +135,8 @@ impl Check {
             }
             (Self::Foreach(entries), _) => {
                 for entry in entries {
-                    entry.each(subject, frame, budget, &mut |check, subject, frame, budget| {
+                    // A list that cannot be made has nothing to name.
+                    let _ = entry.each(subject, frame, budget, &mut |check, subject, frame, budget| {
                         if let Judgement::Fail(_) = check.judge(subject, frame, budget)? {
                             check.collect(subject, frame, budget, violations)?;
                         }
@@ -172,7 +175,9 @@ fn any_pattern(
 ) -> Result<Judgement, Halt> {
     let mut skipped_all = true;
     for pattern in patterns {
-        match pattern.compiled(frame, budget)?.as_ref().check(value) {
+        let pattern = pattern.compiled(frame, budget)?;
+        let verdict = pattern.as_ref().check(value, budget);
+        match verdict.map_err(|error| frame.view().halt(&error))? {
             Verdict::Pass => return Ok(Judgement::Pass),
             Verdict::Skip => {}
             Verdict::Fail | Verdict::AnchorMissing | Verdict::ListTooShort => skipped_all = false,
@@ -201,7 +206,7 @@ fn nearest(
         pattern
             .compiled(frame, budget)?
             .as_ref()
-            .collect(value, path, &mut violations);
+            .collect(value, path, budget, &mut violations);
         let is_nearer = nearest
             .as_ref()
             .is_none_or(|nearest| violations.len() < nearest.len());
@@ -220,8 +225,9 @@ fn foreach(
     budget: &mut Budget,
 ) -> Result<Judgement, Halt> {
     let mut outcome = Judgement::None;
+    let mut no_list = None;
     for entry in entries {
-        entry.each(
+        let list = entry.each(
             subject,
             frame,
             budget,
@@ -240,8 +246,16 @@ fn foreach(
         if matches!(outcome, Judgement::Fail(_) | Judgement::Error(_)) {
             break;
         }
+        if let Err(why) = list {
+            no_list = no_list.or(Some(why));
+        }
     }
-    Ok(outcome)
+    match (outcome, no_list) {
+        (Judgement::None, Some(why)) => {
+            Ok(Judgement::Error(format!("a list of foreach has no value: {why}")))
+        }
+        (outcome, _) => Ok(outcome),
+    }
 }
 
 /// Whether to look at further elements.
@@ -256,19 +270,23 @@ type Visit<'v> = dyn FnMut(&Check, &Subject<'_>, &Frame<'_>, &mut Budget) -> Res
 // === impl Foreach ===
 
 impl Foreach {
+    /// Visits each element; the inner error says why the list cannot be made.
     fn each(
         &self,
         subject: &Subject<'_>,
         frame: &Frame<'_>,
         budget: &mut Budget,
         visit: &mut Visit<'_>,
-    ) -> Result<(), Halt> {
+    ) -> Result<Result<(), String>, Halt> {
         let view = frame.view();
         let list = match view.search(&self.list, budget) {
             Ok(list) => list,
-            Err(error) if error.is_final() => return Err(view.halt(&error)),
             // A list that is not there has no elements.
-            Err(_) => return Ok(()),
+            Err(EvalError::UnknownKey { .. }) => return Ok(Ok(())),
+            Err(error) => match view.halt(&error) {
+                Halt::Error(why) if !error.is_final() => return Ok(Err(why)),
+                halt => return Err(halt),
+            },
         };
         for element in elements(&list) {
             budget.step().map_err(|error| view.halt(&error))?;
@@ -276,7 +294,7 @@ impl Foreach {
                 break;
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn element(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_expression::{Budget, Environment};
+use provost_expression::{Budget, Deadline, Environment};
 use serde_json::Value;
 
 use crate::cel;
@@ -14,7 +14,10 @@ use crate::request::{Inputs, Operation, Request};
 use crate::result::{FailureAction, Outcome, RuleResult, Status};
 use crate::rule::{Check, Rule};
 use crate::run::Run;
-use crate::set::{Candidate, PolicySet};
+use crate::set::{Candidate, Part, PolicySet};
+
+/// All rules together report at most so many violations of one object, and one for each rule that fails.
+const MAX_REQUEST_VIOLATIONS: usize = 10_000;
 
 /// Judges `request` by every rule of `set` that matches it.
 ///
@@ -27,20 +30,50 @@ pub fn evaluate(
     now: Timestamp,
     seed: u64,
 ) -> Outcome {
+    evaluate_part(set, Part::default(), None, request, inputs, now, seed)
+}
+
+/// As [`evaluate`], and a rule that takes longer than it may ends in an error.
+pub fn evaluate_within(
+    deadline: Deadline,
+    set: &PolicySet,
+    request: &Request<'_>,
+    inputs: &Inputs,
+    now: Timestamp,
+    seed: u64,
+) -> Outcome {
+    evaluate_part(set, Part::default(), Some(deadline), request, inputs, now, seed)
+}
+
+/// As [`evaluate`], by a part of the set, within a deadline where there is one.
+pub fn evaluate_part(
+    set: &PolicySet,
+    part: Part,
+    deadline: Option<Deadline>,
+    request: &Request<'_>,
+    inputs: &Inputs,
+    now: Timestamp,
+    seed: u64,
+) -> Outcome {
     let evaluation = Evaluation {
         request,
         inputs,
         environment: Environment { now, seed },
+        deadline,
     };
     let (mut results, mut needs) = (Vec::new(), Vec::new());
-    for candidates in set.candidates(&request.kind.kind) {
+    let mut room = MAX_REQUEST_VIOLATIONS;
+    for candidates in set.candidates(&evaluation.request.kind.kind) {
         if !evaluation.is_in_namespace_of(&candidates.policy) {
             continue;
         }
-        for candidate in &candidates.rules {
+        for candidate in candidates.rules.iter().filter(|candidate| part.has(candidate)) {
             match evaluation.rule(&candidates.policy, candidate) {
                 Ok(None) => {}
-                Ok(Some(result)) => {
+                Ok(Some(mut result)) => {
+                    // A rule that fails keeps one at least.
+                    result.violations.truncate(room.max(1));
+                    room = room.saturating_sub(result.violations.len());
                     let decided = matches!(result.status, Status::Pass | Status::Fail | Status::Warn);
                     results.push(result);
                     if decided && candidates.policy.first_rule_only {
@@ -64,6 +97,7 @@ struct Evaluation<'a> {
     request: &'a Request<'a>,
     inputs: &'a Inputs,
     environment: Environment,
+    deadline: Option<Deadline>,
 }
 
 impl Evaluation<'_> {
@@ -97,10 +131,11 @@ impl Evaluation<'_> {
             object,
             inputs: self.inputs,
         };
+        let mut budget = budget(self.deadline);
         let judged = concerns(rule, &target).and_then(|concerned| {
             let judges = self.request.object.is_some() || rule.check.judges_deletions();
-            if concerned && judges && self.is_looked_at(policy)? {
-                self.judge(policy, candidate, &target)
+            if concerned && judges && self.is_looked_at(policy, &mut budget)? {
+                self.judge(policy, candidate, &target, &mut budget)
             } else {
                 Ok(None)
             }
@@ -110,15 +145,17 @@ impl Evaluation<'_> {
             Err(Halt::Needs(key)) => Err(key),
             Err(Halt::Error(message)) => {
                 let action = action(policy, rule, &target).unwrap_or_else(|_| strictest(policy, rule));
-                Ok(Some(result(policy, rule, action, Status::Error, message)))
+                Ok(Some(RuleResult {
+                    overran: budget.overran(),
+                    ..result(policy, rule, action, Status::Error, message)
+                }))
             }
         }
     }
 
     /// Whether the conditions of the policy on requests hold.
-    fn is_looked_at(&self, policy: &Policy) -> Result<bool, Halt> {
-        let conditions = &policy.match_conditions;
-        cel::all_hold(conditions, self.request, self.inputs, &mut Budget::default())
+    fn is_looked_at(&self, policy: &Policy, budget: &mut Budget) -> Result<bool, Halt> {
+        cel::all_hold(&policy.match_conditions, self.request, self.inputs, budget)
     }
 
     fn judge(
@@ -126,6 +163,7 @@ impl Evaluation<'_> {
         policy: &Policy,
         candidate: &Candidate,
         target: &Target<'_>,
+        budget: &mut Budget,
     ) -> Result<Option<RuleResult>, Halt> {
         let rule = &*candidate.rule;
         let action = action(policy, rule, target)?;
@@ -133,12 +171,18 @@ impl Evaluation<'_> {
             request: self.request,
             inputs: self.inputs,
             environment: self.environment,
+            deadline: self.deadline,
             policy,
             rule,
             exceptions: &candidate.exceptions,
         };
-        let mut budget = Budget::default();
-        let judgement = run.decide(self.request, &mut budget)?;
+        let judgement = run.decide(self.request, budget)?;
+        // Some places take an error for "no". What was stopped there has not been judged.
+        if let Some(stopped) = budget.stopped()
+            && !matches!(judgement, Judgement::Fail(_))
+        {
+            return Err(Halt::Error(stopped.to_string()));
+        }
         let properties = run.properties(&judgement)?;
         let result = |status, message: &str| {
             Ok(Some(RuleResult {
@@ -195,11 +239,20 @@ impl Evaluation<'_> {
         if !concerns(run.rule, &target)? {
             return Ok(false);
         }
-        match run.decide(&request, &mut Budget::default()) {
+        match run.decide(&request, &mut budget(self.deadline)) {
             Ok(judgement) => Ok(matches!(judgement, Judgement::Fail(_))),
             Err(Halt::Error(_)) => Ok(false),
             Err(needs) => Err(needs),
         }
+    }
+}
+
+/// What one part of a rule's evaluation may spend.
+pub(crate) fn budget(deadline: Option<Deadline>) -> Budget {
+    let budget = Budget::default();
+    match deadline {
+        Some(deadline) => budget.with_deadline(deadline),
+        None => budget,
     }
 }
 
@@ -249,6 +302,7 @@ fn result(
         fails_closed: policy.fails_closed,
         message,
         violations: Vec::new(),
+        overran: false,
         properties: Vec::new(),
     }
 }

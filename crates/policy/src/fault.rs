@@ -6,6 +6,11 @@ use std::sync::Arc;
 use provost_manifest::escape;
 use provost_manifest::path::FieldPath;
 
+/// A line of a file is kept up to so many characters.
+const MAX_LINE_CHARS: usize = 500;
+/// What is wrong is said in so many characters at most; it may quote the policy.
+pub(crate) const MAX_MESSAGE_CHARS: usize = 1_000;
+
 /// One reason why a policy (or a file of policies) is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -98,7 +103,7 @@ impl Fault {
         };
         let number = place.line.to_string();
         let margin = " ".repeat(number.len().max(2));
-        let shift = " ".repeat(place.column.saturating_sub(1));
+        let shift = " ".repeat(place.column.saturating_sub(1).min(MAX_LINE_CHARS));
         let marks = "^".repeat(place.width);
         let _ = writeln!(text, "{margin}--> {place}");
         let _ = writeln!(text, "{margin} |");
@@ -147,8 +152,8 @@ impl Place {
             file: Arc::clone(file),
             line,
             column,
-            width: width.clamp(1, rest.max(1)),
-            source: source.into(),
+            width: width.clamp(1, rest.clamp(1, MAX_LINE_CHARS)),
+            source: escape::shorten(source, MAX_LINE_CHARS).into(),
         }
     }
 }

@@ -117,6 +117,11 @@ impl Policy {
         self.written.iter().map(|rule| &*rule.name)
     }
 
+    /// Its rules, written and generated.
+    pub(crate) fn all_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.written.iter().chain(self.generated.values().flatten())
+    }
+
     /// Whether the other one demands the same under the same name, wherever it was read.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.canonical == other.canonical

@@ -86,7 +86,8 @@ pub enum Key {
     Service(ServiceCall),
     /// An entry of the global context, `name` or `name.projection`.
     GlobalContext(String),
-    /// A value that a policy test states for a name, in place of what a context entry would fetch. Never asked for.
+    /// A value that a policy test states for a name, in place of what a context entry would fetch; an error where it
+    /// states that the name is unknown. Never asked for.
     Stated {
         /// The rule it is stated for, without the prefix of generated rules; `""` for all.
         rule: String,

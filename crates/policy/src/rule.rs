@@ -87,6 +87,22 @@ impl Rule {
         check && self.preconditions.is_none() && !texts.any(TextTemplate::has_variables)
     }
 
+    /// The names of context entries, of the rule and of its foreach, whose values are fetched.
+    pub(crate) fn fetched_names(&self) -> Vec<&str> {
+        fn add<'r>(context: &'r [Entry], check: Option<&'r Check>, names: &mut Vec<&'r str>) {
+            let fetched = context.iter().filter(|entry| entry.is_fetched());
+            names.extend(fetched.map(|entry| entry.name.as_str()));
+            if let Some(Check::Foreach(entries)) = check {
+                for entry in entries {
+                    add(&entry.context, Some(&entry.check), names);
+                }
+            }
+        }
+        let mut names = Vec::new();
+        add(&self.context, Some(&self.check), &mut names);
+        names
+    }
+
     /// The name of the rule that this one was generated from; its own where it was written.
     pub(crate) fn written_name(&self) -> &str {
         let name = &*self.name;

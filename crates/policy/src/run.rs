@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use provost_expression::{Budget, Environment};
+use provost_expression::{Budget, Deadline, Environment};
 use serde_json::Value;
 
 use crate::check::{Judgement, Subject};
 use crate::context::{Frame, Shared};
+use crate::evaluate::budget;
 use crate::exception::Exception;
 use crate::matching::{Halt, Target};
 use crate::pod_security::Exclude;
@@ -44,6 +45,7 @@ pub(crate) struct Run<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) inputs: &'a Inputs,
     pub(crate) environment: Environment,
+    pub(crate) deadline: Option<Deadline>,
     pub(crate) policy: &'a Policy,
     pub(crate) rule: &'a Rule,
     pub(crate) exceptions: &'a [Arc<Exception>],
@@ -121,7 +123,7 @@ impl Run<'_> {
         let request = self.request;
         let shared = self.shared(request);
         let frame = Frame::of_rule(&shared, &self.rule.context);
-        let mut budget = Budget::default();
+        let mut budget = budget(self.deadline);
         let excuse = self.excuse(request, object, &frame, &mut budget)?;
         let subject = Subject {
             value: request.object,
@@ -156,7 +158,7 @@ impl Run<'_> {
         if violations::is_secret_kind(request.kind) {
             return written();
         }
-        let completed = message.text(&frame.view(), &mut Budget::default());
+        let completed = message.text(&frame.view(), &mut budget(self.deadline));
         completed.map_or_else(|_| written(), |text| text.trim().to_owned())
     }
 
@@ -176,7 +178,7 @@ impl Run<'_> {
             let value = if is_secret {
                 written()
             } else {
-                match text.text(&frame.view(), &mut Budget::default()) {
+                match text.text(&frame.view(), &mut budget(self.deadline)) {
                     Ok(value) => value,
                     Err(needs @ Halt::Needs(_)) => return Err(needs),
                     Err(Halt::Error(_)) => written(),

@@ -1,6 +1,7 @@
 //! All policies in force: compiled once, indexed by kind, immutable; swapped as a whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::exception::Exception;
 use crate::fault::Fault;
 use crate::matching::{EPHEMERAL_CONTAINERS, KindSelector, operations};
 use crate::policy::Policy;
+use crate::reach::Reach;
 use crate::request::Operation;
 use crate::rule::Rule;
 
@@ -37,10 +39,31 @@ pub(crate) struct Candidates {
 pub(crate) struct Candidate {
     pub(crate) rule: Arc<Rule>,
     pub(crate) exceptions: Vec<Arc<Exception>>,
+    class: Class,
+    /// Whether it names the kind that it is a candidate for, and does not reach it by a wildcard.
+    named: bool,
 }
 
-/// A kind that some rule may judge; `*` and `?` in its parts are wildcards.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What becomes of a request that a rule concerns while nobody answers for the rule (`failurePolicy` of a webhook).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// It is denied: the rule may deny, and its policy fails closed.
+    Fail,
+    /// It is let in: the rule only warns, or its policy fails open.
+    Ignore,
+}
+
+/// Which rules of a set are to judge. The default is: all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Those of this class; `None` for both.
+    pub class: Option<Class>,
+    /// Only rules that name the kind of the request, none that reach it by a wildcard.
+    pub named: bool,
+}
+
+/// A kind that some rule of a class may judge; `*` and `?` in its parts are wildcards.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchedKind {
     /// API group; `*` where the policy does not say.
     pub group: String,
@@ -52,9 +75,19 @@ pub struct MatchedKind {
     pub subresource: String,
     /// The operations on which a rule may say something, sorted.
     pub operations: Vec<Operation>,
-    /// Whether it is to be denied while the webhook does not answer: some rule that matches it may deny, and its
-    /// policy fails closed.
-    pub fails_closed: bool,
+    /// The class of the rules.
+    pub class: Class,
+    /// Whether some rule may deny.
+    pub may_deny: bool,
+    /// Which requests for the kind the rules may concern.
+    pub reach: Reach,
+}
+
+/// What [`PolicySet::kinds`] gathers of one kind.
+struct Matched {
+    operations: BTreeSet<Operation>,
+    may_deny: bool,
+    reach: Reach,
 }
 
 // === impl PolicySet ===
@@ -111,39 +144,37 @@ impl PolicySet {
         &self.digest
     }
 
-    /// The kinds that the policies match, sorted: what the webhook is to be called for.
+    /// The kinds that the policies match, by class, sorted: what the webhook is to be called for.
     pub fn kinds(&self) -> Vec<MatchedKind> {
-        let mut kinds: BTreeMap<[&str; 4], (BTreeSet<Operation>, bool)> = BTreeMap::new();
+        let mut kinds: BTreeMap<([&str; 4], Class), Matched> = BTreeMap::new();
         for policy in &self.policies {
-            let generated = policy.generated.values().flatten();
-            for rule in policy.written.iter().chain(generated) {
-                for selector in rule.matches.filters().iter().flat_map(|filter| &filter.kinds) {
-                    let mut add = |parts, operations: BTreeSet<Operation>| {
-                        let (known, fails_closed) = kinds.entry(parts).or_default();
-                        known.extend(operations);
-                        *fails_closed |= policy.fails_closed && may_deny(policy, rule);
-                    };
-                    let judged: BTreeSet<Operation> = judged_operations(rule, selector).collect();
-                    let [group, version, kind, subresource] = selector.parts();
-                    if kind == "Pod" && subresource.is_empty() && judged.contains(&Operation::Update) {
-                        let parts = [group, version, kind, EPHEMERAL_CONTAINERS];
-                        add(parts, BTreeSet::from([Operation::Update]));
+            for rule in policy.all_rules() {
+                for filter in rule.matches.filters() {
+                    for selector in &filter.kinds {
+                        for parts in kinds_reached(rule, selector) {
+                            let matched = Matched {
+                                operations: judged_operations(rule, selector).collect(),
+                                may_deny: may_deny(policy, rule),
+                                reach: Reach::new(policy, rule, filter, selector),
+                            };
+                            matched.enter(parts, class(policy, rule), &mut kinds);
+                        }
                     }
-                    add([group, version, kind, subresource], judged);
                 }
             }
         }
         kinds
             .into_iter()
-            .filter(|(_, (operations, _))| !operations.is_empty())
             .map(
-                |([group, version, kind, subresource], (operations, fails_closed))| MatchedKind {
+                |(([group, version, kind, subresource], class), matched)| MatchedKind {
                     group: group.to_owned(),
                     version: version.to_owned(),
                     kind: kind.to_owned(),
                     subresource: subresource.to_owned(),
-                    operations: operations.into_iter().collect(),
-                    fails_closed,
+                    operations: matched.operations.into_iter().collect(),
+                    class,
+                    may_deny: matched.may_deny,
+                    reach: matched.reach,
                 },
             )
             .collect()
@@ -152,6 +183,45 @@ impl PolicySet {
     /// The rules that may concern objects of a kind.
     pub(crate) fn candidates(&self, kind: &str) -> &[Candidates] {
         self.by_kind.get(kind).unwrap_or(&self.other_kinds)
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn has(self, candidate: &Candidate) -> bool {
+        self.class.is_none_or(|class| class == candidate.class) && (candidate.named || !self.named)
+    }
+}
+
+// === impl Matched ===
+
+impl Matched {
+    /// Puts it among the kinds. What is said of Pods is said of adding containers to them.
+    fn enter<'p>(self, parts: [&'p str; 4], class: Class, kinds: &mut BTreeMap<([&'p str; 4], Class), Self>) {
+        let [group, version, kind, subresource] = parts;
+        if kind == "Pod" && subresource.is_empty() && self.operations.contains(&Operation::Update) {
+            let of_containers = Self {
+                operations: BTreeSet::from([Operation::Update]),
+                may_deny: self.may_deny,
+                reach: self.reach.clone(),
+            };
+            of_containers.enter([group, version, kind, EPHEMERAL_CONTAINERS], class, kinds);
+        }
+        if self.operations.is_empty() {
+            return;
+        }
+        match kinds.entry((parts, class)) {
+            Entry::Vacant(place) => {
+                place.insert(self);
+            }
+            Entry::Occupied(mut place) => {
+                let known = place.get_mut();
+                known.operations.extend(self.operations);
+                known.may_deny |= self.may_deny;
+                known.reach = std::mem::take(&mut known.reach).with(self.reach);
+            }
+        }
     }
 }
 
@@ -171,16 +241,8 @@ fn kinds_named(policies: &[Arc<Policy>]) -> HashSet<String> {
     let mut kinds = HashSet::new();
     for policy in policies {
         kinds.extend(policy.generated.keys().cloned());
-        let selectors = policy
-            .written
-            .iter()
-            .flat_map(|rule| rule.matches.filters())
-            .flat_map(|filter| &filter.kinds);
-        kinds.extend(
-            selectors
-                .filter_map(|selector| selector.kind.literal())
-                .map(str::to_owned),
-        );
+        let named = policy.written.iter().flat_map(|rule| kinds_named_by(rule));
+        kinds.extend(named.map(str::to_owned));
     }
     kinds
 }
@@ -214,6 +276,8 @@ fn candidates(
                         .filter(|exception| exception.names(&policy.key, &rule.name))
                         .map(Arc::clone)
                         .collect(),
+                    class: class(policy, rule),
+                    named: kind.is_some_and(|kind| kinds_named_by(rule).any(|named| named == kind)),
                 })
                 .collect();
             (!rules.is_empty()).then(|| Candidates {
@@ -222,6 +286,36 @@ fn candidates(
             })
         })
         .collect()
+}
+
+/// The kinds that a rule names without a wildcard.
+fn kinds_named_by(rule: &Rule) -> impl Iterator<Item = &str> {
+    let selectors = rule.matches.filters().iter().flat_map(|filter| &filter.kinds);
+    selectors.filter_map(|selector| selector.kind.literal())
+}
+
+/// Group, version, kind and subresource that a selector says, and those of the kinds that its rule names elsewhere and
+/// reaches by a wildcard here.
+fn kinds_reached<'r>(rule: &'r Rule, selector: &'r KindSelector) -> impl Iterator<Item = [&'r str; 4]> {
+    let [group, version, kind, subresource] = selector.parts();
+    let others = kinds_named_by(rule).filter(move |named| *named != kind && selector.kind.matches(named));
+    std::iter::once(kind)
+        .chain(others)
+        .map(move |kind| [group, version, kind, subresource])
+}
+
+fn class(policy: &Policy, rule: &Rule) -> Class {
+    // Where the first rule that decides ends the policy, its rules can only be judged together.
+    let denies = if policy.first_rule_only {
+        policy.all_rules().any(|rule| may_deny(policy, rule))
+    } else {
+        may_deny(policy, rule)
+    };
+    if policy.fails_closed && denies {
+        Class::Fail
+    } else {
+        Class::Ignore
+    }
 }
 
 fn may_deny(policy: &Policy, rule: &Rule) -> bool {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use provost_manifest::escape;
 use provost_manifest::path::{FieldPath, Segment};
 use provost_manifest::wildcard::Wildcard;
 use provost_manifest::yaml::{Document, Position, Positions};
 use serde_json::{Map, Value};
 
-use crate::fault::{Fault, Place, Reason};
+use crate::fault::{Fault, MAX_MESSAGE_CHARS, Place, Reason};
 
 /// What a document is read from.
 #[derive(Clone, Debug)]
@@ -182,14 +183,14 @@ impl<'d> Cursor<'d> {
     /// A complaint about the value.
     pub(crate) fn fault(&self, message: impl Into<String>) -> Fault {
         self.fault_at(
-            message.into(),
+            &message.into(),
             self.positions().and_then(|p| p.of_value(&self.path)),
         )
     }
 
     /// A complaint about the field as a whole: points at its key.
     pub(crate) fn key_fault(&self, message: impl Into<String>) -> Fault {
-        self.fault_at(message.into(), self.positions().map(|p| p.nearest(&self.path)))
+        self.fault_at(&message.into(), self.positions().map(|p| p.nearest(&self.path)))
     }
 
     /// Where the value stands.
@@ -204,7 +205,8 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    fn fault_at(&self, message: String, position: Option<Position>) -> Fault {
+    fn fault_at(&self, message: &str, position: Option<Position>) -> Fault {
+        let message = escape::shorten(message, MAX_MESSAGE_CHARS).into_owned();
         Fault {
             reason: Reason::Mistake,
             message,

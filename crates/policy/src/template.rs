@@ -55,6 +55,14 @@ impl Template {
         })
     }
 
+    /// The expression of a document that is one variable.
+    pub(crate) fn only_expression(&self) -> Option<&Expression> {
+        match self {
+            Self::Text(text) => text.only_expression(),
+            _ => None,
+        }
+    }
+
     /// The document without variables, where it has none.
     pub(crate) fn as_static(&self) -> Option<&Value> {
         match self {

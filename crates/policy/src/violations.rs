@@ -12,7 +12,12 @@ pub(crate) fn finish(violations: &mut [Violation], object: &Value, kind: &GroupV
     let secret = is_secret_kind(kind);
     for violation in violations.iter_mut() {
         violation.within = within(&violation.path, object);
-        if secret && matches!(violation.found, Found::Value(_)) && is_secret(&violation.path) {
+        let hidden = match violation.found {
+            Found::Value(_) => is_secret(&violation.path),
+            Found::Computed { .. } => true,
+            Found::Missing | Found::Hidden => false,
+        };
+        if secret && hidden {
             violation.found = Found::Hidden;
         }
     }

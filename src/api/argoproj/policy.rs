@@ -121,15 +121,6 @@ impl SyncPolicy {
         fields.finish();
         policy
     }
-
-    /// What is understood and not carried out yet, a sentence each.
-    pub(super) fn not_carried_out(&self) -> Vec<String> {
-        let mut flaws = Vec::new();
-        if self.namespace_metadata.is_some() {
-            flaws.push("spec.syncPolicy.managedNamespaceMetadata is not supported yet".to_owned());
-        }
-        flaws
-    }
 }
 
 /// `syncOptions` of a spec or an operation.
@@ -212,7 +203,6 @@ mod tests {
                 }),
             }
         );
-        assert_eq!(policy.not_carried_out().len(), 1);
         assert_eq!(read(&json!({})).unwrap(), SyncPolicy::default());
     }
 

@@ -10,7 +10,7 @@ use super::source::ApplicationSource;
 use super::{IN_CLUSTER_NAME, IN_CLUSTER_SERVER};
 
 /// The project of an Application that names none.
-const DEFAULT_PROJECT: &str = "default";
+pub const DEFAULT_PROJECT: &str = "default";
 
 /// How many syncs `status.history` keeps where the spec does not say.
 const DEFAULT_HISTORY: usize = 10;
@@ -48,40 +48,15 @@ pub struct InvalidSpec(pub Vec<String>);
 // === impl ApplicationSpec ===
 
 impl ApplicationSpec {
-    /// Reads a spec strictly: what is not understood, and what is understood and not carried out yet, is an error
-    /// that names it.
+    /// Reads a spec strictly: what is not understood is an error that names it, every flaw at once.
     pub fn parse(spec: &Value) -> Result<Self, InvalidSpec> {
-        Self::checked(spec, Self::not_carried_out)
-    }
-
-    /// Reads a spec with all that is understood of it, whether or not it is carried out yet.
-    pub fn parse_whole(spec: &Value) -> Result<Self, InvalidSpec> {
-        Self::checked(spec, |_| Vec::new())
-    }
-
-    /// Every flaw at once: of the form, and what `further` says.
-    fn checked(spec: &Value, further: impl Fn(&Self) -> Vec<String>) -> Result<Self, InvalidSpec> {
         let mut flaws = Vec::new();
         let parsed = Self::read(Fields::of("spec", Some(spec), &mut flaws));
-        flaws.extend(further(&parsed));
         if flaws.is_empty() {
             Ok(parsed)
         } else {
             Err(InvalidSpec(flaws))
         }
-    }
-
-    /// What is understood and not carried out yet, a sentence each. Whoever carries it out takes it from here.
-    fn not_carried_out(&self) -> Vec<String> {
-        let mut flaws = Vec::new();
-        if self.project != DEFAULT_PROJECT {
-            flaws.push(format!(
-                "spec.project {:?} is not known: only the project \"default\" is, so far",
-                self.project
-            ));
-        }
-        flaws.extend(self.sync_policy.not_carried_out());
-        flaws
     }
 
     fn read(mut fields: Fields<'_>) -> Self {
@@ -248,7 +223,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("project", json!("team-a"), "spec.project \"team-a\" is not known")]
     #[case("ignoreDifferences", json!([{"kind": "Secret"}]), "spec.ignoreDifferences[0] names no fields")]
     #[case("info", json!([{"name": "a", "odd": "b"}]), "spec.info[0].odd is not supported")]
     #[case("sourceHydrator", json!({}), "spec.sourceHydrator is not supported")]
@@ -282,13 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_carried_out_yet_is_read_all_the_same() {
+    fn projects_differences_and_words_for_people_are_read() {
         let mut spec = spec_with("syncPolicy.syncOptions", json!(["RespectIgnoreDifferences=true"]));
         spec["project"] = json!("team-a");
         spec["ignoreDifferences"] =
             json!([{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}]);
         spec["info"] = json!([{"name": "Runbook", "value": "https://wiki.example.com"}]);
-        let spec = ApplicationSpec::parse_whole(&spec).unwrap();
+        let spec = ApplicationSpec::parse(&spec).unwrap();
         assert_eq!(spec.project, "team-a");
         assert_eq!(spec.sync_policy.options.respect_ignore_differences, Some(true));
         assert!(!spec.ignore_differences.is_empty());
@@ -298,7 +272,7 @@ mod tests {
     #[test]
     fn every_flaw_is_named_at_once() {
         let mut spec = spec_with("source.plugin", json!({"name": "x"}));
-        spec["project"] = json!("team-a");
+        spec["destination"]["server"] = json!("https://other.example.com");
         assert_eq!(ApplicationSpec::parse(&spec).unwrap_err().0.len(), 2);
     }
 }

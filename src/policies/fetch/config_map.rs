@@ -35,8 +35,10 @@ impl ConfigMaps {
         }
         let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
         let read = config_maps.get(name).await;
-        let value =
-            value(read.map_err(|error| format!("cannot read ConfigMap {namespace}/{name}: {error}"))?);
+        let value = value(read.map_err(|error| {
+            let why = super::why(&error);
+            format!("cannot read ConfigMap {namespace}/{name}: {why}")
+        })?);
         self.keep(key, value.clone());
         Ok(value)
     }

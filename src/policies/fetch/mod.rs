@@ -27,8 +27,8 @@ mod service;
 mod watched;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use futures::StreamExt as _;
@@ -51,7 +51,8 @@ use watched::Watched;
 
 pub use service::{CallHost, CallHostError, ServiceCalls};
 
-const NO_CLUSTER: &str = "there is no cluster to ask";
+/// Why nothing is known where there is no cluster.
+pub const NO_CLUSTER: &str = "there is no cluster to ask";
 
 /// Fetches what rules ask for; from nowhere where there is no cluster.
 #[derive(Clone, Default)]
@@ -81,6 +82,8 @@ struct Cluster {
     bindings_in_namespaces: OnceLock<Arc<Watched<Binding>>>,
     bindings_everywhere: OnceLock<Arc<Watched<Binding>>>,
     config_maps: ConfigMaps,
+    /// Where namespaces are read once each and not watched: those read so far.
+    read_once: Option<Mutex<HashMap<String, Input>>>,
 }
 
 type Labels = BTreeMap<String, String>;
@@ -90,12 +93,23 @@ type Labels = BTreeMap<String, String>;
 impl Fetcher {
     /// Fetches from the cluster that `client` speaks to, until `stop`.
     pub fn cluster(client: Client, stop: CancellationToken) -> Self {
+        Self::of(client, stop, None)
+    }
+
+    /// Fetches from the cluster for one run of a command: the labels of a namespace are read once and not watched, unless
+    /// they are `known` already.
+    pub fn once(client: Client, known: HashMap<String, Input>) -> Self {
+        Self::of(client, CancellationToken::new(), Some(Mutex::new(known)))
+    }
+
+    fn of(client: Client, stop: CancellationToken, read_once: Option<Mutex<HashMap<String, Input>>>) -> Self {
         let origin = Origin {
             client: Some(client.clone()),
             services: Arc::default(),
             stop: stop.clone(),
         };
         let cluster = Cluster {
+            read_once,
             client,
             stop,
             namespaces: OnceLock::new(),
@@ -145,6 +159,14 @@ impl Fetcher {
     }
 }
 
+/// The apiserver's own words where it answered.
+fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cluster = self.cluster.is_some();
@@ -174,14 +196,28 @@ impl Origin {
 
 impl Cluster {
     async fn namespace_labels(&self, name: &str) -> Input {
+        if let Some(read) = &self.read_once {
+            let known = || read.lock().unwrap_or_else(PoisonError::into_inner);
+            let input = known().get(name).cloned();
+            if let Some(input) = input {
+                return input;
+            }
+            let input = self.read_namespace(name).await;
+            known().insert(name.to_owned(), input.clone());
+            return input;
+        }
         let namespaces = self.namespaces();
         namespaces.current().await?;
         if let Some(labels) = namespaces.read(|all| all.get(&(String::new(), name.to_owned())).cloned()) {
             return Ok(json!(labels));
         }
+        self.read_namespace(name).await
+    }
+
+    async fn read_namespace(&self, name: &str) -> Input {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let read = api.get_metadata(name).await;
-        let namespace = read.map_err(|error| format!("cannot read namespace {name}: {error}"))?;
+        let namespace = read.map_err(|error| format!("cannot read namespace {name}: {}", why(&error)))?;
         Ok(json!(namespace.metadata.labels.unwrap_or_default()))
     }
 

@@ -166,6 +166,17 @@ impl Cluster {
         Ok(&self.local()?.identities.ca)
     }
 
+    /// PEM of the CA that signed the certificate which the apiserver shows to webhooks that ask for one, named
+    /// [`crate::WEBHOOK_CLIENT`].
+    pub fn webhook_client_ca(&self) -> anyhow::Result<&str> {
+        Ok(&self.local()?.identities.webhook_clients.pem)
+    }
+
+    /// Certificate and key of a client of webhooks, PEM, as the apiserver shows one.
+    pub fn webhook_client(&self, name: &str) -> anyhow::Result<(String, String)> {
+        self.local()?.identities.webhook_clients.client(name)
+    }
+
     /// Ends the apiserver; etcd and the controllers go on.
     pub async fn stop_apiserver(&self) -> anyhow::Result<()> {
         self.local()?.stop_apiserver().await
@@ -228,7 +239,7 @@ impl Kind {
 // === impl Output ===
 
 impl Output {
-    pub(crate) fn new(output: &std::process::Output) -> Self {
+    pub fn new(output: &std::process::Output) -> Self {
         Self {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -237,6 +237,7 @@ fn apiserver(binaries: &Binaries, folder: &Path, ports: &Ports) -> Command {
         file("service-account-key-file", "service-accounts.pub"),
         file("service-account-signing-key-file", "service-accounts.key"),
         file("audit-log-path", "audit.log"),
+        file("admission-control-config-file", "admission.yaml"),
         format!(
             "--audit-policy-file={}",
             local_folder().join("audit-policy.yaml").display()

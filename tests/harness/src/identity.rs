@@ -12,6 +12,8 @@ use rcgen::{
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
+use crate::binaries::local_folder;
+
 /// A user of the local control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
@@ -42,10 +44,15 @@ pub(crate) const EVERYBODY: [User; 6] = [
     User::Kwok,
 ];
 
+/// Name that the apiserver's client certificate has, for webhooks that ask for one.
+pub const WEBHOOK_CLIENT: &str = "kube-apiserver";
+
 /// Files that the control plane's programs read.
 #[derive(Debug)]
 pub(crate) struct Identities {
     tokens: Vec<(User, String)>,
+    /// Signed the certificate that the apiserver shows to webhooks.
+    pub(crate) webhook_clients: ClientAuthority,
     /// PEM of the CA that signed the apiserver's certificate.
     pub(crate) ca: String,
 }
@@ -84,7 +91,8 @@ impl User {
 
 impl Identities {
     /// Makes tokens, keys and certificates, and writes them into `folder`: `tokens.csv`, `ca.pem`, `serving.pem`,
-    /// `serving.key`, `service-accounts.key`, `service-accounts.pub`, and a kubeconfig for each user.
+    /// `serving.key`, `service-accounts.key`, `service-accounts.pub`, what deploy/local/admission.yaml wants, and a
+    /// kubeconfig for each user.
     pub(crate) fn write(folder: &Path, server_url: &str) -> anyhow::Result<Self> {
         let ca_key = KeyPair::generate().context("making the CA's key")?;
         let mut ca = CertificateParams::new(Vec::new())?;
@@ -123,7 +131,10 @@ impl Identities {
         write("service-accounts.key", &service_accounts.serialize_pem())?;
         write("service-accounts.pub", &service_accounts.public_key_pem())?;
 
+        let webhook_clients = ClientAuthority::new()?;
+        webhook_clients.write(folder)?;
         let identities = Self {
+            webhook_clients,
             tokens: EVERYBODY
                 .iter()
                 .map(|user| Ok((*user, random_hex(16)?)))
@@ -146,6 +157,62 @@ impl Identities {
             format!("{token},{name},{name}{group}\n", name = user.name())
         };
         self.tokens.iter().map(line).collect()
+    }
+}
+
+/// An authority of clients of webhooks, and what it signs.
+#[derive(Debug)]
+pub(crate) struct ClientAuthority {
+    /// Its certificate, PEM.
+    pub(crate) pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+// === impl ClientAuthority ===
+
+impl ClientAuthority {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let key = KeyPair::generate().context("making the key of the webhooks' client CA")?;
+        let mut ca = CertificateParams::new(Vec::new())?;
+        ca.distinguished_name
+            .push(DnType::CommonName, "provost local webhook clients");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let pem = ca.self_signed(&key)?.pem();
+        Ok(Self {
+            pem,
+            issuer: Issuer::new(ca, key),
+        })
+    }
+
+    /// Certificate and key of a client, PEM.
+    pub(crate) fn client(&self, name: &str) -> anyhow::Result<(String, String)> {
+        let mut client = CertificateParams::new(Vec::new())?;
+        client.distinguished_name.push(DnType::CommonName, name);
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().context("making the key of a client of webhooks")?;
+        let certificate = client.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
+    /// Writes what tells the apiserver to show a certificate, as deploy/local has it: `admission.yaml`,
+    /// `webhook-client.kubeconfig`, `webhook-client.pem`, `webhook-client.key`.
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let write = |name: &str, text: &str| {
+            fs::write(folder.join(name), text).with_context(|| format!("writing {name} of the control plane"))
+        };
+        let (certificate, key) = self.client(WEBHOOK_CLIENT)?;
+        write("webhook-client.pem", &certificate)?;
+        write("webhook-client.key", &key)?;
+        for name in ["admission.yaml", "webhook-client.kubeconfig"] {
+            let path = local_folder().join(name);
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            write(
+                name,
+                &text.replace("/etc/kubernetes", &folder.display().to_string()),
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -17,22 +17,27 @@
 
 use std::process::ExitCode;
 
+pub mod balancer;
 pub mod binaries;
 mod cluster;
 mod control_plane;
 pub mod folder;
 pub mod git;
+pub mod git_https;
+pub mod git_ssh;
 pub mod guard;
 mod identity;
 pub mod progress;
 pub mod provost;
+pub mod replicas;
 pub mod settings;
 mod setup;
 mod wait;
+pub mod writers;
 
 pub use cluster::{Cluster, Output};
 pub use folder::Folder;
-pub use identity::User;
+pub use identity::{User, WEBHOOK_CLIENT};
 pub use provost::Provost;
 pub use wait::{wait_for, wait_until};
 

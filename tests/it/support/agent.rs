@@ -9,10 +9,11 @@ use harness::{Cluster, User, wait_for};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
-use provost::git::LocalRepositories;
+use provost::git::{LocalRepositories, Submodules};
 use provost::ledger::{Destination, Ledger};
 use provost::policies::Admission;
-use provost::sync::{SyncConfig, run_on};
+use provost::sync::{FallbackIdentity, PushSecrets, SyncConfig, run_on};
+use provost::telemetry::Metrics;
 use provost_evidence::event::Boot;
 use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
@@ -64,6 +65,7 @@ pub(crate) struct Agent<'c> {
     pub(crate) client: kube::Client,
     pub(crate) folder: tempfile::TempDir,
     admission: Admission,
+    pub(crate) metrics: Metrics,
     ledger: Ledger,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), provost::sync::Error>>,
@@ -71,7 +73,7 @@ pub(crate) struct Agent<'c> {
 
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
-        Self::start_judging(cluster, hint, Admission::none()).await
+        Self::begin(cluster, hint, Admission::none(), |_| {}).await
     }
 
     /// An agent that asks these policies before it writes.
@@ -80,14 +82,41 @@ impl<'c> Agent<'c> {
         hint: &str,
         admission: Admission,
     ) -> anyhow::Result<Self> {
+        Self::begin(cluster, hint, admission, |_| {}).await
+    }
+
+    /// An agent that is told something else.
+    pub(crate) async fn start_with(
+        cluster: &'c Cluster,
+        hint: &str,
+        change: impl FnOnce(&mut SyncConfig),
+    ) -> anyhow::Result<Self> {
+        Self::begin(cluster, hint, Admission::none(), change).await
+    }
+
+    async fn begin(
+        cluster: &'c Cluster,
+        hint: &str,
+        admission: Admission,
+        change: impl FnOnce(&mut SyncConfig),
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let metrics = Metrics::default();
         let namespace = cluster.namespace(hint).await?;
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
         )?;
-        let (connection, shutdown, task) =
-            run_agent(cluster, folder.path(), &namespace, &admission, &ledger).await?;
+        let (connection, shutdown, task) = run_agent(
+            cluster,
+            folder.path(),
+            (&namespace, &namespace),
+            &admission,
+            &ledger,
+            &metrics,
+            change,
+        )
+        .await?;
         let agent = Self {
             cluster,
             namespace,
@@ -96,6 +125,7 @@ impl<'c> Agent<'c> {
             client: cluster.client(User::Admin).await?,
             folder,
             admission,
+            metrics,
             ledger,
             shutdown,
             task,
@@ -114,7 +144,29 @@ impl<'c> Agent<'c> {
                 .ok_or_else(|| anyhow::anyhow!("not established"))
         })
         .await?;
+        agent.project("default", json!({})).await?;
         Ok(agent)
+    }
+
+    /// Makes a project that allows everything, with `change` merged into its spec.
+    pub(crate) async fn project(&self, name: &str, change: Value) -> anyhow::Result<()> {
+        let mut spec = json!({
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        });
+        json_patch::merge(&mut spec, &change);
+        let project = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+        });
+        // The agent makes one named default, whose fields are its own.
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        wait_for("the AppProject to be taken", LIMIT, async || {
+            self.kubectl(&apply, &project.to_string()).await
+        })
+        .await?;
+        Ok(())
     }
 
     /// Commits these files, and nothing else that was there.
@@ -280,9 +332,19 @@ impl<'c> Agent<'c> {
         Ok(())
     }
 
+    /// Another agent over the Applications of another namespace, with this one's projects.
+    pub(crate) async fn second_watching(&self, applications: &str) -> anyhow::Result<Self> {
+        self.another(applications).await
+    }
+
     /// Another agent over the same Applications and repository, with a state of its own.
     pub(crate) async fn second(&self) -> anyhow::Result<Self> {
+        self.another(&self.namespace).await
+    }
+
+    async fn another(&self, applications: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let metrics = Metrics::default();
         let ledger = Ledger::open(
             &Destination::Directory(folder.path().join("ledger")),
             Boot::default(),
@@ -290,9 +352,11 @@ impl<'c> Agent<'c> {
         let (connection, shutdown, task) = run_agent(
             self.cluster,
             folder.path(),
-            &self.namespace,
+            (applications, &self.namespace),
             &self.admission,
             &ledger,
+            &metrics,
+            |_| {},
         )
         .await?;
         Ok(Self {
@@ -303,6 +367,7 @@ impl<'c> Agent<'c> {
             client: self.client.clone(),
             folder,
             admission: self.admission.clone(),
+            metrics,
             ledger,
             shutdown,
             task,
@@ -312,12 +377,15 @@ impl<'c> Agent<'c> {
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
+        self.metrics = Metrics::default();
         let (connection, shutdown, task) = run_agent(
             self.cluster,
             self.folder.path(),
-            &self.namespace,
+            (&self.namespace, &self.namespace),
             &self.admission,
             &self.ledger,
+            &self.metrics,
+            |_| {},
         )
         .await?;
         std::mem::replace(&mut self.task, task).await??;
@@ -345,22 +413,32 @@ type Running = (
 async fn run_agent(
     cluster: &Cluster,
     folder: &Path,
-    namespace: &str,
+    (applications, projects): (&str, &str),
     admission: &Admission,
     ledger: &Ledger,
+    metrics: &Metrics,
+    change: impl FnOnce(&mut SyncConfig),
 ) -> anyhow::Result<Running> {
     let connection = Connection::connect(cluster.client(User::Agent).await?).await?;
-    let config = SyncConfig {
+    let mut config = SyncConfig {
         state: folder.join("state"),
         poll_interval: Duration::from_millis(500),
         local_repositories: LocalRepositories::Allowed,
+        submodules: Submodules::Refused,
+        control_namespaces: vec![projects.to_owned()],
+        hooks_listen: None,
+        push_secrets: PushSecrets::default(),
+        gpg: "gpg".into(),
         kustomize: Some(cluster.binaries().path("kustomize")),
         helm: Some(cluster.binaries().path("helm")),
         search_path: String::new(),
         launcher: launcher(),
-        namespace: Some(namespace.to_owned()),
-        lease_namespace: namespace.to_owned(),
+        namespace: Some(applications.to_owned()),
+        lease_namespace: applications.to_owned(),
+        fallback: FallbackIdentity::Agent,
+        metrics: metrics.clone(),
     };
+    change(&mut config);
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(run_on(
         config,

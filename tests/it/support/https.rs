@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -48,7 +48,19 @@ pub(crate) async fn http1(
     path: &str,
     body: Body,
 ) -> anyhow::Result<Answer> {
-    let tls = connect(address, authority, "http/1.1").await?;
+    http1_as(None, address, authority, method, path, body).await
+}
+
+/// The same by a client that shows a certificate; it and its key are PEM.
+pub(crate) async fn http1_as(
+    client: Option<&(String, String)>,
+    address: SocketAddr,
+    authority: &str,
+    method: Method,
+    path: &str,
+    body: Body,
+) -> anyhow::Result<Answer> {
+    let tls = connect(client, address, authority, "http/1.1").await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
     tokio::spawn(connection);
     let request = Request::builder()
@@ -60,6 +72,7 @@ pub(crate) async fn http1(
 }
 
 async fn connect(
+    client: Option<&(String, String)>,
     address: SocketAddr,
     authority: &str,
     protocol: &str,
@@ -69,10 +82,16 @@ async fn connect(
         roots.add(certificate?)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match client {
+        Some((certificate, key)) => builder.with_client_auth_cert(
+            vec![CertificateDer::from_pem_slice(certificate.as_bytes())?],
+            PrivateKeyDer::from_pem_slice(key.as_bytes())?,
+        )?,
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let stream = TcpStream::connect(address).await.context("connecting")?;
     stream.set_nodelay(true)?;
@@ -85,7 +104,7 @@ async fn connect(
 
 impl Http2 {
     pub(crate) async fn connect(address: SocketAddr, authority: &str) -> anyhow::Result<Self> {
-        let tls = connect(address, authority, "h2").await?;
+        let tls = connect(None, address, authority, "h2").await?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .handshake(TokioIo::new(tls))
             .await?;

@@ -1,6 +1,9 @@
 //! What several rooms' tests need.
 
 pub(crate) mod agent;
+pub(crate) mod check;
+pub(crate) mod command_line;
+pub(crate) mod credentials;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;

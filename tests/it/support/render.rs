@@ -6,7 +6,7 @@ use std::sync::Arc;
 use harness::binaries::Binaries;
 use harness::git::{DANA, Repository};
 use provost::api::argoproj::ApplicationSource;
-use provost::git::{LocalRepositories, Mirror, Mirrors, RepositoryUrl};
+use provost::git::{Access, Error, Fetched, LocalRepositories, Mirror, Mirrors, RepositoryUrl, Submodules};
 use provost::render::jail::Confinement;
 use provost::render::{
     Capabilities, DEADLINE, Launcher, RenderConfig, Rendered, Renderer, Request, SourceAt,
@@ -86,7 +86,7 @@ impl Fixture {
             &repository.path().display().to_string(),
             LocalRepositories::Allowed,
         )?;
-        let mirror = Mirrors::new(folder.path().join("mirrors")).mirror(&url);
+        let mirror = Mirrors::new(folder.path().join("mirrors"), Submodules::Refused).mirror(&url, None);
         Ok(Self {
             folder,
             repository,
@@ -105,8 +105,12 @@ impl Fixture {
     /// The same, and the mirror knows it.
     pub(crate) fn push(&mut self, files: &[(&str, &str)]) -> anyhow::Result<String> {
         let commit = self.commit(files)?;
-        self.mirror.fetch()?;
+        self.fetch()?;
         Ok(commit)
+    }
+
+    pub(crate) fn fetch(&self) -> Result<Fetched, Error> {
+        self.mirror.fetch(&Access::anonymous(self.mirror.url()))
     }
 
     /// A renderer with the real programs; its folder lasts as long as the fixture.

@@ -20,6 +20,9 @@ use crate::fields::Fields;
 /// have begun, each minute.
 const MOST_STARTS: usize = 2_000;
 
+/// Beginnings and ends of windows that are looked through for one after which a sync is possible.
+const MOST_CHANGES: usize = 200;
+
 /// The windows of a project.
 #[derive(Clone, Debug, Default)]
 pub struct SyncWindows {
@@ -171,6 +174,20 @@ impl SyncWindows {
         if may_overrun { Ok(()) } else { Err(closed) }
     }
 
+    /// The first time after `now` at which a sync may begin; `None` where that cannot be found out.
+    pub fn opens(&self, subject: &Subject<'_>, now: Timestamp, is_manual: bool) -> Option<Timestamp> {
+        let about = self.about(subject).ok()?;
+        let mut at = now;
+        for _ in 0..MOST_CHANGES {
+            let changes = about.iter().filter_map(|(_, times)| times.next_change(at));
+            at = changes.min()?;
+            if self.check(subject, at, is_manual).is_ok() {
+                return Some(at);
+            }
+        }
+        None
+    }
+
     /// The windows that are about the Application, with their times.
     fn about(&self, subject: &Subject<'_>) -> Result<Vec<(&SyncWindow, &Times)>, Closed> {
         let about = self.windows.iter().filter(|window| window.is_about(subject));
@@ -283,6 +300,17 @@ impl Times {
         self.starts(begin)
             .find(|start| *start > begin)
             .is_some_and(|start| start <= now)
+    }
+
+    /// When it is next another than now: the next beginning or end.
+    fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let duration = self.duration.nanos().nanoseconds();
+        let since = now.checked_sub(duration).ok()?;
+        let mut ends = self
+            .starts(since)
+            .filter_map(|start| start.checked_add(duration).ok());
+        let end = ends.find(|end| *end > now);
+        self.next_start(now).into_iter().chain(end).min()
     }
 
     fn next_start(&self, now: Timestamp) -> Option<Timestamp> {

@@ -213,3 +213,25 @@ proptest! {
         }
     }
 }
+
+#[rstest]
+// The end of the window that denies; where another begins before that, its end.
+#[case(json!([window("deny", "0 22 * * *", "2h", json!({}))]), Some("2026-11-25T00:00:00Z"))]
+#[case(
+    json!([window("deny", "0 22 * * *", "2h", json!({})), window("deny", "0 23 * * *", "3h", json!({}))]),
+    Some("2026-11-25T02:00:00Z")
+)]
+// The beginning of one that allows, once none denies any more.
+#[case(json!([window("allow", "0 5 * * *", "1h", json!({}))]), Some("2026-11-25T05:00:00Z"))]
+#[case(
+    json!([window("allow", "0 5 * * *", "3h", json!({})), window("deny", "0 4 * * *", "2h", json!({}))]),
+    Some("2026-11-25T06:00:00Z")
+)]
+// One that never ends, and one that nobody can read.
+#[case(json!([window("deny", "* * * * *", "24h", json!({}))]), None)]
+#[case(json!([window("deny", "soon", "24h", json!({}))]), None)]
+fn a_closed_window_says_when_a_sync_is_possible_again(#[case] list: Value, #[case] opens: Option<&str>) {
+    let now = "2026-11-24T22:30:00Z".parse().unwrap();
+    let opens = opens.map(|opens| opens.parse().unwrap());
+    assert_eq!(windows(list).opens(&SUBJECT, now, false), opens);
+}

@@ -1,19 +1,12 @@
 //! From the syntax tree to nodes: names, macros and functions are resolved, so that what is not known is found when
 //! the policy is read.
 
-use std::sync::Arc;
-
-use cel::IdedExpr;
-use cel::common::ast::{
-    CallExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators,
-};
-
+use super::Variable;
 use super::error::CompileError;
 use super::library;
-use super::node::{Element, Entry, Flat, Index, Macro, MacroKind, Node, Operator, Root, Select};
+use super::node::{Element, Entry, Flat, Index, Macro, MacroKind, Node, Root, Select};
+use super::syntax::{self, Expression, Kind};
 use super::value::Value;
-use super::{Variable, syntax};
-use crate::datum::Text;
 
 /// How deep an expression may nest, with the variables that it uses: each is evaluated where it is first used.
 pub const MAX_HEIGHT: usize = 64;
@@ -50,80 +43,95 @@ pub(super) struct Compiled {
 
 /// Compiles a text that may use these variables.
 pub(super) fn compile(text: &str, variables: &[Variable]) -> Result<Compiled, CompileError> {
-    syntax::parse(text, |expression, source| {
-        let mut compiler = Compiler {
-            source,
-            declared: variables,
-            locals: Vec::new(),
-            roots: Vec::new(),
-            height: 0,
-            deepest: 0,
-        };
-        let node = compiler.node(expression)?;
-        Ok(Compiled {
-            node,
-            roots: compiler.roots,
-            height: compiler.deepest,
-        })
+    let expression = syntax::parse(text)?;
+    let mut compiler = Compiler {
+        declared: variables,
+        locals: Vec::new(),
+        roots: Vec::new(),
+        height: 0,
+        deepest: 0,
+    };
+    let node = compiler.node(&expression)?;
+    Ok(Compiled {
+        node,
+        roots: compiler.roots,
+        height: compiler.deepest,
     })
 }
 
 struct Compiler<'c> {
-    source: &'c SourceInfo,
     declared: &'c [Variable],
     /// The variables of the macros around, the innermost last.
-    locals: Vec<String>,
+    locals: Vec<&'c str>,
     roots: Vec<Root>,
     /// How deep the node that is read now is, and the deepest one so far.
     height: usize,
     deepest: usize,
 }
 
-impl Compiler<'_> {
-    fn error(&self, at: &IdedExpr, message: impl Into<String>) -> CompileError {
-        CompileError {
-            offset: self.source.offset_for(at.id).map(|(start, _)| start as usize),
-            message: message.into(),
-        }
-    }
-
-    fn node(&mut self, expression: &IdedExpr) -> Result<Node, CompileError> {
+impl<'c> Compiler<'c> {
+    fn node(&mut self, expression: &'c Expression<'c>) -> Result<Node, CompileError> {
         self.reach(expression, self.height + 1)?;
         self.height += 1;
-        let node = match &expression.expr {
-            Expr::Literal(literal) => Ok(Node::Literal(literal_value(literal))),
-            Expr::Ident(name) => self.name(expression, name),
-            Expr::Select(select) => self.select(expression, select),
-            Expr::Call(call) => self.call(expression, call),
-            Expr::List(list) => self.list(list),
-            Expr::Map(map) => self.map(map),
-            Expr::Struct(message) => Err(self.error(
-                expression,
-                format!("there is no type {} to make", message.type_name),
-            )),
-            Expr::Comprehension(_) | Expr::Unspecified => {
-                Err(self.error(expression, "something is missing here"))
-            }
+        let node = match &expression.kind {
+            Kind::Literal(literal) => Ok(Node::Literal(literal.clone())),
+            Kind::Name(name) => self.name(expression, name),
+            Kind::Select {
+                operand,
+                field,
+                optional,
+            } => self.select(expression, operand, field, *optional),
+            Kind::Index {
+                operand,
+                key,
+                optional,
+            } => self.index(operand, key, *optional),
+            Kind::Not(operand) => self.boxed(operand).map(Node::Not),
+            Kind::Negate(operand) => self.boxed(operand).map(Node::Negate),
+            Kind::And(operands) => self.all(operands).map(Node::And),
+            Kind::Or(operands) => self.all(operands).map(Node::Or),
+            Kind::Conditional(parts) => self.nodes(&**parts).map(Node::Conditional),
+            Kind::Binary(operator, parts) => self.nodes(&**parts).map(|parts| Node::Binary(*operator, parts)),
+            Kind::List(elements) => self.list(elements),
+            Kind::Map(entries) => self.map(entries),
+            Kind::Call {
+                target,
+                name,
+                arguments,
+            } => match target {
+                Some(target) => self.member_call(expression, target, name, arguments),
+                None => self.call(expression, name, arguments),
+            },
         };
         self.height -= 1;
         node
     }
 
     /// Notes how deep the expression goes, and refuses one that goes too deep.
-    fn reach(&mut self, at: &IdedExpr, height: usize) -> Result<(), CompileError> {
+    fn reach(&mut self, at: &Expression<'_>, height: usize) -> Result<(), CompileError> {
         self.deepest = self.deepest.max(height);
         if height > MAX_HEIGHT {
             let why = format!("the expression, with its variables, nests more than {MAX_HEIGHT} deep");
-            return Err(self.error(at, why));
+            return Err(CompileError::at(at.offset, why));
         }
         Ok(())
     }
 
-    fn boxed(&mut self, expression: &IdedExpr) -> Result<Box<Node>, CompileError> {
+    fn boxed(&mut self, expression: &'c Expression<'c>) -> Result<Box<Node>, CompileError> {
         self.node(expression).map(Box::new)
     }
 
-    fn nodes<const N: usize>(&mut self, expressions: [&IdedExpr; N]) -> Result<Box<[Node; N]>, CompileError> {
+    fn all(&mut self, expressions: &'c [Expression<'c>]) -> Result<Vec<Node>, CompileError> {
+        expressions
+            .iter()
+            .map(|expression| self.node(expression))
+            .collect()
+    }
+
+    fn nodes<const N: usize>(
+        &mut self,
+        expressions: impl IntoIterator<Item = &'c Expression<'c>>,
+    ) -> Result<Box<[Node; N]>, CompileError> {
         let nodes = expressions.into_iter().map(|expression| self.node(expression));
         let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
         // As many as there were expressions.
@@ -133,8 +141,8 @@ impl Compiler<'_> {
             .map_err(|_| CompileError::whole("an operand is missing"))
     }
 
-    fn name(&mut self, at: &IdedExpr, name: &str) -> Result<Node, CompileError> {
-        if let Some(depth) = self.locals.iter().rposition(|local| local == name) {
+    fn name(&mut self, at: &Expression<'_>, name: &str) -> Result<Node, CompileError> {
+        if let Some(depth) = self.locals.iter().rposition(|local| *local == name) {
             return Ok(Node::Local(depth));
         }
         let root = match name {
@@ -142,14 +150,19 @@ impl Compiler<'_> {
             "oldObject" => Root::OldObject,
             "request" => Root::Request,
             "namespaceObject" => Root::NamespaceObject,
-            "variables" => return Err(self.error(at, "variables is used by its fields, as variables.NAME")),
+            "variables" => {
+                return Err(CompileError::at(
+                    at.offset,
+                    "variables is used by its fields, as variables.NAME",
+                ));
+            }
             _ => {
                 if let Some(known) = TYPES.iter().find(|known| **known == name) {
                     return Ok(Node::Literal(Value::Type(known)));
                 }
                 let refused = REFUSED_NAMES.iter().find(|(refused, _)| *refused == name);
-                return Err(self.error(
-                    at,
+                return Err(CompileError::at(
+                    at.offset,
                     match refused {
                         Some((_, why)) => format!("{name} is not supported: {why}"),
                         None => format!("undeclared name {name}"),
@@ -164,45 +177,67 @@ impl Compiler<'_> {
     }
 
     fn is_local(&self, name: &str) -> bool {
-        self.locals.iter().any(|local| local == name)
+        self.locals.contains(&name)
     }
 
     /// `variables.name`, where the name `variables` is not one of a macro.
     fn variable(
         &mut self,
-        at: &IdedExpr,
-        operand: &IdedExpr,
+        at: &Expression<'_>,
+        operand: &Expression<'_>,
         name: &str,
     ) -> Option<Result<Node, CompileError>> {
-        match &operand.expr {
-            Expr::Ident(ident) if ident == "variables" && !self.is_local(ident) => {}
+        match operand.kind {
+            Kind::Name(ident) if ident == "variables" && !self.is_local(ident) => {}
             _ => return None,
         }
         let declared = self.declared;
         let Some(index) = declared.iter().position(|declared| declared.name == name) else {
-            return Some(Err(
-                self.error(at, format!("undeclared variable variables.{name}"))
-            ));
+            return Some(Err(CompileError::at(
+                at.offset,
+                format!("undeclared variable variables.{name}"),
+            )));
         };
         let height = self.height + declared[index].program.height;
         Some(self.reach(at, height).map(|()| Node::Variable(index)))
     }
 
-    fn select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<Node, CompileError> {
-        if let Some(variable) = self.variable(at, &select.operand, &select.field) {
+    fn select(
+        &mut self,
+        at: &Expression<'_>,
+        operand: &'c Expression<'c>,
+        field: &str,
+        optional: bool,
+    ) -> Result<Node, CompileError> {
+        if !optional && let Some(variable) = self.variable(at, operand, field) {
             return variable;
         }
-        let operand = self.node(&select.operand)?;
-        self.check_field(at, &operand, &select.field)?;
+        let operand = self.node(operand)?;
+        Self::check_field(at, &operand, field)?;
         Ok(Node::Select(Box::new(Select {
             operand,
-            field: select.field.clone(),
-            optional: false,
+            field: field.to_owned(),
+            optional,
+        })))
+    }
+
+    fn index(
+        &mut self,
+        operand: &'c Expression<'c>,
+        key: &'c Expression<'c>,
+        optional: bool,
+    ) -> Result<Node, CompileError> {
+        let operand = self.node(operand)?;
+        let key = self.node(key)?;
+        Ok(Node::Index(Box::new(Index {
+            operand,
+            key,
+            optional,
         })))
     }
 
     /// Refuses fields of the namespace that are not known.
-    fn check_field(&self, at: &IdedExpr, operand: &Node, field: &str) -> Result<(), CompileError> {
+    fn check_field(at: &Expression<'_>, operand: &Node, field: &str) -> Result<(), CompileError> {
         let known = match operand {
             Node::Root(Root::NamespaceObject) => field == "metadata",
             Node::Select(select) if matches!(select.operand, Node::Root(Root::NamespaceObject)) => {
@@ -213,8 +248,8 @@ impl Compiler<'_> {
         if known {
             Ok(())
         } else {
-            Err(self.error(
-                at,
+            Err(CompileError::at(
+                at.offset,
                 format!(
                     "the field {field} of namespaceObject is not supported: only metadata.name and metadata.labels \
                      are known"
@@ -223,124 +258,79 @@ impl Compiler<'_> {
         }
     }
 
-    fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Node, CompileError> {
-        if let Some(target) = &call.target {
-            return self.member_call(at, target, call);
-        }
-        match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::LOGICAL_AND, _) => Ok(Node::And(self.chain(at, operators::LOGICAL_AND)?)),
-            (operators::LOGICAL_OR, _) => Ok(Node::Or(self.chain(at, operators::LOGICAL_OR)?)),
-            (operators::LOGICAL_NOT, [operand]) => Ok(Node::Not(self.boxed(operand)?)),
-            (operators::NEGATE, [operand]) => Ok(Node::Negate(self.boxed(operand)?)),
-            (operators::CONDITIONAL, [condition, then, other]) => {
-                Ok(Node::Conditional(self.nodes([condition, then, other])?))
-            }
-            (name @ (operators::INDEX | operators::OPT_INDEX), [operand, index]) => {
-                let operand = self.node(operand)?;
-                let key = self.node(index)?;
-                Ok(Node::Index(Box::new(Index {
-                    operand,
-                    key,
-                    optional: name == operators::OPT_INDEX,
-                })))
-            }
-            (operators::OPT_SELECT, [operand, field]) => {
-                let Expr::Literal(LiteralValue::String(field_name)) = &field.expr else {
-                    return Err(self.error(field, "a field's name is expected"));
-                };
-                let operand = self.node(operand)?;
-                self.check_field(at, &operand, field_name.inner())?;
-                Ok(Node::Select(Box::new(Select {
-                    operand,
-                    field: field_name.inner().to_owned(),
-                    optional: true,
-                })))
-            }
-            (operators::HAS, [field]) => self.has(field),
-            (name, [left, right]) if Operator::parse(name).is_some() => {
-                let operator = Operator::parse(name).unwrap_or(Operator::Equal);
-                Ok(Node::Binary(operator, self.nodes([left, right])?))
-            }
-            (name, arguments) => self.function(at, name, None, arguments),
+    fn call(
+        &mut self,
+        at: &Expression<'_>,
+        name: &str,
+        arguments: &'c [Expression<'c>],
+    ) -> Result<Node, CompileError> {
+        match (name, arguments) {
+            ("has", [field]) => self.has(field),
+            _ => self.function(at, name, None, arguments),
         }
     }
 
-    /// The operands of `a && b && c`, however many: a chain is not a nesting.
-    fn chain(&mut self, at: &IdedExpr, operator: &str) -> Result<Vec<Node>, CompileError> {
-        let mut operands = Vec::new();
-        let mut left = at;
-        while let Expr::Call(CallExpr { func_name, args, .. }) = &left.expr
-            && func_name == operator
-            && let [first, second] = args.as_slice()
-        {
-            operands.push(second);
-            left = first;
+    fn has(&mut self, at: &'c Expression<'c>) -> Result<Node, CompileError> {
+        let Kind::Select {
+            operand,
+            field,
+            optional: false,
+        } = &at.kind
+        else {
+            return Err(CompileError::at(
+                at.offset,
+                "has() takes a field, as in has(object.spec)",
+            ));
+        };
+        if let Some(variable) = self.variable(at, operand, field) {
+            return variable.map(|_| Node::Literal(Value::Bool(true)));
         }
-        operands.push(left);
-        operands
-            .into_iter()
-            .rev()
-            .map(|operand| self.node(operand))
-            .collect()
-    }
-
-    fn has(&mut self, field: &IdedExpr) -> Result<Node, CompileError> {
-        match &field.expr {
-            Expr::Select(select) => {
-                if let Some(variable) = self.variable(field, &select.operand, &select.field) {
-                    return variable.map(|_| Node::Literal(Value::Bool(true)));
-                }
-                let operand = self.boxed(&select.operand)?;
-                self.check_field(field, &operand, &select.field)?;
-                Ok(Node::Has(operand, select.field.clone()))
-            }
-            _ => Err(self.error(field, "has() takes a field, as in has(object.spec)")),
-        }
+        let operand = self.boxed(operand)?;
+        Self::check_field(at, &operand, field)?;
+        Ok(Node::Has(operand, (*field).to_owned()))
     }
 
     fn member_call(
         &mut self,
-        at: &IdedExpr,
-        target: &IdedExpr,
-        call: &CallExpr,
+        at: &Expression<'_>,
+        target: &'c Expression<'c>,
+        name: &str,
+        arguments: &'c [Expression<'c>],
     ) -> Result<Node, CompileError> {
-        let name = call.func_name.as_str();
-        if let Expr::Ident(namespace) = &target.expr
+        if let Kind::Name(namespace) = target.kind
             && !self.is_local(namespace)
         {
-            if (namespace.as_str(), name) == ("cel", "bind")
-                && let [variable, value, body] = call.args.as_slice()
+            if (namespace, name) == ("cel", "bind")
+                && let [variable, value, body] = arguments
             {
                 let value = self.node(value)?;
-                let body = self.inside(&[variable], body)?;
+                let body = self.inside(std::slice::from_ref(variable), body)?;
                 return Ok(Node::Bind(Box::new([value, body])));
             }
             let qualified = format!("{namespace}.{name}");
             if library::is_function(&qualified) || library::is_namespace(namespace) {
-                return self.function(at, &qualified, None, &call.args);
+                return self.function(at, &qualified, None, arguments);
             }
         }
-        if let ("or" | "orValue", [other]) = (name, call.args.as_slice()) {
+        if let ("or" | "orValue", [other]) = (name, arguments) {
             let flat = if name == "or" { Flat::Yes } else { Flat::No };
             return Ok(Node::Fallback(self.nodes([target, other])?, flat));
         }
-        if let Some(node) = self.macro_call(target, call) {
+        if let Some(node) = self.macro_call(target, name, arguments) {
             return node;
         }
-        self.function(at, name, Some(target), &call.args)
+        self.function(at, name, Some(target), arguments)
     }
 
     /// The call as that of a macro, if it is one.
-    fn macro_call(&mut self, target: &IdedExpr, call: &CallExpr) -> Option<Result<Node, CompileError>> {
+    fn macro_call(
+        &mut self,
+        target: &'c Expression<'c>,
+        name: &str,
+        arguments: &'c [Expression<'c>],
+    ) -> Option<Result<Node, CompileError>> {
         use MacroKind::{All, Exists, ExistsOne, List, Map};
-        type Parts<'p> = (
-            MacroKind,
-            &'p [IdedExpr],
-            Option<&'p IdedExpr>,
-            Option<&'p IdedExpr>,
-        );
-        let arguments = call.args.as_slice();
-        let (kind, names, filter, transform): Parts<'_> = match (call.func_name.as_str(), arguments) {
+        let (kind, names, filter, transform) = match (name, arguments) {
             ("all", [names @ .., filter]) if (1..=2).contains(&names.len()) => {
                 (All, names, Some(filter), None)
             }
@@ -361,23 +351,18 @@ impl Compiler<'_> {
             ("transformMap", [_, _, filter, transform]) => {
                 (Map, &arguments[..2], Some(filter), Some(transform))
             }
-            ("optMap" | "optFlatMap", [name, body]) => {
-                let flat = if call.func_name == "optFlatMap" {
-                    Flat::Yes
-                } else {
-                    Flat::No
-                };
+            ("optMap" | "optFlatMap", [_, body]) => {
+                let flat = if name == "optFlatMap" { Flat::Yes } else { Flat::No };
                 return Some(self.node(target).and_then(|optional| {
-                    let body = self.inside(&[name], body)?;
+                    let body = self.inside(&arguments[..1], body)?;
                     Ok(Node::OptionalMap(Box::new([optional, body]), flat))
                 }));
             }
             _ => return None,
         };
         Some(self.node(target).and_then(|range| {
-            let names: Vec<&IdedExpr> = names.iter().collect();
-            let filter = filter.map(|body| self.inside(&names, body)).transpose()?;
-            let transform = transform.map(|body| self.inside(&names, body)).transpose()?;
+            let filter = filter.map(|body| self.inside(names, body)).transpose()?;
+            let transform = transform.map(|body| self.inside(names, body)).transpose()?;
             Ok(Node::Macro(Box::new(Macro {
                 kind,
                 range,
@@ -389,12 +374,21 @@ impl Compiler<'_> {
     }
 
     /// A node that sees further names.
-    fn inside(&mut self, names: &[&IdedExpr], body: &IdedExpr) -> Result<Node, CompileError> {
+    fn inside(
+        &mut self,
+        names: &'c [Expression<'c>],
+        body: &'c Expression<'c>,
+    ) -> Result<Node, CompileError> {
         let outside = self.locals.len();
         for name in names {
-            match &name.expr {
-                Expr::Ident(text) => self.locals.push(text.clone()),
-                _ => return Err(self.error(name, "the name of a variable is expected")),
+            match name.kind {
+                Kind::Name(text) => self.locals.push(text),
+                _ => {
+                    return Err(CompileError::at(
+                        name.offset,
+                        "the name of a variable is expected",
+                    ));
+                }
             }
         }
         let node = self.node(body);
@@ -404,10 +398,10 @@ impl Compiler<'_> {
 
     fn function(
         &mut self,
-        at: &IdedExpr,
+        at: &Expression<'_>,
         name: &str,
-        target: Option<&IdedExpr>,
-        arguments: &[IdedExpr],
+        target: Option<&'c Expression<'c>>,
+        arguments: &'c [Expression<'c>],
     ) -> Result<Node, CompileError> {
         let style = target.map_or(library::Style::Global, |_| library::Style::Member);
         let mut nodes = Vec::with_capacity(arguments.len() + 1);
@@ -415,22 +409,22 @@ impl Compiler<'_> {
             nodes.push(self.node(argument)?);
         }
         let found = library::find(name, style, arguments.len() + usize::from(target.is_some()));
-        let function = found.map_err(|why| self.error(at, why))?;
+        let function = found.map_err(|why| CompileError::at(at.offset, why))?;
         if let Some(node) = function.regex.and_then(|index| nodes.get_mut(index))
             && let Node::Literal(Value::Text(pattern)) = node
         {
-            let regex = library::regex(pattern).map_err(|why| self.error(at, why))?;
-            *node = Node::Literal(Value::Regex(Arc::new(regex)));
+            let regex = library::regex(pattern).map_err(|why| CompileError::at(at.offset, why))?;
+            *node = Node::Literal(Value::Regex(regex));
         }
         Ok(Node::Call(function, nodes))
     }
 
-    fn list(&mut self, list: &ListExpr) -> Result<Node, CompileError> {
-        let mut elements = Vec::with_capacity(list.elements.len());
-        for (index, element) in list.elements.iter().enumerate() {
+    fn list(&mut self, list: &'c [syntax::Element<'c>]) -> Result<Node, CompileError> {
+        let mut elements = Vec::with_capacity(list.len());
+        for element in list {
             elements.push(Element {
-                node: self.node(element)?,
-                optional: list.optional_indices.contains(&index),
+                node: self.node(&element.value)?,
+                optional: element.optional,
             });
         }
         let value = |element: &Element| match &element.node {
@@ -444,12 +438,9 @@ impl Compiler<'_> {
         })
     }
 
-    fn map(&mut self, map: &MapExpr) -> Result<Node, CompileError> {
-        let mut entries = Vec::with_capacity(map.entries.len());
-        for entry in &map.entries {
-            let EntryExpr::MapEntry(entry) = &entry.expr else {
-                return Err(CompileError::whole("a map has entries of the form key: value"));
-            };
+    fn map(&mut self, map: &'c [syntax::Entry<'c>]) -> Result<Node, CompileError> {
+        let mut entries = Vec::with_capacity(map.len());
+        for entry in map {
             entries.push(Entry {
                 key: self.node(&entry.key)?,
                 value: self.node(&entry.value)?,
@@ -457,17 +448,5 @@ impl Compiler<'_> {
             });
         }
         Ok(Node::Map(entries))
-    }
-}
-
-fn literal_value(literal: &LiteralValue) -> Value<'static> {
-    match literal {
-        LiteralValue::Boolean(value) => Value::Bool(*value.inner()),
-        LiteralValue::Bytes(bytes) => Value::Bytes(Arc::from(bytes.inner())),
-        LiteralValue::Double(value) => Value::Double(*value.inner()),
-        LiteralValue::Int(value) => Value::Int(*value.inner()),
-        LiteralValue::Null => Value::Null,
-        LiteralValue::String(text) => Value::Text(Text::from(text.inner().to_owned())),
-        LiteralValue::UInt(value) => Value::Uint(*value.inner()),
     }
 }

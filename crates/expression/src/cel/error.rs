@@ -61,6 +61,13 @@ pub enum Error {
 // === impl CompileError ===
 
 impl CompileError {
+    pub(super) fn at(offset: usize, message: impl Into<String>) -> Self {
+        Self {
+            offset: Some(offset),
+            message: message.into(),
+        }
+    }
+
     pub(super) fn whole(message: impl Into<String>) -> Self {
         Self {
             offset: None,

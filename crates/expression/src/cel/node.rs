@@ -144,23 +144,4 @@ impl Operator {
             Self::In => "@in",
         }
     }
-
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        [
-            Self::Add,
-            Self::Subtract,
-            Self::Multiply,
-            Self::Divide,
-            Self::Modulo,
-            Self::Equal,
-            Self::NotEqual,
-            Self::Less,
-            Self::LessOrEqual,
-            Self::Greater,
-            Self::GreaterOrEqual,
-            Self::In,
-        ]
-        .into_iter()
-        .find(|operator| operator.name() == name)
-    }
 }

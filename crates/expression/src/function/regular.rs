@@ -4,6 +4,8 @@
 //! policies can meet. What Go refuses and `regex` takes (`a**`, more than 1,000 repetitions, `(?x)`) is taken.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use provost_manifest::wildcard::Wildcard;
 use regex::{Captures, Regex, RegexBuilder};
@@ -15,7 +17,11 @@ use crate::error::EvalError;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("pattern_match", 2, |call| {
         let text = searched(call, 1)?;
-        let pattern = Wildcard::new(&call.text(0)?).map_err(|error| call.failure(error.to_string()))?;
+        let pattern = call.text(0)?;
+        if pattern.contains('?') {
+            call.evaluator.budget.spend(text.len() as u64)?;
+        }
+        let pattern = Wildcard::new(&pattern).map_err(|error| call.failure(error.to_string()))?;
         Ok(Datum::Bool(pattern.matches(&text)))
     }),
     Function::new("regex_match", 2, |call| {
@@ -35,6 +41,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
 const MAX_LENGTH: usize = 8 * 1024;
 /// The largest compiled form, in bytes, also of the automaton that matching builds.
 const MAX_SIZE: usize = 512 * 1024;
+/// How many expressions that are literals are known by their text, see [`interned`].
+const MAX_INTERNED: usize = 4_096;
 /// How deep groups nest.
 const MAX_NESTING: u32 = 64;
 /// How many bytes of text matching reads in one step: slower than reading only.
@@ -63,10 +71,10 @@ fn searched<'a>(call: &mut Call<'_, 'a>, index: usize) -> Result<Text<'a>, EvalE
 fn compiled<'a>(call: &mut Call<'_, 'a>) -> Result<Cow<'a, Regex>, EvalError> {
     let pattern = call.text(0)?;
     if call.node.is_literal_text(0) {
-        let result = call.node.regex.get_or_init(|| compile(&pattern));
+        let result = call.node.regex.get_or_init(|| interned(&pattern));
         return result
             .as_ref()
-            .map(Cow::Borrowed)
+            .map(|regex| Cow::Borrowed(&**regex))
             .map_err(|reason| call.failure(reason));
     }
     call.evaluator.budget.spend(compile_steps(&pattern))?;
@@ -82,7 +90,30 @@ pub(crate) fn search_steps(text: &str) -> u64 {
 
 /// What compiling an expression costs.
 pub(crate) fn compile_steps(pattern: &str) -> u64 {
-    (pattern.len() * STEPS_PER_BYTE) as u64
+    // What is longer is refused, not compiled.
+    (pattern.len().min(MAX_LENGTH) * STEPS_PER_BYTE) as u64
+}
+
+/// As [`compile`], for an expression that is a literal: rules that were generated from one another hold the same
+/// ones, and compiling is what takes longest when policies are read. Whoever uses an expression keeps it alive.
+pub(crate) fn interned(pattern: &str) -> Result<Arc<Regex>, String> {
+    static INTERNED: Mutex<Option<HashMap<String, Weak<Regex>>>> = Mutex::new(None);
+    // A panic in another holder leaves the map whole.
+    let lock = || INTERNED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = lock().as_ref().and_then(|known| known.get(pattern)?.upgrade());
+    if let Some(regex) = known {
+        return Ok(regex);
+    }
+    let regex = Arc::new(compile(pattern)?);
+    let mut guard = lock();
+    let known = guard.get_or_insert_default();
+    if known.len() >= MAX_INTERNED {
+        known.retain(|_, regex| regex.strong_count() > 0);
+    }
+    if known.len() < MAX_INTERNED {
+        known.insert(pattern.to_owned(), Arc::downgrade(&regex));
+    }
+    Ok(regex)
 }
 
 /// Compiles an expression in Go's syntax; else says what is wrong with it.

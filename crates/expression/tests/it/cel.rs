@@ -176,7 +176,10 @@ fn this_cannot_be_evaluated(#[case] text: &str, #[case] why: &str) {
 }
 
 #[rstest]
-#[case::syntax("object.spec ==", "mismatched input")]
+#[case::syntax(
+    "object.spec ==",
+    "the expression ends where a value is expected (at byte 14 of the expression)"
+)]
 #[case::name("objekt.spec == 1", "undeclared name objekt (at byte 0 of the expression)")]
 #[case::function("object.spec.frobnicate()", "there is no function frobnicate() (at byte ")]
 #[case::in_a_branch_that_is_never_taken("true || nothing('x')", "there is no function nothing()")]

@@ -7,7 +7,7 @@
 //!
 //! Guarantees: the same values as kubectl (`yes` and `on` are booleans, also as keys; `0644` is octal; `1.0` is the
 //! integer 1; merge keys are merged; empty documents are skipped), except that a duplicate key is an error here,
-//! where kubectl keeps the last. No input takes more than the bounds below.
+//! where kubectl keeps the last ([`Duplicates`]). No input takes more than the bounds below.
 
 mod positions;
 mod split;
@@ -17,6 +17,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::path::FieldPath;
+
 pub use positions::{Position, Positions};
 pub use split::{Part, parts};
 
@@ -24,8 +26,9 @@ pub use split::{Part, parts};
 pub const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
 /// The longest single document that is read; etcd keeps no object larger than about 1.5 MiB.
 pub const MAX_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Most maps, lists and scalars in one document, aliases expanded.
-pub const MAX_NODES: usize = 250_000;
+/// Most maps, lists and scalars in one document, aliases expanded. Each takes up to 430 bytes while a document is read
+/// and its places are looked up, so that none takes more than 64 MiB.
+pub const MAX_NODES: usize = 150_000;
 /// Deepest nesting of maps and lists in one document. The deepest schemas of real CRDs reach about 40; the parser
 /// calls itself at each level, and must fit a thread's 2 MiB stack in an unoptimised build too.
 pub const MAX_DEPTH: usize = 64;
@@ -62,15 +65,29 @@ pub struct YamlError {
 #[error("the value cannot be written as YAML")]
 pub struct WriteError(#[source] serde_saphyr::SerializeError);
 
+/// What becomes of a key that stands twice in a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The document is an error: one of the two is not what its author thinks.
+    Refused,
+    /// The last counts, as kubectl has it: for files that others have written and that are to be read as they stand.
+    LastCounts,
+}
+
 /// Reads every document of a stream, each on its own: an error stands in its document's place.
 pub fn parse_stream(text: &str) -> Vec<Result<Document, YamlError>> {
+    parse_stream_with(text, Duplicates::Refused)
+}
+
+/// As [`parse_stream`], with a choice of what becomes of duplicate keys.
+pub fn parse_stream_with(text: &str, duplicates: Duplicates) -> Vec<Result<Document, YamlError>> {
     if text.len() > MAX_STREAM_BYTES {
         let message = format!("the stream is larger than {} MiB", MAX_STREAM_BYTES >> 20);
         return vec![Err(YamlError::new(1, 1, message))];
     }
     let mut documents = Vec::new();
     for part in parts(text) {
-        read_part(&part, &mut documents);
+        read_part(&part, duplicates, &mut documents);
     }
     documents
 }
@@ -78,13 +95,18 @@ pub fn parse_stream(text: &str) -> Vec<Result<Document, YamlError>> {
 /// Reads one part of a stream; for who reads the parts of a long stream side by side.
 pub fn parse_part(part: &Part<'_>) -> Vec<Result<Document, YamlError>> {
     let mut documents = Vec::new();
-    read_part(part, &mut documents);
+    read_part(part, Duplicates::Refused, &mut documents);
     documents
 }
 
 /// Reads a stream that must hold exactly one document.
 pub fn parse_one(text: &str) -> Result<Document, YamlError> {
-    let mut documents = parse_stream(text);
+    parse_one_with(text, Duplicates::Refused)
+}
+
+/// As [`parse_one`], with a choice of what becomes of duplicate keys.
+pub fn parse_one_with(text: &str, duplicates: Duplicates) -> Result<Document, YamlError> {
+    let mut documents = parse_stream_with(text, duplicates);
     if documents.len() > 1 {
         let line = documents
             .get(1)
@@ -104,7 +126,7 @@ pub fn to_string(value: &Value) -> Result<String, WriteError> {
 }
 
 /// Reads one part: a YAML document, or JSON documents one after the other, as kubectl takes them.
-fn read_part(part: &Part<'_>, documents: &mut Vec<Result<Document, YamlError>>) {
+fn read_part(part: &Part<'_>, duplicates: Duplicates, documents: &mut Vec<Result<Document, YamlError>>) {
     if part.text.len() > MAX_DOCUMENT_BYTES {
         let message = format!("the document is larger than {} MiB", MAX_DOCUMENT_BYTES >> 20);
         documents.push(Err(YamlError::new(part.line, 1, message)));
@@ -112,7 +134,7 @@ fn read_part(part: &Part<'_>, documents: &mut Vec<Result<Document, YamlError>>) 
     }
     // What looks like JSON may still be a YAML flow mapping: only a whole success counts.
     if part.looks_like_json()
-        && let Some(values) = tree::read_json(part.text)
+        && let Some(values) = tree::read_json(part.text, duplicates)
     {
         for (value, at) in values {
             let line = part.line + part.text[..at.start].matches('\n').count();
@@ -120,7 +142,7 @@ fn read_part(part: &Part<'_>, documents: &mut Vec<Result<Document, YamlError>>) 
         }
         return;
     }
-    match tree::read_yaml(part.text) {
+    match tree::read_yaml(part.text, duplicates) {
         Ok(Value::Null) => {}
         Ok(value) => documents.push(Ok(Document::new(value, documents.len(), part.line, part.text))),
         Err(error) => documents.push(Err(error.below(part.line))),
@@ -144,6 +166,27 @@ impl Document {
     pub fn positions(&self) -> &Positions {
         self.positions
             .get_or_init(|| Positions::of(&self.text, self.first_line))
+    }
+
+    /// Where what it holds begins. Cheap, unlike the places of its fields: a line that says it at once needs no parser.
+    pub fn start(&self) -> Position {
+        let mut lines = self.first_line..;
+        for (line, text) in lines.by_ref().zip(self.text.lines()) {
+            let content = text.trim_start_matches([' ', '\t']);
+            match content.chars().next() {
+                None | Some('#' | '\r') => {}
+                Some('{' | '"' | '\'' | 'a'..='z' | 'A'..='Z' | '0'..='9') => {
+                    return Position {
+                        line,
+                        column: text.len() - content.len() + 1,
+                        length: 1,
+                    };
+                }
+                // What may stand before the content proper: directives, tags, anchors, the marker of the document.
+                Some(_) => break,
+            }
+        }
+        self.positions().nearest(&FieldPath::root())
     }
 
     /// The document's own text.

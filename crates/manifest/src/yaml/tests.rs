@@ -101,6 +101,28 @@ fn refuses_with_the_place(
     assert!(!error.message.contains('\n'), "{error}");
 }
 
+#[rstest]
+#[case("a: 1\nb: 2\na: 3\n", json!({"a": 3, "b": 2}))]
+#[case("yes: 1\ntrue: 2\n", json!({"true": 2}))]
+#[case("1: a\n\"1\": b\n", json!({"1": "b"}))]
+#[case(r#"{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}"#, json!({"a": 2, "b": {"c": 2}}))]
+#[case("m: &m {a: 1, b: 1}\nx:\n  a: 2\n  <<: *m\n  a: 3\n", json!({"m": {"a": 1, "b": 1}, "x": {"a": 3, "b": 1}}))]
+fn of_duplicate_keys_the_last_may_count(#[case] text: &str, #[case] wanted: Value) {
+    let read = parse_one_with(text, Duplicates::LastCounts).unwrap();
+    assert_eq!(read.value, wanted);
+    assert!(error(text).message.contains("duplicate"));
+}
+
+/// A document without merge keys is read on a shorter way, and means the same.
+#[rstest]
+#[case("a: &a {b: 1}\nc: *a\nyes: 0644\n? d\n: [1.0, .5, ~]\n")]
+#[case("a: |\n  text\n  more\nb: >-\n  folded\n  text\n\"c\\n\": 'it''s'\n")]
+fn a_document_means_the_same_beside_a_merge_key(#[case] text: &str) {
+    let mut with_merge_key = value(&format!("{text}m: {{<<: {{}}}}\n"));
+    with_merge_key.as_object_mut().unwrap().remove("m");
+    assert_eq!(with_merge_key, value(text));
+}
+
 #[test]
 fn bounds_hold_for_depth_nodes_and_aliases() {
     let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
@@ -155,6 +177,22 @@ fn knows_where_each_key_and_value_stands() {
     assert_eq!(positions.nearest(&FieldPath::root().key("metadata")), at(3, 1, 1));
 }
 
+#[rstest]
+#[case("a: 1\n", 1, 1)]
+#[case("# head\n\n  # more\n  a: 1\n", 4, 3)]
+#[case("x: 1\n---\n\n{\"a\": 1}\n", 4, 1)]
+#[case("--- # no\n--- {a: 1}\n", 2, 5)]
+#[case("%YAML 1.2\n--- &x\na: 1\n", 3, 1)]
+#[case("- a\n- b\n", 1, 1)]
+#[case("|\nx", 2, 1)]
+fn knows_where_a_document_begins(#[case] text: &str, #[case] line: usize, #[case] column: usize) {
+    let document = parse_stream(text).pop().unwrap().unwrap();
+    let start = document.start();
+    assert_eq!((start.line, start.column), (line, column));
+    let root = document.positions().nearest(&FieldPath::root());
+    assert_eq!((root.line, root.column), (line, column));
+}
+
 #[test]
 fn writes_what_kubectl_reads_back() {
     let object = json!({"yes": "yes", "octal": "0644", "n": "n", "null": "null", "number": "1e3", "empty": "",
@@ -194,7 +232,11 @@ proptest! {
     fn no_text_panics_and_every_error_has_a_place(text in "[-a:{}\\[\\]&*!|>%@\"' \n#,?.0x\\\\]{0,60}") {
         for document in parse_stream(&text) {
             match document {
-                Ok(document) => { document.positions(); }
+                Ok(document) => {
+                    let root = document.positions().nearest(&FieldPath::root());
+                    let start = document.start();
+                    prop_assert_eq!((start.line, start.column), (root.line, root.column), "{:?}", text);
+                }
                 Err(error) => prop_assert!(error.line >= 1 && error.column >= 1 && error.line <= text.lines().count() + 1),
             }
         }

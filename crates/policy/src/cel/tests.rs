@@ -59,7 +59,7 @@ fn told(result: &RuleResult) -> String {
         let found = match &violation.found {
             Found::Missing => "missing".to_owned(),
             Found::Hidden => "hidden".to_owned(),
-            Found::Value(value) => value.to_string(),
+            Found::Value(value) | Found::Computed { value, .. } => value.to_string(),
         };
         let within = violation.within.as_deref().unwrap_or("the object");
         lines.push(format!(

@@ -218,7 +218,7 @@ fn a_condition_that_denies_names_the_field_it_looked_at() {
     Pod shop/web is refused: 1 violation of 1 policy.
 
     p/r: No host network for web
-      spec.hostNetwork   is true   needs anything but true
+      spec.hostNetwork   is true   needs false
     "#);
 }
 

@@ -52,11 +52,7 @@ fn not_equals(key: &Value, value: &Value) -> bool {
         Value::Null => false,
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => key != value,
         Value::Number(_) => number_equals(key, value) != Some(true),
-        Value::String(text) => match text_equals(text, value) {
-            Some(equal) => !equal,
-            // A quantity beside a text that is none is neither equal nor unequal, save the empty text.
-            None => !value.is_string() || value == "",
-        },
+        Value::String(text) => text_equals(text, value) != Some(true),
     }
 }
 

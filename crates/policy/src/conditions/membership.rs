@@ -160,6 +160,7 @@ fn either_way(a: &str, b: &str) -> bool {
 fn text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
+        Value::Null => Cow::Borrowed("<nil>"),
         Value::Number(number) if number.is_f64() => Cow::Owned(shortest(number.as_f64().unwrap_or_default())),
         other => Cow::Owned(other.to_string()),
     }

@@ -6,7 +6,7 @@ mod order;
 
 use std::borrow::Cow;
 
-use provost_expression::{Budget, Expression};
+use provost_expression::Budget;
 use serde_json::Value;
 
 use crate::context::View;
@@ -84,9 +84,10 @@ pub(crate) struct Decision<'c> {
     pub(crate) held: Vec<Held<'c>>,
 }
 
-/// A condition that was true, and what its value was.
+/// A condition that was true, and what was compared.
 pub(crate) struct Held<'c> {
     pub(crate) condition: &'c Condition,
+    pub(crate) key: Cow<'c, Value>,
     pub(crate) value: Cow<'c, Value>,
 }
 
@@ -117,19 +118,18 @@ impl Conditions {
             held,
         })
     }
+
+    /// Every condition that is true, also those that the decision did not need; what cannot be decided is left out.
+    pub(crate) fn held<'c>(&'c self, view: &View<'_>, budget: &mut Budget) -> Vec<Held<'c>> {
+        let all = self.any.iter().flatten().chain(&self.all);
+        all.filter_map(|condition| condition.decide(view, budget).ok().flatten())
+            .collect()
+    }
 }
 
 // === impl Condition ===
 
 impl Condition {
-    /// The expression of a key that is one variable.
-    pub(crate) fn key_expression(&self) -> Option<&Expression> {
-        match &self.key {
-            Template::Text(text) => text.only_expression(),
-            _ => None,
-        }
-    }
-
     /// Whether it would be true of this key.
     pub(crate) fn holds(&self, key: &Value, value: &Value) -> bool {
         compare::holds(self.operator, key, value)
@@ -142,6 +142,7 @@ impl Condition {
         let holds = compare::holds(self.operator, &key, &value);
         Ok(holds.then_some(Held {
             condition: self,
+            key,
             value,
         }))
     }

@@ -37,8 +37,11 @@ fn text_order(key: &str, value: &Value) -> Option<Ordering> {
     if let Some((key, value)) = both_durations(key, value) {
         return Some(key.cmp(&value));
     }
-    if let (Ok(key), Some(value)) = (key.parse::<Quantity>(), value.as_str()) {
-        return value.parse::<Quantity>().ok().map(|value| key.cmp(&value));
+    if let (Ok(key), Some(Ok(value))) = (
+        key.parse::<Quantity>(),
+        value.as_str().map(str::parse::<Quantity>),
+    ) {
+        return Some(key.cmp(&value));
     }
     if let Ok(number) = key.parse::<f64>() {
         return number_order(number, value);

@@ -41,14 +41,22 @@ pub(crate) enum Source {
 }
 
 impl Entry {
+    /// Whether its value comes from outside of the policy and the request.
+    pub(crate) fn is_fetched(&self) -> bool {
+        !matches!(self.source, Source::Variable { .. })
+    }
+
     /// The value; `view` sees only the entries before this one.
     pub(super) fn load(&self, view: &View<'_>, budget: &mut Budget) -> Result<Datum<'static>, EvalError> {
-        let stated = match &self.source {
-            Source::Variable { .. } => None,
-            _ => view.shared().stated(&self.name),
-        };
-        if let Some(value) = stated {
-            return Ok(Datum::from(with_floats(value.clone())));
+        if self.is_fetched() {
+            if let Some(value) = view.shared().stated(&self.name) {
+                return Ok(Datum::from(with_floats(value.clone())));
+            }
+            if view.shared().is_stated_unknown(&self.name) {
+                return Err(EvalError::UnknownKey {
+                    key: self.name.clone(),
+                });
+            }
         }
         let loaded = match &self.source {
             Source::Variable { value, path, default } => {
@@ -121,8 +129,10 @@ fn searched(
     if let Some(value) = value {
         return select(&value, Some(path), view, budget);
     }
+    // Unlike a variable, a path means the new object also on a deletion.
     let path = path.text(view, budget).map_err(|halt| view.error(halt))?;
-    view.search_text(&path, budget)?.into_value(budget)
+    let expression = provost_expression::parse(&path).map_err(|error| EvalError::Scope(error.to_string()))?;
+    view.search(&expression, budget)?.into_value(budget)
 }
 
 /// What an optional expression finds in a value.

@@ -114,6 +114,8 @@ impl<'a> Shared<'a> {
         }
         match name {
             "request" => self.request_datum.clone().map(Some),
+            // Where nobody asks there is no account, be it an empty one.
+            "serviceAccountName" | "serviceAccountNamespace" if self.request.user.is_none() => Ok(None),
             "serviceAccountName" => Ok(Some(Datum::Text(Text::Borrowed(self.service_account().1)))),
             "serviceAccountNamespace" => Ok(Some(Datum::Text(Text::Borrowed(self.service_account().0)))),
             "images" => self
@@ -134,6 +136,15 @@ impl<'a> Shared<'a> {
             };
             self.inputs.get(&key)?.as_ref().ok()
         })
+    }
+
+    /// Whether a test states that nothing is known under a name, as a command line without a cluster has it.
+    pub(crate) fn is_stated_unknown(&self, name: &str) -> bool {
+        let key = Key::Stated {
+            rule: String::new(),
+            name: name.to_owned(),
+        };
+        matches!(self.inputs.get(&key), Some(Err(_)))
     }
 
     /// Namespace and name of the requesting service account; empty for other users.

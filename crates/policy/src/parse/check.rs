@@ -122,9 +122,12 @@ fn foreach(cursor: &Cursor<'_>, names: &Names<'_>, depth: usize) -> Result<Forea
     })
 }
 
+/// The patterns of elements (`foreach`) are not checked for anchors, as the language has it.
 fn pattern(cursor: &Cursor<'_>, numbers: Numbers, names: &Names<'_>) -> Result<PatternSource, Fault> {
-    anchors(cursor)?;
-    sense::labels_are_texts(cursor)?;
+    if !names.element {
+        anchors(cursor)?;
+        sense::labels_are_texts(cursor)?;
+    }
     check_variables(cursor, names)?;
     let resolved = reference::resolve(cursor.value()).map_err(|why| cursor.key_fault(why))?;
     let template = Template::compile(&resolved).map_err(|error| cursor.key_fault(error.to_string()))?;

@@ -30,13 +30,21 @@ fn list(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Vec<Condition>, Fault>
     cursor.list()?.iter().map(|item| condition(item, names)).collect()
 }
 
+/// Of the conditions of an element (`foreach`) only the operator is checked, as the language has it: what they leave
+/// out is null.
 fn condition(cursor: &Cursor<'_>, names: &Names<'_>) -> Result<Condition, Fault> {
     cursor.only(&["key", "operator", "value", "message"])?;
-    sense::operations(&cursor.require("key")?, &cursor.require("value")?)?;
+    if !names.element {
+        sense::operations(&cursor.require("key")?, &cursor.require("value")?)?;
+    }
+    let side = |key: &str| match cursor.get(key) {
+        Some(side) => operand(&side, names),
+        None => Ok(Template::Static(Value::Null)),
+    };
     Ok(Condition {
         operator: operator(&cursor.require("operator")?)?,
-        key: operand(&cursor.require("key")?, names)?,
-        value: operand(&cursor.require("value")?, names)?,
+        key: side("key")?,
+        value: side("value")?,
         message: cursor
             .get("message")
             .map(|message| text(&message, names))

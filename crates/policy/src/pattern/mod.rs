@@ -23,6 +23,7 @@ pub(crate) use parse::Numbers;
 pub(crate) use walk::Verdict;
 
 use compare::Scalar;
+use provost_expression::{Budget, EvalError};
 use provost_manifest::path::FieldPath;
 use provost_manifest::wildcard::Wildcard;
 use serde_json::Value;
@@ -89,14 +90,20 @@ struct Entry {
 // === impl Pattern ===
 
 impl Pattern {
-    /// Compares an object with the pattern.
-    pub(crate) fn check(&self, value: &Value) -> Verdict {
-        walk::check(self, value)
+    /// Compares an object with the pattern; a step of the budget for each map and each element.
+    pub(crate) fn check(&self, value: &Value, budget: &mut Budget) -> Result<Verdict, EvalError> {
+        walk::check(self, value, budget)
     }
 
-    /// Adds every violation of `value`, whose place in the object is `path`.
-    pub(crate) fn collect(&self, value: &Value, path: &FieldPath, violations: &mut Vec<Violation>) {
-        collect::collect(self, value, path, violations);
+    /// Adds every violation of `value`, whose place in the object is `path`, as far as the budget reaches.
+    pub(crate) fn collect(
+        &self,
+        value: &Value,
+        path: &FieldPath,
+        budget: &mut Budget,
+        violations: &mut Vec<Violation>,
+    ) {
+        collect::collect(self, value, path, budget, violations);
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
 
 use proptest::prelude::*;
+use provost_expression::Budget;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -13,7 +14,8 @@ use Verdict::{AnchorMissing, Fail, ListTooShort, Pass, Skip};
 fn check(pattern: &Value, value: &Value) -> Verdict {
     Pattern::compile(pattern, Numbers::AsWritten)
         .unwrap()
-        .check(value)
+        .check(value, &mut Budget::default())
+        .unwrap()
 }
 
 fn field(pattern: &Value, value: Value) -> bool {
@@ -228,10 +230,10 @@ proptest! {
     #[test]
     fn any_pattern_and_any_object_get_the_same_verdict_twice(pattern in any_json(), value in any_json()) {
         let compiled = Pattern::compile(&pattern, Numbers::AsWritten).unwrap();
-        let verdict = compiled.check(&value);
-        prop_assert_eq!(verdict, compiled.check(&value));
+        let verdict = compiled.check(&value, &mut Budget::default()).unwrap();
+        prop_assert_eq!(Ok(verdict), compiled.check(&value, &mut Budget::default()));
         let mut violations = Vec::new();
-        compiled.collect(&value, &provost_manifest::path::FieldPath::root(), &mut violations);
+        compiled.collect(&value, &provost_manifest::path::FieldPath::root(), &mut Budget::default(), &mut violations);
         if verdict == Pass {
             prop_assert!(violations.is_empty());
         }

@@ -3,8 +3,10 @@
 //! The order in which keys are looked at decides between skip and failure, so it is kept exactly as the language
 //! has it, oddities included.
 
+use provost_expression::{Budget, EvalError};
 use serde_json::{Map, Value};
 
+use super::compare::Scalar;
 use super::{Anchor, Entry, ListNode, MapNode, Node, Pattern};
 
 /// What a pattern says of an object.
@@ -30,6 +32,8 @@ enum Stop {
     /// A failure of `X(k)`: never an error.
     Negated,
     ListTooShort,
+    /// The budget is spent, and says so itself whatever is made of this.
+    Spent,
 }
 
 /// Which `(k)` and `^(k)` keys were met, and which of them some map of the object has.
@@ -42,23 +46,29 @@ struct Track {
     found: bool,
 }
 
-pub(super) fn check(pattern: &Pattern, value: &Value) -> Verdict {
+pub(super) fn check(pattern: &Pattern, value: &Value, budget: &mut Budget) -> Result<Verdict, EvalError> {
     let mut walk = Walk {
         tracks: Tracks(vec![Track::default(); pattern.tracked]),
+        budget,
     };
-    match walk.node(&pattern.root, Some(value)) {
+    let outcome = walk.node(&pattern.root, Some(value));
+    // An anchor takes any failure for "does not concern me", and must not take this one for it.
+    if let Some(stopped) = walk.budget.stopped() {
+        return Err(stopped);
+    }
+    Ok(match outcome {
         Ok(()) => Verdict::Pass,
         Err(Stop::Skip) => Verdict::Skip,
         Err(Stop::Negated) => Verdict::Fail,
         Err(_) if walk.tracks.any_missing() => Verdict::AnchorMissing,
-        Err(Stop::Fail) => Verdict::Fail,
+        Err(Stop::Fail | Stop::Spent) => Verdict::Fail,
         Err(Stop::ListTooShort) => Verdict::ListTooShort,
-    }
+    })
 }
 
 /// How a map looks from one of its keys: also what the collector asks.
-pub(super) fn outcome_of_map(map: &MapNode, value: Option<&Value>) -> Verdict {
-    let mut walk = Walk::untracked();
+pub(super) fn outcome_of_map(map: &MapNode, value: Option<&Value>, budget: &mut Budget) -> Verdict {
+    let mut walk = Walk::untracked(budget);
     match walk.map(map, value) {
         Ok(()) => Verdict::Pass,
         Err(Stop::Skip) => Verdict::Skip,
@@ -67,8 +77,8 @@ pub(super) fn outcome_of_map(map: &MapNode, value: Option<&Value>) -> Verdict {
 }
 
 /// How one entry of a pattern's map sees the object's map.
-pub(super) fn outcome_of_entry(entry: &Entry, object: &Map<String, Value>) -> Verdict {
-    let mut walk = Walk::untracked();
+pub(super) fn outcome_of_entry(entry: &Entry, object: &Map<String, Value>, budget: &mut Budget) -> Verdict {
+    let mut walk = Walk::untracked(budget);
     match walk.entry(entry, object) {
         Ok(()) => Verdict::Pass,
         Err(Stop::Skip) => Verdict::Skip,
@@ -76,22 +86,37 @@ pub(super) fn outcome_of_entry(entry: &Entry, object: &Map<String, Value>) -> Ve
     }
 }
 
-struct Walk {
+struct Walk<'b> {
     tracks: Tracks,
+    budget: &'b mut Budget,
 }
 
-impl Walk {
-    fn untracked() -> Self {
+impl<'b> Walk<'b> {
+    fn untracked(budget: &'b mut Budget) -> Self {
         Self {
             tracks: Tracks::default(),
+            budget,
         }
+    }
+
+    fn spend(&mut self, steps: usize) -> Result<(), Stop> {
+        self.budget.spend(steps as u64).map_err(|_| Stop::Spent)
+    }
+
+    fn scalar(&mut self, scalar: &Scalar, value: Option<&Value>) -> Result<(), Stop> {
+        match value {
+            Some(Value::Array(items)) => self.spend(items.len())?,
+            Some(Value::String(text)) => self.budget.read(text.len()).map_err(|_| Stop::Spent)?,
+            _ => {}
+        }
+        pass_or_fail(scalar.matches_all(value))
     }
 
     fn node(&mut self, node: &Node, value: Option<&Value>) -> Result<(), Stop> {
         match node {
             Node::Map(map) => self.map(map, value),
             Node::List(list) => self.list(list, value),
-            Node::Scalar(scalar) => pass_or_fail(scalar.matches_all(value)),
+            Node::Scalar(scalar) => self.scalar(scalar, value),
             Node::Existence(maps) => self.existence(maps, value),
         }
     }
@@ -102,7 +127,9 @@ impl Walk {
         };
         match list {
             ListNode::Empty => Err(Stop::Fail),
-            ListNode::Scalar(scalar) => pass_or_fail(items.iter().all(|item| scalar.matches(Some(item)))),
+            ListNode::Scalar(scalar) => self
+                .spend(items.len())
+                .and_then(|()| pass_or_fail(items.iter().all(|item| scalar.matches(Some(item))))),
             ListNode::Each(map) => self.elements(items.iter(), |walk, item| walk.map(map, Some(item))),
             ListNode::Positional(nodes) if items.len() < nodes.len() => Err(Stop::ListTooShort),
             ListNode::Positional(nodes) => self.elements(nodes.iter().zip(items), |walk, (node, item)| {
@@ -144,6 +171,7 @@ impl Walk {
         let Some(Value::Object(object)) = value else {
             return Err(Stop::Fail);
         };
+        self.spend(1 + map.anchored.len() + map.fields.len())?;
         self.tracks.visit(map, object);
         self.anchored(map, object)?;
         for entry in &map.fields {

@@ -16,6 +16,7 @@ pub(crate) use exclude::Exclude;
 use serde_json::Value;
 
 use crate::check::Judgement;
+use crate::pattern::MAX_VIOLATIONS;
 use crate::result::{Accepted, Found, Violation};
 use pod::{Malformed, Pod};
 
@@ -99,11 +100,11 @@ impl PodSecurity {
             return;
         };
         for forbidden in breaches.into_iter().flat_map(|breach| breach.fields) {
+            if violations.len() >= MAX_VIOLATIONS {
+                break;
+            }
             let path = pod.path_in_object(&forbidden.path);
-            let found = match path.get(object) {
-                None | Some(Value::Null) => Found::Missing,
-                Some(value) => Found::Value(value.clone()),
-            };
+            let found = path.get(object).map_or(Found::Missing, Found::of);
             let violation = Violation {
                 path,
                 found,

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// The three lists of containers.
 pub(super) const GROUPS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
+/// The most containers of a pod that is judged; its size keeps a real one far below.
+const MAX_CONTAINERS: usize = 1_000;
+
 /// A pod, or the template of one.
 #[derive(Clone, Debug)]
 pub(super) struct Pod<'o> {
@@ -126,6 +129,11 @@ fn containers(spec: &Map<String, Value>) -> Result<Vec<Container<'_>>, Malformed
             };
             containers.push(Container { group, index, fields });
         }
+    }
+    if containers.len() > MAX_CONTAINERS {
+        return Err(Malformed(format!(
+            "the pod has more than {MAX_CONTAINERS} containers"
+        )));
     }
     Ok(containers)
 }

@@ -53,6 +53,11 @@ impl Mocks {
         Ok(Self { calls, global })
     }
 
+    /// Whether nothing is stated.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.global.is_empty()
+    }
+
     /// The answer to a GET, where one is stated.
     pub(super) fn call(&self, path: &str) -> Option<Input> {
         let call = self.calls.iter().find(|call| call.is_read && call.path == path)?;

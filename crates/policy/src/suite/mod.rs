@@ -26,7 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use provost_manifest::yaml;
+use provost_manifest::yaml::{self, Duplicates};
 
 use crate::fault::{Fault, Place};
 use crate::request::Operation;
@@ -254,10 +254,12 @@ impl Status {
 fn one_document<T>(
     text: &str,
     file: &str,
+    duplicates: Duplicates,
     read: impl FnOnce(&crate::source::Cursor<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let file = Arc::from(file);
-    let document = yaml::parse_one(text).map_err(|error| crate::parse::syntax_fault(&error, text, &file))?;
+    let document = yaml::parse_one_with(text, duplicates)
+        .map_err(|error| crate::parse::syntax_fault(&error, text, &file))?;
     let source = crate::source::Source::File {
         file,
         document: &document,

@@ -1,5 +1,7 @@
 //! Reads a `kyverno-test.yaml`, in its present form and in the older ones.
 
+use provost_manifest::yaml::Duplicates;
+
 use super::mocks::Mocks;
 use super::selection::Selection;
 use super::values::{Values, items};
@@ -72,7 +74,7 @@ const ENTRY: [&str; 25] = [
 ];
 
 pub(super) fn suite(text: &str, file: &str) -> Result<Suite, Fault> {
-    one_document(text, file, read).map_err(|fault| fault.about("this suite"))
+    one_document(text, file, Duplicates::Refused, read).map_err(|fault| fault.about("this suite"))
 }
 
 fn read(root: &Cursor<'_>) -> Result<Suite, Fault> {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use provost_manifest::yaml;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::values::Values;
 use super::{File, Role};
 use crate::autogen;
 use crate::exception::Exception;
@@ -51,8 +52,14 @@ pub(super) struct Subjects {
 }
 
 /// Reads the policies and exceptions of a suite.
-pub(super) fn read(files: &[File]) -> Subjects {
-    let mut reader = Reader::default();
+pub(super) fn read(files: &[File], values: &Values) -> Subjects {
+    let mut reader = Reader {
+        values,
+        drafts: Vec::new(),
+        exceptions: Vec::new(),
+        faults: Vec::new(),
+        left_out: Vec::new(),
+    };
     for file in files {
         match file.role {
             Role::Policies => reader.policies(file),
@@ -72,15 +79,15 @@ enum Draft {
     Refused(State),
 }
 
-#[derive(Default)]
-struct Reader {
+struct Reader<'s> {
+    values: &'s Values,
     drafts: Vec<(String, Draft)>,
     exceptions: Vec<Exception>,
     faults: Vec<Fault>,
     left_out: Vec<Fault>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn policies(&mut self, file: &File) {
         let name: Arc<str> = Arc::from(file.name.as_str());
         for document in yaml::parse_stream(&file.text) {
@@ -117,7 +124,16 @@ impl Reader {
             return Draft::Refused(invalid);
         }
         let unsupported = || Draft::Refused(State::Unsupported(reason));
-        let Some((rest, left_out)) = without_unsupported_rules(document) else {
+        let mut document = document.clone();
+        if self.without_registries(&mut document)
+            && let Ok(policy) = Policy::from_object(&document)
+        {
+            return Draft::Judges {
+                policy: Box::new(policy),
+                left_out: BTreeMap::new(),
+            };
+        }
+        let Some((rest, left_out)) = without_unsupported_rules(&document) else {
             return unsupported();
         };
         match Policy::from_object(&rest) {
@@ -127,6 +143,22 @@ impl Reader {
             },
             Err(faults) => self.invalid(faults).map_or_else(unsupported, Draft::Refused),
         }
+    }
+
+    /// Puts another source, which is not read either, in the place of registries of images, where the suite states what
+    /// they would give; whether there were any.
+    fn without_registries(&self, policy: &mut Value) -> bool {
+        let key = key(policy);
+        let states = |name: &str| self.values.states(&key, name);
+        let rules = policy.pointer_mut("/spec/rules").and_then(Value::as_array_mut);
+        let mut changed = false;
+        for rule in rules.into_iter().flatten() {
+            changed |= replace_registries(rule, &states);
+            changed |= rule
+                .get_mut("validate")
+                .is_some_and(|validate| replace_registries(validate, &states));
+        }
+        changed
     }
 
     /// Notes the faults that make a policy invalid, where there are any beside what Provost does not do.
@@ -193,6 +225,29 @@ fn without_unsupported_rules(document: &Value) -> Option<(Value, BTreeMap<String
     }
     rest["spec"]["rules"] = Value::Array(kept);
     Some((rest, left_out))
+}
+
+/// Replaces the registries in the context of a rule or foreach, and in the foreach below it.
+fn replace_registries(owner: &mut Value, states: &dyn Fn(&str) -> bool) -> bool {
+    fn list<'v>(owner: &'v mut Value, key: &str) -> impl Iterator<Item = &'v mut Value> {
+        let list = owner.get_mut(key).and_then(Value::as_array_mut);
+        list.into_iter().flatten()
+    }
+    let mut changed = false;
+    for entry in list(owner, "context") {
+        let is_stated = entry["name"].as_str().is_some_and(states);
+        if let Some(entry) = entry.as_object_mut().filter(|_| is_stated)
+            && entry.shift_remove("imageRegistry").is_some()
+        {
+            let stand_in = json!({"name": "stated", "namespace": "stated"});
+            entry.insert("configMap".to_owned(), stand_in);
+            changed = true;
+        }
+    }
+    for entry in list(owner, "foreach") {
+        changed |= replace_registries(entry, states);
+    }
+    changed
 }
 
 /// The name under which entries know a policy.

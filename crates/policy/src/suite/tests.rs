@@ -2,6 +2,8 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
 
+mod forms;
+
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use provost_manifest::list::flatten;
-use provost_manifest::yaml;
+use provost_manifest::yaml::{self, Duplicates};
 use serde_json::Value;
 
 use super::object::{Object, Objects};
@@ -43,7 +43,7 @@ pub(super) fn judge(suite: &Suite, files: &[File], now: Timestamp) -> Verdict {
         }
     };
     let values = suite.values.as_ref().unwrap_or(&settings.values);
-    let subjects = subject::read(files);
+    let subjects = subject::read(files, values);
     verdict.invalid = subjects.invalid;
     verdict.notices.extend(subjects.left_out);
     let mut objects = Objects::default();
@@ -106,9 +106,12 @@ impl Settings {
     fn read(files: &[File]) -> Result<Self, Fault> {
         let mut settings = Self::default();
         for file in files {
+            let (text, name) = (&file.text, &file.name);
             match file.role {
-                Role::Values => settings.values = one_document(&file.text, &file.name, Values::file)?,
-                Role::User => settings.user = one_document(&file.text, &file.name, User::read)?,
+                Role::Values => {
+                    settings.values = one_document(text, name, Duplicates::LastCounts, Values::file)?;
+                }
+                Role::User => settings.user = one_document(text, name, Duplicates::LastCounts, User::read)?,
                 _ => {}
             }
         }
@@ -126,7 +129,8 @@ fn documents<'f>(files: &'f [File], faults: &mut Vec<Fault>) -> Vec<(&'f File, V
         )
     };
     for file in files.iter().filter(hold_objects) {
-        for document in yaml::parse_stream(&file.text) {
+        // Suites are run as they stand, and Kyverno's command line reads objects as kubectl does.
+        for document in yaml::parse_stream_with(&file.text, Duplicates::LastCounts) {
             match document {
                 Ok(document) => documents.push((file, document.value)),
                 Err(error) => {

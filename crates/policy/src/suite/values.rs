@@ -109,6 +109,18 @@ impl Values {
         rules
     }
 
+    /// Whether a value is stated for a name, for all policies or for some object or rule of this one.
+    pub(super) fn states(&self, policy: &str, name: &str) -> bool {
+        let of_policies = self
+            .policies_named(policy)
+            .flat_map(|of| of.resources.iter().chain(&of.rules))
+            .flat_map(|(_, stated)| stated);
+        self.global.iter().chain(of_policies).any(|(path, _)| {
+            let rest = path.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
     /// The labels of a namespace, where they are stated.
     pub(super) fn labels(&self, namespace: &str) -> Option<&Value> {
         self.namespaces.get(namespace)

@@ -4,14 +4,14 @@
 //! what was found, what is needed. Whatever comes from objects and policies is escaped and cut at named bounds.
 
 mod denial;
+mod objection;
 mod report;
-mod sentence;
 mod table;
 mod warning;
 
 pub use denial::{HINT, MAX_DENIAL_BYTES, denial};
+pub use objection::objections;
 pub use report::report;
-pub use sentence::sentence;
 pub use warning::{MAX_WARNING_CHARS, MAX_WARNINGS, warnings};
 
 use std::fmt::Write as _;
@@ -25,6 +25,8 @@ use crate::result::{Found, RuleResult, Status, Violation};
 
 /// A value in a violation is cut at this many characters.
 pub const MAX_VALUE_CHARS: usize = 120;
+/// A list or map is shown as it is written up to this many characters.
+const MAX_COMPOUND_CHARS: usize = 80;
 /// An author's message, and what is needed, is cut at this many characters.
 pub const MAX_MESSAGE_CHARS: usize = 500;
 /// A path or a name is cut at this many characters.
@@ -138,10 +140,15 @@ fn found(violation: &Violation) -> String {
     let mut text = match &violation.found {
         Found::Missing => "missing".to_owned(),
         Found::Hidden => "is a secret, not shown".to_owned(),
-        Found::Value(value) => format!(
-            "is {}",
-            shorten(&escape::line(&value.to_string()), MAX_VALUE_CHARS)
-        ),
+        Found::Value(value) => is(value),
+        Found::Computed { value, .. } if violation.path.is_root() => is(value),
+        Found::Computed { expression, value } => {
+            format!(
+                "{} {}",
+                shorten(&escape::line(expression), MAX_VALUE_CHARS),
+                is(value)
+            )
+        }
     };
     if let Some(within) = &violation.within {
         let _ = write!(text, " ({})", shorten(&escape::line(within), MAX_VALUE_CHARS));
@@ -149,8 +156,39 @@ fn found(violation: &Violation) -> String {
     text
 }
 
+/// What a value is; a list or map that does not fit into a line by what it holds.
+fn is(value: &Value) -> String {
+    let text = value.to_string();
+    match value {
+        Value::Number(number) => format!("is {}", provost_expression::print::number(number)),
+        Value::Array(items) if text.len() > MAX_COMPOUND_CHARS => match items.split_last() {
+            // Of a long list only the beginning is kept.
+            Some((last, kept)) if last == "…" => format!("has more than {} elements", kept.len()),
+            _ => format!("has {}", plural(items.len(), "element", "elements")),
+        },
+        Value::Object(map) if text.len() > MAX_COMPOUND_CHARS => {
+            let keys: Vec<&str> = map.keys().map(String::as_str).collect();
+            format!(
+                "has {}",
+                shorten(&escape::line(&keys.join(", ")), MAX_VALUE_CHARS)
+            )
+        }
+        _ => format!("is {}", shorten(&escape::line(&text), MAX_VALUE_CHARS)),
+    }
+}
+
+/// A violation as a part of a sentence: `spec.replicas is 1, needs >1`.
+pub fn sentence(violation: &Violation) -> String {
+    format!("{} {}, {}", path(violation), found(violation), needs(violation))
+}
+
+/// Where the violation is; for what was worked out of the whole object, what that is.
 fn path(violation: &Violation) -> String {
-    shorten(&escape::line(&violation.path.to_string()), MAX_PATH_CHARS).into_owned()
+    let text = match &violation.found {
+        Found::Computed { expression, .. } if violation.path.is_root() => expression.clone(),
+        _ => violation.path.to_string(),
+    };
+    shorten(&escape::line(&text), MAX_PATH_CHARS).into_owned()
 }
 
 fn needs(violation: &Violation) -> String {

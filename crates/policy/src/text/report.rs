@@ -11,7 +11,8 @@ use crate::result::{FailureAction, RuleResult};
 
 /// The violations and errors of one object, whether they deny or only warn; empty where there are none.
 ///
-/// `place` says where in a file a field stands (`my-app.yaml:21:9`, of the field or of the nearest one above it).
+/// `place` says where in a file a field stands (`my-app.yaml:21:9`, of the field or of the nearest one above it);
+/// where no field has a place, none is shown.
 pub fn report(
     request: &Request<'_>,
     results: &[RuleResult],
@@ -45,7 +46,15 @@ pub fn report(
                 ]
             })
             .collect();
-        for line in table::lines(&rows) {
+        let lines = if rows.iter().all(|[place, ..]| place.is_empty()) {
+            let without_place = rows
+                .into_iter()
+                .map(|[_, path, found, needs]| [path, found, needs]);
+            table::lines(&without_place.collect::<Vec<_>>())
+        } else {
+            table::lines(&rows)
+        };
+        for line in lines {
             text.push_str(&line);
             text.push('\n');
         }

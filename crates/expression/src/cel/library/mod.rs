@@ -22,6 +22,8 @@ pub use network::Network;
 pub(super) use standard::shown;
 pub use url::Url;
 
+use std::sync::Arc;
+
 use provost_manifest::escape;
 use regex::Regex;
 
@@ -137,9 +139,9 @@ fn all() -> impl Iterator<Item = &'static Function> {
     TABLES.into_iter().flatten()
 }
 
-/// Compiles a regular expression in Go's syntax.
-pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
-    expressions::compile(pattern)
+/// Compiles a regular expression in Go's syntax, that is a literal.
+pub(super) fn regex(pattern: &str) -> Result<Arc<Regex>, String> {
+    expressions::interned(pattern)
 }
 
 /// A text in an error: in quotes, hostile characters escaped, cut where it is long.

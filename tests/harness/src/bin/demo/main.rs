@@ -144,7 +144,9 @@ fn denial(narrator: &mut Narrator, dana: &Person) -> anyhow::Result<()> {
 
 async fn synced_commit(narrator: &mut Narrator, stage: &mut Stage, alex: &Person) -> anyhow::Result<()> {
     narrator.step("A commit reaches the cluster")?;
-    narrator.say("An Application, in Argo CD's form, says which folder of the repository belongs into which namespace.")?;
+    narrator.say("An AppProject, in Argo CD's form, says what a team may take from where, and put where.")?;
+    narrator.run(alex, "kubectl apply -f project.yaml", Expected::Success)?;
+    narrator.say("\nAn Application, in Argo CD's form too, says which folder of the repository belongs into which namespace.")?;
     narrator.run(alex, "kubectl apply -f application.yaml", Expected::Success)?;
     eventually(
         alex,
@@ -224,7 +226,7 @@ fn person(name: &'static str, stage: &Stage, cluster: Option<(&Cluster, User)>) 
 /// Starts `provost serve` and shows what it says of itself.
 async fn serve(narrator: &mut Narrator, person: &Person) -> anyhow::Result<Provost> {
     let command = "provost serve --policies policies --certs certs --ledger ledger --listen 127.0.0.1:0 \
-                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories --poll-interval 1s";
+                   --metrics-listen 127.0.0.1:0 --log warn --allow-local-repositories --control-namespace argocd --poll-interval 1s";
     narrator.show(person, command)?;
     let args: Vec<_> = command.split_whitespace().skip(1).collect();
     let kubeconfig = person

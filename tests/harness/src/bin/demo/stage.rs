@@ -37,6 +37,10 @@ impl Stage {
         stage.write("my-app-fixed.yaml", include_str!("data/my-app-fixed.yaml"))?;
         let place = stage.repository.path().display().to_string();
         stage.write(
+            "project.yaml",
+            &include_str!("data/project.yaml").replace("REPOSITORY", &place),
+        )?;
+        stage.write(
             "application.yaml",
             &include_str!("data/application.yaml").replace("REPOSITORY", &place),
         )?;
