@@ -65,3 +65,15 @@ pub(crate) fn application(name: &str, repository: &str, path: &str, namespace: &
         },
     })
 }
+
+/// The project of all Applications, which allows what they need.
+pub(crate) fn project(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+        "metadata": {"name": "default", "namespace": namespace},
+        "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+        },
+    })
+}

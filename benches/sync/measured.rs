@@ -90,6 +90,8 @@ impl Measured {
             "--kustomize",
             &kustomize,
             "--allow-local-repositories",
+            "--control-namespace",
+            &namespace,
             "--metrics-listen",
             "127.0.0.1:0",
             "--poll-interval",
@@ -116,6 +118,17 @@ impl Measured {
             let status = crd.data["status"]["conditions"].to_string();
             anyhow::ensure!(status.contains("Established"), "{status}");
             Ok(())
+        })
+        .await?;
+        // The agent makes a project of that name, whose fields are its own.
+        let project = manifests::project(&measured.namespace).to_string();
+        let take = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        wait_for("the project to be taken", SOON, async || {
+            measured
+                .cluster
+                .kubectl(User::Admin, &take, &project)
+                .await?
+                .success()
         })
         .await?;
         Ok(measured)

@@ -49,7 +49,8 @@ pub(super) async fn read(
     }
     if let Some(client) = client {
         let mut changes = policies.subscribe();
-        let keep = policies::crds::keep(client.clone(), Arc::clone(&policies), shutdown.drain.clone());
+        let (kept, stop) = (Arc::clone(&policies), shutdown.drain.clone());
+        let keep = policies::crds::keep(client.clone(), kept, config.webhook, stop);
         tokio::spawn(keep);
         let listed = timeout(FIRST_LIST, async {
             while !policies.complete() {

@@ -104,13 +104,33 @@ async fn an_agent_that_is_killed_in_the_middle_of_a_sync_ends_it_when_it_comes_b
             "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
         },
     });
-    wait_for("the Application to be taken", LIMIT, async || {
-        cluster
-            .kubectl(User::Admin, &apply, &application.to_string())
-            .await?
-            .success()
-    })
-    .await?;
+    let project = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+        "metadata": {"name": "default", "namespace": namespace},
+        "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+        },
+    });
+    // The agent makes a project of that name, whose fields are its own.
+    let take = [
+        "-n",
+        &namespace,
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        "-",
+    ];
+    for object in [project, application] {
+        wait_for("the project and the Application to be taken", LIMIT, async || {
+            cluster
+                .kubectl(User::Admin, &take, &object.to_string())
+                .await?
+                .success()
+        })
+        .await?;
+    }
     wait_parts(&client, &namespace, "0", OBJECTS).await?;
     let uids: BTreeMap<_, _> = parts(&client, &namespace)
         .await?
