@@ -13,7 +13,7 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # One feature set for all commands (--workspace), or cargo builds kube and its dependencies once per set.
 ALL := --workspace --locked
 
-.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy
+.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy bench-sync
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,7 +88,7 @@ soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600 (fai
 	cargo test --locked --release --package provost --test soak -- --seconds $(SECONDS) --seed $$(date +%s)
 	cargo test $(ALL) --test it -- --ignored soak
 
-bench: bench-webhook bench-policy ## All benchmarks; each writes target/bench/PART.json
+bench: bench-webhook bench-policy bench-sync ## All benchmarks; each writes target/bench/PART.json
 
 bench-webhook: needs ## Admission throughput, latency and memory beside a server that always says yes; writes lost in restarts and rotations
 	cargo bench --locked --package provost --bench webhook
@@ -96,3 +96,6 @@ bench-webhook: needs ## Admission throughput, latency and memory beside a server
 
 bench-policy: needs ## What judging costs: in process, end to end with 3 to 300 policies, and on the command line
 	cargo bench --locked --package provost --bench policy
+
+bench-sync: needs ## Syncing 1,000 Applications beside kubectl, one commit of them, passes that find nothing, 5,000 objects
+	cargo bench --locked --package provost --bench sync

@@ -5,6 +5,9 @@ use provost_manifest::digest::Digest;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
+/// Annotation with the number of a Deployment's rollout.
+const DEPLOYMENT_REVISION: &str = "deployment.kubernetes.io/revision";
+
 /// What is kept of a live object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folded {
@@ -58,6 +61,10 @@ fn digest(object: &Value) -> Digest {
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
             for bookkeeping in ["managedFields", "resourceVersion", "generation"] {
                 metadata.remove(bookkeeping);
+            }
+            // Written by the deployment controller a moment after each apply; no comparison minds it either.
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.remove(DEPLOYMENT_REVISION);
             }
         }
     }

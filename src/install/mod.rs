@@ -404,4 +404,23 @@ mod tests {
             assert!(text.contains(argument), "{argument} is missing in {text}");
         }
     }
+
+    #[test]
+    fn both_roles_are_told_what_decides_a_verdict() {
+        let settings = Settings {
+            exempt_namespaces: vec!["sandbox".parse().unwrap()],
+            exception_namespaces: vec!["security".parse().unwrap()],
+            policy_call_hosts: vec!["scanner.example.com:8443".parse().unwrap()],
+            ..settings()
+        };
+        let text = to_json(&manifests(&settings).unwrap());
+        for argument in [
+            "--exempt-namespace=sandbox",
+            "--exception-namespace=security",
+            "--policy-call-host=scanner.example.com:8443",
+            "\"port\": 8443",
+        ] {
+            assert_eq!(text.matches(argument).count(), 2, "{argument} in {text}");
+        }
+    }
 }

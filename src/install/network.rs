@@ -35,7 +35,10 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
             [apiserver, called(settings)].concat(),
         ),
         Role::Recorder => (vec![metrics], Vec::new()),
-        Role::Agent => (vec![metrics], [apiserver, vec![tcp(GIT_SSH)]].concat()),
+        Role::Agent => (
+            vec![metrics],
+            [apiserver, vec![tcp(GIT_SSH)], called(settings)].concat(),
+        ),
     };
     Manifest {
         comment: COMMENT,

@@ -104,6 +104,7 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
     let impersonator = format!("{}-impersonator", name(role));
     let cluster_rules = json!([
         {"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": ["get"]},
         {"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "patch"]},
         {
             "apiGroups": ["provost.dev"],

@@ -83,14 +83,22 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
 }
 
 fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
-    vec![
+    let mut arguments = vec![
         "serve".to_owned(),
         format!("--role={}", role.name()),
         format!("--service={}/{SERVICE}", settings.namespace),
         format!("--metrics-listen=0.0.0.0:{METRICS}"),
         format!("--ledger={DATA}/ledger"),
         "--log-format=json".to_owned(),
-    ]
+    ];
+    // The agent judges what it is about to apply as the webhook will.
+    let exempt = settings.exempt_namespaces.iter();
+    arguments.extend(exempt.map(|namespace| format!("--exempt-namespace={namespace}")));
+    let exceptions = settings.exception_namespaces.iter();
+    arguments.extend(exceptions.map(|namespace| format!("--exception-namespace={namespace}")));
+    let hosts = settings.policy_call_hosts.iter();
+    arguments.extend(hosts.map(|host| format!("--policy-call-host={host}")));
+    arguments
 }
 
 fn webhook_arguments(settings: &Settings) -> Vec<String> {
@@ -99,12 +107,6 @@ fn webhook_arguments(settings: &Settings) -> Vec<String> {
     let failure_policy = settings.failure_policy.name().to_lowercase();
     arguments.push(format!("--failure-policy={failure_policy}"));
     arguments.extend(settings.url.iter().map(|url| format!("--webhook-url={url}")));
-    let exempt = settings.exempt_namespaces.iter();
-    arguments.extend(exempt.map(|namespace| format!("--exempt-namespace={namespace}")));
-    let exceptions = settings.exception_namespaces.iter();
-    arguments.extend(exceptions.map(|namespace| format!("--exception-namespace={namespace}")));
-    let hosts = settings.policy_call_hosts.iter();
-    arguments.extend(hosts.map(|host| format!("--policy-call-host={host}")));
     arguments
 }
 

@@ -52,8 +52,9 @@ pub async fn ensure(cluster: &Cluster, install: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps `policies` at what the cluster holds of every kind that it serves, until `stop`.
-pub async fn keep(client: Client, policies: Arc<Policies>, stop: CancellationToken) {
+/// Keeps `policies` at what the cluster holds of every kind that it serves, until `stop`. Ready conditions are for the
+/// webhook to write: `tells` says whether this process is one.
+pub async fn keep(client: Client, policies: Arc<Policies>, tells: bool, stop: CancellationToken) {
     let defined = Arc::new(Notify::new());
     tokio::spawn(
         stop.clone()
@@ -62,6 +63,7 @@ pub async fn keep(client: Client, policies: Arc<Policies>, stop: CancellationTok
     let mut keeper = Keeper {
         client,
         policies,
+        tells,
         stop: stop.clone(),
         running: BTreeMap::new(),
     };
@@ -83,6 +85,8 @@ async fn look_again(policies: Arc<Policies>, defined: Arc<Notify>) {
 struct Keeper {
     client: Client,
     policies: Arc<Policies>,
+    /// Whether Ready conditions are written.
+    tells: bool,
     stop: CancellationToken,
     /// What ends the watch of a kind's objects.
     running: BTreeMap<PolicyKind, (ServedKind, CancellationToken)>,
@@ -128,7 +132,11 @@ impl Keeper {
         let wanted = self
             .definition(kind)
             .await
-            .and_then(|definition| served(kind, &definition));
+            .and_then(|definition| served(kind, &definition))
+            .map(|served| ServedKind {
+                has_status: served.has_status && self.tells,
+                ..served
+            });
         if self.running.get(&kind).map(|(served, _)| *served) == wanted && wanted.is_some() {
             return;
         }

@@ -13,6 +13,7 @@
 //! - A change of the policies in force is one ledger record and one log line; a policy that is out is logged when it
 //!   goes out, and again only when the reason changes.
 
+pub mod admission;
 pub mod check;
 pub mod cluster;
 pub mod crds;
@@ -39,6 +40,7 @@ use tokio::sync::watch;
 
 use crate::ledger::Ledger;
 
+pub use admission::Admission;
 pub use cluster::{PolicyKind, ServedKind};
 pub use fetch::{CallHost, Fetcher, Globals, ServiceCalls};
 pub use hindrance::{Hindrances, Registration};

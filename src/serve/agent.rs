@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::{Error, Shutdown};
 use crate::{
     ledger::Ledger,
+    policies::Admission,
     sync::{self, SyncConfig},
 };
 
@@ -17,9 +18,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// An agent that reconciles.
 pub(super) struct Running(JoinHandle<Result<(), sync::Error>>);
 
-pub(super) fn start(config: SyncConfig, client: Client, ledger: &Ledger, shutdown: &Shutdown) -> Running {
+pub(super) fn start(
+    config: SyncConfig,
+    client: Client,
+    admission: Admission,
+    ledger: &Ledger,
+    shutdown: &Shutdown,
+) -> Running {
     let (ledger, drain) = (ledger.clone(), shutdown.drain.clone());
-    Running(tokio::spawn(sync::run(config, client, ledger, drain)))
+    Running(tokio::spawn(sync::run(config, client, admission, ledger, drain)))
 }
 
 // === impl Running ===

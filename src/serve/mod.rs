@@ -16,6 +16,7 @@ mod admin;
 mod agent;
 mod connect;
 mod heartbeat;
+mod policies;
 mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ use crate::{
     cluster,
     config::{Address, ClientCertificates, FailurePolicy, Role},
     ledger::Ledger,
-    policies::{self, ServiceCalls},
+    policies::{Admission, ServiceCalls, Snapshot},
     recorder::{self, RecorderConfig},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
@@ -83,12 +84,12 @@ pub enum Error {
     Connect(#[from] connect::Error),
     /// The policies cannot be read.
     #[error(transparent)]
-    Policies(#[from] policies::Error),
+    Policies(#[from] crate::policies::Error),
     /// The kinds of policies are not known to the cluster.
     #[error(transparent)]
     Crds(#[from] cluster::Error),
     /// The cluster's policies did not come.
-    #[error("the cluster's policies could not be read within {} s: see the log for why", webhook::FIRST_LIST.as_secs())]
+    #[error("the cluster's policies could not be read within {} s: see the log for why", policies::FIRST_LIST.as_secs())]
     FirstList,
     /// There is no certificate.
     #[error(transparent)]
@@ -146,7 +147,7 @@ pub struct WebhookAnnouncement {
     /// Where metrics are.
     pub metrics: String,
     /// The policies in force and those that are out.
-    pub policies: Arc<policies::Snapshot>,
+    pub policies: Arc<Snapshot>,
     /// Namespaces that are not judged.
     pub exempt_namespaces: Vec<String>,
 }
@@ -171,8 +172,16 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         Some(connection) => Some(connection.client().await?),
         None => None,
     };
+    // Who only records judges nothing, and may not even reach the apiserver.
+    let judges = config.webhook || config.agent.is_some();
+    let cluster = client.as_ref().filter(|_| judges);
+    let policies = policies::read(&config, cluster, &ledger, &shutdown).await?;
+    let fetcher = policies::fetcher(&config, cluster, &shutdown);
+    let exempt_namespaces = config.all_exempt_namespaces();
+    let admission = Admission::new(Arc::clone(&policies), fetcher.clone(), exempt_namespaces);
     let webhook = if config.webhook {
-        Some(webhook::start(&config, client.clone(), &ledger, &metrics, &shutdown).await?)
+        let judges = (policies, fetcher);
+        Some(webhook::start(&config, client.clone(), judges, &ledger, &metrics, &shutdown).await?)
     } else {
         if let Some(address) = config.metrics_listen {
             admin::start(address, metrics, shutdown.drain.clone()).await?;
@@ -192,7 +201,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
     let agent = config
         .agent
         .zip(client)
-        .map(|(config, client)| agent::start(config, client, &ledger, &shutdown));
+        .map(|(config, client)| agent::start(config, client, admission, &ledger, &shutdown));
     Ok(Serving {
         announcement,
         shutdown,

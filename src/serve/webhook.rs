@@ -9,18 +9,14 @@ use std::{
 
 use axum::http::{StatusCode, Uri};
 use kube::Client;
-use tokio::{
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error, WebhookAnnouncement, admin};
 use crate::{
-    cluster::Cluster,
     config::{Address, ClientCertificates, WEBHOOK_SECRET},
     ledger::Ledger,
-    policies::{self, Fetcher, Policies, PolicyKind, Source, folder::read_bounded},
+    policies::{Fetcher, Policies, folder::read_bounded},
     server::{Clients, Drained, Listener, ServingCertificate, Shutdown, clients::required},
     telemetry::Metrics,
     webhook::{
@@ -30,8 +26,6 @@ use crate::{
     },
 };
 
-/// How long the cluster's policies may take to come at start.
-pub(super) const FIRST_LIST: Duration = Duration::from_secs(30);
 /// How long reviews are still answered after the configuration is withdrawn: apiservers hear of it a moment later.
 const WITHDRAWAL: Duration = Duration::from_secs(1);
 
@@ -53,11 +47,11 @@ pub(super) struct Running {
 pub(super) async fn start(
     config: &Config,
     client: Option<Client>,
+    (policies, fetcher): (Arc<Policies>, Fetcher),
     ledger: &Ledger,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> Result<Running, Error> {
-    let policies = read_policies(config, client.as_ref(), ledger, shutdown).await?;
     let listener = Listener::bind(config.listen).await?;
     let address = listener.address();
     let (store, names) = (store(config, client.as_ref()), names(config));
@@ -90,11 +84,7 @@ pub(super) async fn start(
     };
     let webhook = Arc::new(Webhook {
         policies: Arc::clone(&policies),
-        fetcher: match &client {
-            Some(client) => Fetcher::cluster(client.clone(), shutdown.abort.clone()),
-            None => Fetcher::default(),
-        }
-        .calling(config.service_calls.clone()),
+        fetcher,
         ledger: ledger.clone(),
         metrics: WebhookMetrics::register(metrics, Arc::clone(&policies), ledger.clone()),
         exempt_namespaces: exempt_namespaces.clone(),
@@ -222,43 +212,6 @@ async fn withdraw(Registrar { client, endpoint }: Registrar) {
              `kubectl delete validatingwebhookconfiguration provost`."
         ),
     }
-}
-
-/// Reads the folder, and waits for the first lists of the cluster's.
-async fn read_policies(
-    config: &Config,
-    client: Option<&Client>,
-    ledger: &Ledger,
-    shutdown: &Shutdown,
-) -> Result<Arc<Policies>, Error> {
-    let folder = config.policies.clone().map(Source::Folder);
-    let mut kinds = Vec::new();
-    if let Some(client) = client {
-        let cluster = Cluster::connect(client.clone()).await?;
-        policies::crds::ensure(&cluster, config.install_crds).await?;
-        kinds.extend(PolicyKind::ALL);
-    }
-    let sources = folder.into_iter().chain(kinds.into_iter().map(Source::Cluster));
-    let exception_namespaces = config.exception_namespaces.iter().cloned().collect();
-    let policies = Arc::new(Policies::new(ledger.clone(), sources, exception_namespaces));
-    if let Some(folder) = &config.policies {
-        policies.replace(Source::Folder(folder.clone()), policies::folder::read(folder)?);
-        let reload = policies::reload::keep(folder.clone(), Arc::clone(&policies));
-        tokio::spawn(shutdown.drain.clone().run_until_cancelled_owned(reload));
-    }
-    if let Some(client) = client {
-        let mut changes = policies.subscribe();
-        let keep = policies::crds::keep(client.clone(), Arc::clone(&policies), shutdown.drain.clone());
-        tokio::spawn(keep);
-        let listed = timeout(FIRST_LIST, async {
-            while !policies.complete() {
-                // The sender lives as long as `policies`, which we hold.
-                let _ = changes.changed().await;
-            }
-        });
-        listed.await.map_err(|_| Error::FirstList)?;
-    }
-    Ok(policies)
 }
 
 fn store(config: &Config, client: Option<&Client>) -> Store {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use provost_delivery::owner::Owner;
 use provost_manifest::object::ObjectKey;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::operation::AskedSync;
+use super::precheck::Findings;
 use super::projects::{Known, Leave};
 use super::run::Run;
 use super::settings;
@@ -40,6 +41,8 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failed pass.
 const MAX_RETRY: Duration = Duration::from_mins(5);
+/// How long a status waits that says nothing but a new revision.
+const GIVE_WAY: Duration = Duration::from_secs(2);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -59,6 +62,15 @@ pub(super) struct Task {
     /// One for each source, in order.
     repositories: Vec<Subscription>,
     pub(super) goal: Option<Arc<Goal>>,
+    /// The sources that it was rendered from.
+    pub(super) written: Vec<SourceAt>,
+    /// What the policies in force object to.
+    pub(super) findings: Findings,
+    policies: watch::Receiver<()>,
+    /// Held while it writes.
+    turn: Option<OwnedSemaphorePermit>,
+    /// Whether a status waits that says nothing new but the revision.
+    has_news: bool,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     compared: Option<Compared>,
     pub(super) failures: u32,
@@ -139,6 +151,11 @@ impl Task {
         application: Application,
     ) -> Self {
         Self {
+            policies: context.precheck.subscribe(),
+            written: Vec::new(),
+            findings: Findings::default(),
+            has_news: false,
+            turn: None,
             projects: context.projects.subscribe(),
             gone: HashSet::new(),
             deletion: None,
@@ -173,15 +190,11 @@ impl Task {
                 () = self.something(next) => {}
             }
             self.take_mail();
-            let permit = async {
-                self.refresh().await;
-                Arc::clone(&self.context.passes).acquire_owned().await
-            };
-            let Some(Ok(permit)) = end.run_until_cancelled(permit).await else {
+            if end.run_until_cancelled(self.refresh()).await.is_none() {
                 return;
-            };
+            }
             next = self.pass(&end).await;
-            drop(permit);
+            self.turn = None;
             if next == Next::Never {
                 return;
             }
@@ -209,8 +222,10 @@ impl Task {
                 std::future::pending::<()>().await;
             }
         };
+        let precheck = &self.context.precheck;
         tokio::select! {
             () = timer => {}
+            () = precheck.changed(&mut self.policies, &self.findings) => {}
             () = source => {}
             Ok(()) = self.projects.changed() => {}
             () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
@@ -274,7 +289,10 @@ impl Task {
             return Next::Whenever;
         }
         if self.application.metadata.deletion_timestamp.is_some() {
-            return self.finalize().await;
+            return match self.take_turn(end).await {
+                Some(()) => self.finalize().await,
+                None => Next::Never,
+            };
         }
         let outcome = self.reconcile(end).await;
         if end.is_cancelled() {
@@ -295,23 +313,34 @@ impl Task {
                 self.inventory = None;
             }
         }
-        if let Err(error) = self.say(outcome).await {
-            tracing::warn!(
-                application = self.name,
-                error = error.sentence(),
-                "A status was not written."
-            );
-            failed = true;
+        let mut news = None;
+        match self.say(outcome).await {
+            Ok(later) => news = later,
+            Err(error) => {
+                tracing::warn!(
+                    application = self.name,
+                    error = error.sentence(),
+                    "A status was not written."
+                );
+                failed = true;
+            }
         }
         self.failures = if failed { self.failures + 1 } else { 0 };
         let opens = self.closed.as_ref().and_then(ClosedWindow::wait);
         match (failed, waits, opens) {
             (true, _, None) => Next::In(self.retry_after()),
             (true, _, Some(opens)) => Next::In(opens.min(self.retry_after())),
-            (false, _, Some(opens)) => Next::In(opens),
+            (false, _, Some(opens)) => Next::In(news.map_or(opens, |news| opens.min(news))),
             (false, true, None) => Next::In(LOOK_AGAIN),
-            (false, false, None) => Next::Whenever,
+            (false, false, None) => news.map_or(Next::Whenever, Next::In),
         }
+    }
+
+    /// Waits until few enough others write; `None` when the task is to end.
+    async fn take_turn(&mut self, end: &CancellationToken) -> Option<()> {
+        let turn = Arc::clone(&self.context.passes).acquire_owned();
+        self.turn = end.run_until_cancelled(turn).await?.ok();
+        Some(())
     }
 
     /// How long to wait before what failed is tried again: as the spec says, or else soon at first.
@@ -347,8 +376,15 @@ impl Task {
             Ok(leave) => leave,
             Err(error) => return self.refuse(error, errors),
         };
-        if let Err(error) = self.compare(&spec).await {
+        let context = Arc::clone(&self.context);
+        let reading = end.run_until_cancelled(context.readings.acquire()).await;
+        if let (Some(_), Err(error)) = (&reading, self.compare(&spec).await) {
             errors.push(error);
+        }
+        drop(reading);
+        // A render that takes long keeps nobody from applying.
+        if self.take_turn(end).await.is_none() {
+            return self.outcome(Converged::default(), errors);
         }
         // Whatever Git says now that cannot be read: what it said last is kept up.
         let Some(goal) = self.goal.clone() else {
@@ -479,6 +515,7 @@ impl Task {
         let destination = Target::of(spec);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
+        let written = sources.clone();
         let request = Request {
             application: self.application.metadata.name.clone().unwrap_or_default(),
             project: spec.project.clone(),
@@ -504,7 +541,9 @@ impl Task {
             },
             (None, None) => return Ok(()),
         };
+        self.written = written;
         self.state.retain(&goal.desired);
+        self.findings.retain(&goal.desired);
         self.goal = Some(Arc::new(goal));
         Ok(())
     }
@@ -566,6 +605,8 @@ impl Task {
 
     fn outcome(&self, converged: Converged, errors: Vec<Error>) -> Outcome {
         let cannot_tell = errors.iter().any(|error| error.condition() != "SyncError");
+        let objections = self.findings.warning();
+        let objections = objections.map(|warning| (status::POLICY_WARNING, warning));
         Outcome {
             sync: match converged.sync {
                 _ if cannot_tell => SyncCode::Unknown,
@@ -582,20 +623,27 @@ impl Task {
             errors,
             sync_run: converged.sync_run,
             waiting: converged.waiting,
-            warning: converged.warning,
+            warnings: converged.warning.into_iter().chain(objections).collect(),
         }
     }
 
-    async fn say(&mut self, outcome: Outcome) -> Result<(), Error> {
+    /// Writes the status, if it says something new. A new revision alone gives way to those Applications that the
+    /// commit is about: how long.
+    async fn say(&mut self, outcome: Outcome) -> Result<Option<Duration>, Error> {
         let limit = ApplicationSpec::parse(&self.application.spec).map_or(10, |spec| spec.history_limit);
         let status = status::compose(&self.application, outcome, limit);
+        let can_wait = status::is_revision_alone(&self.application.status, &status);
+        if can_wait && !std::mem::replace(&mut self.has_news, true) {
+            return Ok(Some(give_way(&self.name)));
+        }
+        self.has_news = false;
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
         if let Some(application) = written {
             let before = std::mem::replace(&mut self.application, Arc::new(application));
             self.context.events.tell(&before.status, &self.application).await;
         }
         self.context.metrics.show(&self.application);
-        Ok(())
+        Ok(None)
     }
 
     /// The inventory, read from the cluster the first time.
@@ -662,6 +710,14 @@ fn backoff(failures: u32) -> Duration {
     FIRST_RETRY
         .saturating_mul(1 << failures.saturating_sub(1).min(10))
         .min(MAX_RETRY)
+}
+
+/// Two seconds and up to two more by the name, so that a thousand statuses are not written at one moment.
+fn give_way(name: &str) -> Duration {
+    let spread = name.bytes().fold(7_u64, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
+    GIVE_WAY + Duration::from_millis(spread % 2_000)
 }
 
 async fn blocking<T: Send + 'static>(

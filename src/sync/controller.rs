@@ -20,6 +20,7 @@ use super::error::Error;
 use super::events::Events;
 use super::mailbox::Mailbox;
 use super::metrics::SyncMetrics;
+use super::precheck::Precheck;
 use super::projects::{self, Projects};
 use super::push;
 use super::sources::Sources;
@@ -29,7 +30,9 @@ use crate::git::{LocalRepositories, Mirrors};
 use crate::ledger::Ledger;
 use crate::render::{Capabilities, History, RenderConfig, Renderer};
 
-/// How many Applications are worked on at a time.
+/// How many Applications are read and rendered at a time.
+const MAX_READINGS: usize = 8;
+/// How many Applications are applied at a time.
 const MAX_PASSES: usize = 8;
 /// How long tasks may take to end when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -37,6 +40,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// What every task shares.
 pub(super) struct Context {
     pub(super) cluster: Cluster,
+    pub(super) precheck: Precheck,
     pub(super) sources: Arc<Sources>,
     pub(super) renderer: Renderer,
     /// What the apiserver called itself at the start.
@@ -47,6 +51,9 @@ pub(super) struct Context {
     pub(super) projects: Projects,
     pub(super) metrics: SyncMetrics,
     pub(super) events: Events,
+    /// Who reads Git and renders.
+    pub(super) readings: Semaphore,
+    /// Who writes to the cluster.
     pub(super) passes: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
     watches: Watches,
@@ -152,6 +159,7 @@ impl Controller {
     pub(super) async fn new(
         config: SyncConfig,
         cluster: Cluster,
+        precheck: Precheck,
         ledger: Ledger,
         instance: String,
         shutdown: CancellationToken,
@@ -191,6 +199,7 @@ impl Controller {
             metrics: SyncMetrics::register(&config.metrics, &cluster),
             events: Events::new(&cluster, &instance),
             cluster,
+            precheck,
             sources,
             renderer,
             kube_version,
@@ -198,6 +207,7 @@ impl Controller {
             ledger,
             local_repositories: config.local_repositories,
             projects,
+            readings: Semaphore::new(MAX_READINGS),
             passes: Arc::new(Semaphore::new(MAX_PASSES)),
             shutdown,
             watches: Watches::default(),

@@ -115,6 +115,7 @@ impl Task {
         tally: &mut Tally,
     ) -> Result<Advance, Error> {
         self.look_at_windows(spec)?;
+        self.judge_again(goal).await?;
         if let (Some(closed), Some(_)) = (&self.closed, &self.asked) {
             return Ok(Advance::Waiting(format!("a sync window: {}", closed.sentence())));
         }

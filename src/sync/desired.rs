@@ -28,6 +28,10 @@ pub(super) struct Desired {
     pub(super) digest: Digest,
     /// The file in the repository that it is written in.
     pub(super) file: Option<String>,
+    /// The line of that file on which its document begins, where it is applied as it is written.
+    pub(super) line: Option<usize>,
+    /// The repository of that file, where there are several sources.
+    pub(super) repository: Option<String>,
     /// Whether it is ours only if we make it: a namespace that was there before is nobody's to delete.
     pub(super) only_if_absent: bool,
 }
@@ -154,6 +158,8 @@ fn namespace_of(name: &str, metadata: Option<&NamespaceMetadata>, owner: &Owner)
         digest: Digest::of_value(&object),
         object,
         file: None,
+        line: None,
+        repository: None,
         only_if_absent: true,
     })
 }
@@ -237,6 +243,8 @@ impl<'a> Scopes<'a> {
             gvk,
             object,
             file: rendered.file.as_ref().map(ToString::to_string),
+            line: rendered.line,
+            repository: rendered.repository.clone(),
             only_if_absent: false,
         })
     }

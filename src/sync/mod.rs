@@ -7,12 +7,14 @@
 //! ```
 //!
 //! Each Application is a task of its own with a mailbox that coalesces what happens to it, so that no two passes over
-//! one Application ever run at once; a semaphore bounds how many run in all.
+//! one Application ever run at once; one semaphore bounds how many read and render,
+//! another how many write.
 //!
 //! *Guarantees*
 //! - The inventory is written before anything is applied, and its resourceVersion fences: who cannot write it neither
 //!   applies nor prunes.
-//! - A stage is dry-run as a whole before any of it is applied, and all its refusals are reported together.
+//! - A stage is dry-run and judged by the policies in force as a whole before any of it is applied, and all its refusals
+//!   are reported together.
 //! - Nothing is pruned after an error of any kind, nor what another Application owns, nor an object with another uid
 //!   than the one recorded.
 //! - A pass in which nothing changed makes no request.
@@ -23,6 +25,8 @@
 //!   the service account that the project names.
 //! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
 //!   lets one of them write.
+//!
+//! *Not yet*: policy before write for hooks, which the webhook judges when they are made.
 
 mod application;
 mod apply;
@@ -40,7 +44,9 @@ mod inventory;
 mod mailbox;
 mod metrics;
 mod operation;
+mod place;
 mod plan;
+mod precheck;
 pub mod preview;
 mod projects;
 mod prune;
@@ -65,6 +71,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, Lease};
 use crate::git::{LocalRepositories, Submodules};
 use crate::ledger::Ledger;
+use crate::policies::Admission;
 use crate::render::Launcher;
 use crate::telemetry::Metrics;
 
@@ -131,17 +138,19 @@ pub struct SyncConfig {
 pub async fn run(
     config: SyncConfig,
     client: kube::Client,
+    admission: Admission,
     ledger: Ledger,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let cluster = Cluster::connect(client).await?;
-    run_on(config, cluster, ledger, shutdown).await
+    run_on(config, cluster, admission, ledger, shutdown).await
 }
 
 /// The same over a [`Cluster`] of the caller's, who may count its requests.
 pub async fn run_on(
     config: SyncConfig,
     cluster: Cluster,
+    admission: Admission,
     ledger: Ledger,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -152,9 +161,11 @@ pub async fn run_on(
     let instance = identity.name().to_owned();
     let work = |held| {
         let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
-        let instance = instance.clone();
+        let (admission, instance) = (admission.clone(), instance.clone());
         async {
-            let controller = controller::Controller::new(config, cluster, ledger, instance, held).await?;
+            let precheck = precheck::Precheck::new(admission, &cluster).await?;
+            let controller =
+                controller::Controller::new(config, cluster, precheck, ledger, instance, held).await?;
             controller.run().await;
             Ok(())
         }

@@ -7,12 +7,14 @@ use provost_delivery::foreign::{self, ForeignField};
 use provost_delivery::ignore::IgnoreError;
 use provost_delivery::owner::{self, Owner};
 use provost_delivery::plan::{self as delivery, Action, Change};
+use provost_delivery::removal;
 use provost_evidence::event::DriftField;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
 use super::desired::Desired;
 use super::drift;
+use super::precheck::{Judgement, Precheck};
 use super::settings::Settings;
 use crate::cluster::{self, Cluster, FIELD_MANAGER, Folded, Target};
 
@@ -72,6 +74,9 @@ pub(super) enum Error {
     Ignore(#[from] IgnoreError),
     #[error("the one that is to be made anew is not gone yet")]
     Going,
+    /// The webhook refused the dry-run, and so do the policies that we know.
+    #[error("it is refused by policy")]
+    Denied(Judgement),
 }
 
 // === impl Verdict ===
@@ -130,15 +135,16 @@ impl Error {
 /// Plans a stage as a whole, several objects at a time. The order is that of `objects`.
 pub(super) async fn plan_stage(
     cluster: &Cluster,
+    precheck: &Precheck,
     owner: &Owner,
     objects: &[Arc<Desired>],
     settings: &Settings,
-) -> Vec<(Arc<Desired>, Result<Verdict, Error>)> {
+) -> Vec<(Arc<Desired>, Result<(Verdict, Judgement), Error>)> {
     futures::stream::iter(objects.to_vec())
         .map(|desired| {
             let (cluster, owner) = (cluster.clone(), owner.clone());
             async move {
-                let verdict = plan_object(&cluster, &owner, &desired, settings).await;
+                let verdict = plan_object(&cluster, precheck, &owner, &desired, settings).await;
                 (desired, verdict)
             }
         })
@@ -147,13 +153,15 @@ pub(super) async fn plan_stage(
         .await
 }
 
-/// Plans one object: one request where it is new, two where it is there.
+/// Plans one object, and has the policies in force judge what it would become: one request where it is new, two where
+/// it is there.
 async fn plan_object(
     cluster: &Cluster,
+    precheck: &Precheck,
     owner: &Owner,
     desired: &Desired,
     settings: &Settings,
-) -> Result<Verdict, Error> {
+) -> Result<(Verdict, Judgement), Error> {
     let target = target(cluster, desired)?;
     let ignored = settings.ignored.of(&desired.key);
     let options = settings.options_of(&desired.object);
@@ -173,17 +181,26 @@ async fn plan_object(
             Err(error) if error.code() == Some(422) && options.force == Some(true) => {
                 // What cannot be changed is made anew, if it is ours.
                 return match cluster.get(&target).await? {
-                    Some(live) if owner.owns(&live) => Ok(Verdict::Recreate(Folded::of(&live))),
+                    Some(live) if owner.owns(&live) => {
+                        // The dry-run said nothing of what is made anew.
+                        let judgement = precheck.judge(cluster, desired, None, wanted).await;
+                        Ok((Verdict::Recreate(Folded::of(&live)), judgement))
+                    }
                     _ => Err(error.into()),
                 };
             }
+            Err(error) if error.code() == Some(403) && error.misses().is_none() => {
+                return Err(denied(cluster, precheck, desired, &target, error).await);
+            }
             applied => applied?,
         };
-        if resource_version(&applied).is_none() {
-            return Ok(Verdict::Create);
-        }
-        let Some(live) = cluster.get(&target).await? else {
-            return Ok(Verdict::Create);
+        let live = match resource_version(&applied) {
+            Some(_) => cluster.get(&target).await?,
+            None => None,
+        };
+        let Some(live) = live else {
+            let judgement = precheck.judge(cluster, desired, None, &applied).await;
+            return Ok((Verdict::Create, judgement));
         };
         looks -= 1;
         if looks > 0 && resource_version(&live) != resource_version(&applied) {
@@ -191,10 +208,59 @@ async fn plan_object(
             continue;
         }
         let verdict = judge(owner, desired, &live, &applied, settings)?;
-        return Ok(match verdict {
+        let judgement = match &verdict {
+            // Nobody asks about what is not ours to write.
+            Verdict::NotOurs(_) => Judgement::default(),
+            // Nothing is written; what is said is said of it as it is, as if it were made now.
+            Verdict::Unchanged(_) | Verdict::Reported(..) => {
+                precheck.judge(cluster, desired, None, &live).await
+            }
+            _ => {
+                precheck
+                    .judge(cluster, desired, Some(&live), &written(&verdict, applied))
+                    .await
+            }
+        };
+        let verdict = match verdict {
             Verdict::Update(update) => Verdict::Update(Update { respectful, ..update }),
             verdict => verdict,
-        });
+        };
+        return Ok((verdict, judgement));
+    }
+}
+
+/// The object as it will be once foreign fields are gone too.
+fn written(verdict: &Verdict, applied: Value) -> Value {
+    let Verdict::Update(update) = verdict else {
+        return applied;
+    };
+    let Ok(Some(patch)) = removal::patch(&applied, &update.foreign) else {
+        return applied;
+    };
+    let mut without = applied.clone();
+    let removed = serde_json::from_value::<json_patch::Patch>(patch)
+        .is_ok_and(|patch| json_patch::patch(&mut without, &patch).is_ok());
+    if removed { without } else { applied }
+}
+
+/// Why the apiserver refused the dry-run: by policy, if the policies that we know refuse it too.
+async fn denied(
+    cluster: &Cluster,
+    precheck: &Precheck,
+    desired: &Desired,
+    target: &Target,
+    error: cluster::Error,
+) -> Error {
+    let Ok(live) = cluster.get(target).await else {
+        return error.into();
+    };
+    let judgement = precheck
+        .judge(cluster, desired, live.as_ref(), &desired.object)
+        .await;
+    if judgement.denied.is_empty() {
+        error.into()
+    } else {
+        Error::Denied(judgement)
     }
 }
 

@@ -331,6 +331,10 @@ impl Task {
             !Arc::ptr_eq(&before.listed, &leave.listed)
                 || before.actor.service_account() != actor.service_account()
         };
+        let is_written_by = |before: &Leave| before.actor.service_account() == actor.service_account();
+        if !self.leave.as_ref().is_some_and(is_written_by) {
+            self.findings.distrust();
+        }
         if self.leave.as_ref().is_none_or(is_another) {
             // What was refused may be allowed now.
             self.look_anew();

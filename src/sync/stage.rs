@@ -9,7 +9,7 @@ use super::application::Task;
 use super::desired::Desired;
 use super::error::Error;
 use super::inventory::Entries;
-use super::plan::{Verdict, plan_stage};
+use super::plan::{self, Verdict, plan_stage};
 use super::settings::Settings;
 use super::state::Standing;
 use crate::api::provost::InventoryEntry;
@@ -54,7 +54,7 @@ impl Planned {
 // === impl Task ===
 
 impl Task {
-    /// Dry-runs the objects as a whole and decides what is to be written.
+    /// Dry-runs the objects as a whole, has the policies in force judge them, and decides what is to be written.
     ///
     /// # Errors
     /// All refusals together; nothing may then be written. What waits for an object that is `coming`, or that is made
@@ -66,21 +66,40 @@ impl Task {
         objects: &[Arc<Desired>],
         coming: &BTreeMap<ObjectKey, Write>,
     ) -> Result<Planned, Error> {
-        let cluster = self.actor()?;
+        let (context, cluster) = (Arc::clone(&self.context), self.actor()?);
         for desired in objects {
             if let Some(kind) = cluster.kinds().get(&desired.gvk) {
                 self.context.watch(kind);
             }
         }
         let mut planned = Planned::default();
-        let mut failed = Vec::new();
-        for (desired, verdict) in plan_stage(&cluster, &self.owner, objects, settings).await {
+        let (mut failed, mut denied) = (Vec::new(), Vec::new());
+        let stage = plan_stage(&cluster, &context.precheck, &self.owner, objects, settings).await;
+        for (desired, verdict) in stage {
             match verdict {
-                Ok(verdict) => self.decide(settings, recorded, &desired, verdict, &mut planned),
+                Ok((verdict, judgement)) => {
+                    let key = desired.key.clone();
+                    self.decide(settings, recorded, &desired, verdict, &mut planned);
+                    let is_write = planned.writes.contains_key(&key);
+                    if is_write && !judgement.denied.is_empty() {
+                        denied.push((desired, judgement.denied));
+                    } else {
+                        self.findings.record(&key, &judgement);
+                    }
+                }
+                Err(plan::Error::Denied(judgement)) if settings.writes => {
+                    denied.push((desired, judgement.denied));
+                }
+                Err(plan::Error::Denied(judgement)) => {
+                    // Nothing is written, so that nothing is refused either.
+                    self.findings.record(&desired.key, &judgement);
+                    self.state
+                        .record(&desired.key, desired.digest, None, Standing::OutOfSync);
+                }
                 Err(error) => failed.push((desired, error)),
             }
         }
-        let mut refused = Vec::new();
+        let mut refused = self.explain(denied).await;
         for (desired, error) in failed {
             let is_missing = error.is_about_something_missing();
             if is_missing {
@@ -169,8 +188,7 @@ impl Task {
 
 /// One refused object: which, where it is written, why.
 pub(super) fn refusal(desired: &Desired, reason: &str) -> String {
-    let file = desired.file.as_deref().unwrap_or("the render");
-    format!("{} ({file}): {reason}", desired.key)
+    format!("{} ({}): {reason}", desired.key, desired.place())
 }
 
 fn fight(key: &ObjectKey, verdict: &Verdict) -> String {

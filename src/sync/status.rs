@@ -15,6 +15,8 @@ use crate::cluster::{Cluster, FIELD_MANAGER};
 const MAX_RESOURCES: usize = 500;
 /// The longest message of a condition, in characters.
 const MAX_MESSAGE: usize = 4_096;
+/// The condition that says what policies object to and do not refuse.
+pub(super) const POLICY_WARNING: &str = "PolicyWarning";
 
 /// What a pass came to.
 #[derive(Debug, Default)]
@@ -33,8 +35,8 @@ pub(super) struct Outcome {
     pub(super) sync_run: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
     pub(super) waiting: bool,
-    /// The type of a condition that is no error, and its message.
-    pub(super) warning: Option<(&'static str, String)>,
+    /// Types of conditions that are no errors, and their messages.
+    pub(super) warnings: Vec<(&'static str, String)>,
 }
 
 /// A sync: a pass that brought something new from Git, or tried to.
@@ -84,7 +86,7 @@ pub(super) fn compose(
         health: Some(outcome.health),
         history: before.history.clone(),
         operation_state: before.operation_state.clone(),
-        conditions: conditions(&before.conditions, &outcome.errors, outcome.warning),
+        conditions: conditions(&before.conditions, &outcome.errors, outcome.warnings),
         resources: outcome.resources,
         reconciled_at: before.reconciled_at.clone(),
     };
@@ -96,6 +98,22 @@ pub(super) fn compose(
         status.reconciled_at = Some(time(Timestamp::now()));
     }
     status
+}
+
+/// Whether a new revision is all that the status says: a commit elsewhere in the repository.
+pub(super) fn is_revision_alone(before: &ApplicationStatus, after: &ApplicationStatus) -> bool {
+    let (Some(old), Some(new)) = (&before.sync, &after.sync) else {
+        return false;
+    };
+    let with_old = ApplicationStatus {
+        sync: Some(SyncStatus {
+            revision: old.revision.clone(),
+            ..new.clone()
+        }),
+        reconciled_at: before.reconciled_at.clone(),
+        ..after.clone()
+    };
+    old.revision != new.revision && with_old == *before
 }
 
 /// Writes the status, if it says something new, and returns the Application as it then is.
@@ -174,12 +192,12 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
 fn conditions(
     before: &[Condition],
     errors: &[Error],
-    warning: Option<(&'static str, String)>,
+    warnings: Vec<(&'static str, String)>,
 ) -> Vec<Condition> {
     errors
         .iter()
         .map(|error| (error.condition(), error.sentence()))
-        .chain(warning)
+        .chain(warnings)
         .map(|(kind, message)| {
             let (kind, message) = (kind.to_owned(), shorten(&message));
             let same = before
@@ -278,6 +296,24 @@ mod tests {
         );
         assert_eq!(status, first);
         assert_eq!(status.history, []);
+    }
+
+    #[test]
+    fn only_a_status_with_another_revision_and_nothing_else_new_can_wait() {
+        let at = |revision: &str, code| ApplicationStatus {
+            sync: Some(SyncStatus {
+                status: code,
+                revision: revision.to_owned(),
+                compared_to: None,
+            }),
+            reconciled_at: Some(revision.to_owned()),
+            ..ApplicationStatus::default()
+        };
+        let before = at("a", SyncCode::Synced);
+        assert!(is_revision_alone(&before, &at("b", SyncCode::Synced)));
+        assert!(!is_revision_alone(&before, &at("b", SyncCode::OutOfSync)));
+        assert!(!is_revision_alone(&before, &before));
+        assert!(!is_revision_alone(&ApplicationStatus::default(), &before));
     }
 
     #[test]

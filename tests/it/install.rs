@@ -85,6 +85,7 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["list","watch"]}
     ClusterRole "provost-agent"
       {"apiGroups":["*"],"resources":["*"],"verbs":["list","watch"]}
+      {"apiGroups":[""],"resources":["configmaps","namespaces"],"verbs":["get"]}
       {"apiGroups":["argoproj.io"],"resources":["applications"],"verbs":["get","patch"]}
       {"apiGroups":["provost.dev"],"resources":["inventories"],"verbs":["create","delete","get","update"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["create","get"]}

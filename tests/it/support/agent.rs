@@ -11,6 +11,7 @@ use kube::core::ApiResource;
 use provost::cluster::Cluster as Connection;
 use provost::git::{LocalRepositories, Submodules};
 use provost::ledger::{Destination, Ledger};
+use provost::policies::Admission;
 use provost::sync::{FallbackIdentity, PushSecrets, SyncConfig, run_on};
 use provost::telemetry::Metrics;
 use provost_evidence::event::Boot;
@@ -63,6 +64,7 @@ pub(crate) struct Agent<'c> {
     pub(crate) connection: Connection,
     pub(crate) client: kube::Client,
     pub(crate) folder: tempfile::TempDir,
+    admission: Admission,
     pub(crate) metrics: Metrics,
     ledger: Ledger,
     shutdown: CancellationToken,
@@ -71,13 +73,31 @@ pub(crate) struct Agent<'c> {
 
 impl<'c> Agent<'c> {
     pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
-        Self::start_with(cluster, hint, |_| {}).await
+        Self::begin(cluster, hint, Admission::none(), |_| {}).await
+    }
+
+    /// An agent that asks these policies before it writes.
+    pub(crate) async fn start_judging(
+        cluster: &'c Cluster,
+        hint: &str,
+        admission: Admission,
+    ) -> anyhow::Result<Self> {
+        Self::begin(cluster, hint, admission, |_| {}).await
     }
 
     /// An agent that is told something else.
     pub(crate) async fn start_with(
         cluster: &'c Cluster,
         hint: &str,
+        change: impl FnOnce(&mut SyncConfig),
+    ) -> anyhow::Result<Self> {
+        Self::begin(cluster, hint, Admission::none(), change).await
+    }
+
+    async fn begin(
+        cluster: &'c Cluster,
+        hint: &str,
+        admission: Admission,
         change: impl FnOnce(&mut SyncConfig),
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -91,6 +111,7 @@ impl<'c> Agent<'c> {
             cluster,
             folder.path(),
             (&namespace, &namespace),
+            &admission,
             &ledger,
             &metrics,
             change,
@@ -103,6 +124,7 @@ impl<'c> Agent<'c> {
             connection,
             client: cluster.client(User::Admin).await?,
             folder,
+            admission,
             metrics,
             ledger,
             shutdown,
@@ -331,6 +353,7 @@ impl<'c> Agent<'c> {
             self.cluster,
             folder.path(),
             (applications, &self.namespace),
+            &self.admission,
             &ledger,
             &metrics,
             |_| {},
@@ -343,6 +366,7 @@ impl<'c> Agent<'c> {
             connection,
             client: self.client.clone(),
             folder,
+            admission: self.admission.clone(),
             metrics,
             ledger,
             shutdown,
@@ -358,6 +382,7 @@ impl<'c> Agent<'c> {
             self.cluster,
             self.folder.path(),
             (&self.namespace, &self.namespace),
+            &self.admission,
             &self.ledger,
             &self.metrics,
             |_| {},
@@ -389,6 +414,7 @@ async fn run_agent(
     cluster: &Cluster,
     folder: &Path,
     (applications, projects): (&str, &str),
+    admission: &Admission,
     ledger: &Ledger,
     metrics: &Metrics,
     change: impl FnOnce(&mut SyncConfig),
@@ -417,6 +443,7 @@ async fn run_agent(
     let task = tokio::spawn(run_on(
         config,
         connection.clone(),
+        admission.clone(),
         ledger.clone(),
         shutdown.clone(),
     ));

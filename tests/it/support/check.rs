@@ -94,11 +94,16 @@ pub(crate) fn run(folder: &TempDir, args: &[&str], stdin: &[u8]) -> Output {
 
 /// Runs `provost check` in the folder: what it prints, standard error marked, and its exit code.
 pub(crate) fn check(folder: &TempDir, args: &[&str], stdin: &str) -> String {
+    told(run(folder, args, stdin.as_bytes()))
+}
+
+/// What a program printed, standard error marked, and its exit code.
+pub(crate) fn told(output: Output) -> String {
     let Output {
         status,
         stdout,
         stderr,
-    } = run(folder, args, stdin.as_bytes());
+    } = output;
     let (stdout, stderr) = (
         String::from_utf8(stdout).unwrap(),
         String::from_utf8(stderr).unwrap(),

@@ -27,8 +27,10 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let answer = lock(&answer).clone();
-                if let Ok(request) = exchange(&stream, &answer) {
-                    lock(&requests).push(request);
+                // Remembered before it is answered: whoever has the answer finds the request.
+                let answered = read(&stream).map(|request| lock(&requests).push(request));
+                if answered.is_ok() {
+                    let _ = (&stream).write_all(answer.as_bytes());
                 }
             }
         });
@@ -50,7 +52,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn exchange(mut stream: &TcpStream, answer: &str) -> std::io::Result<String> {
+fn read(stream: &TcpStream) -> std::io::Result<String> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
@@ -73,7 +75,6 @@ fn exchange(mut stream: &TcpStream, answer: &str) -> std::io::Result<String> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     request.push_str(&String::from_utf8_lossy(&body));
-    stream.write_all(answer.as_bytes())?;
     Ok(request)
 }
 

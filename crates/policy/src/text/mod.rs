@@ -4,11 +4,13 @@
 //! what was found, what is needed. Whatever comes from objects and policies is escaped and cut at named bounds.
 
 mod denial;
+mod objection;
 mod report;
 mod table;
 mod warning;
 
 pub use denial::{HINT, MAX_DENIAL_BYTES, denial};
+pub use objection::objections;
 pub use report::report;
 pub use warning::{MAX_WARNING_CHARS, MAX_WARNINGS, warnings};
 

@@ -1,0 +1,295 @@
+//! Policy before write, against a real control plane: what the webhook would deny is refused before anything is applied.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use harness::{User, wait_for};
+use provost::ledger::Ledger;
+use provost::policies::{Admission, ExceptionNamespaces, Fetcher, Policies, Source, folder};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::agent::{Agent, CONFIG, DEPLOYMENT, LIMIT};
+use crate::support::webhook::{Webhook, seed};
+
+/// Rules that need who asks, what was before, the namespace's labels, a ConfigMap, and one that only warns.
+const POLICIES: &str = r#"
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: guarded}
+spec:
+  background: false
+  validationFailureAction: Enforce
+  rules:
+    - name: who
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["by-people*"]}}]}
+      validate:
+        message: "{{request.userInfo.username}} may not write it"
+        deny: {conditions: {any: [{key: "{{request.userInfo.username}}", operator: AnyNotIn, value: [dana]}]}}
+    - name: fixed
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["fixed*"], operations: [UPDATE]}}]}
+      validate:
+        message: A fixed one is not changed
+        deny: {conditions: {any: [{key: "{{request.object.data.A}}", operator: NotEquals, value: "{{request.oldObject.data.A}}"}]}}
+    - name: listed
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["listed*"]}}]}
+      context: [{name: list, configMap: {name: allowed, namespace: "{{request.namespace}}"}}]
+      validate:
+        message: Only what the list allows
+        deny: {conditions: {any: [{key: "{{request.object.data.A}}", operator: NotEquals, value: "{{list.data.value}}"}]}}
+    - name: defaulted
+      match: {any: [{resources: {kinds: [Deployment]}}]}
+      validate:
+        message: Rolling updates only
+        pattern: {spec: {strategy: {type: Recreate}}}
+---
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: advice}
+spec:
+  validationFailureAction: Audit
+  rules:
+    - name: owner
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["owned*"]}}]}
+      validate: {message: Say who owns it, pattern: {metadata: {annotations: {owner: "?*"}}}}
+"#;
+
+fn config(name: &str, value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  A: '{value}'\n")
+}
+
+/// Puts the policies of a folder in force, as `serve` does.
+fn put_in_force(policies: &Policies, folder: &Path) -> anyhow::Result<()> {
+    policies.replace(Source::Folder(folder.to_owned()), folder::read(folder)?);
+    let refused = &policies.current().refused;
+    anyhow::ensure!(refused.is_empty(), "policies are out: {refused:?}");
+    Ok(())
+}
+
+async fn judging(cluster: &harness::Cluster, folder: &Path) -> anyhow::Result<(Arc<Policies>, Admission)> {
+    let source = Source::Folder(folder.to_owned());
+    let policies = Arc::new(Policies::new(
+        Ledger::none(),
+        [source],
+        ExceptionNamespaces::default(),
+    ));
+    let fetcher = Fetcher::cluster(cluster.client(User::Agent).await?, CancellationToken::new());
+    put_in_force(&policies, folder)?;
+    let admission = Admission::new(Arc::clone(&policies), fetcher, BTreeSet::new());
+    Ok((policies, admission))
+}
+
+/// Objects by the folder that they are in, and whether they are denied.
+fn table() -> Vec<(&'static str, String, bool)> {
+    let labelled = DEPLOYMENT.replace(
+        "labels: {app: my-app}}\nspec:\n  replicas",
+        "labels: {app.kubernetes.io/name: a, app.kubernetes.io/managed-by: b}}\nspec:\n  strategy: {type: Recreate}\n  replicas",
+    );
+    let unlimited = DEPLOYMENT.replace("          resources: {limits: {cpu: '0.5', memory: 128Mi}}\n", "");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec:\n  containers:\n    - {name: a, image: 'docker.io/nginx:1'}\n    - {name: b, image: 'registry.example.com/b:1'}\n";
+    vec![
+        ("defaults", DEPLOYMENT.to_owned(), true),
+        ("unlimited", unlimited, true),
+        ("pod", pod.to_owned(), true),
+        ("who", config("by-people", "1"), true),
+        ("update", config("fixed", "2"), true),
+        ("listed", config("listed", "no"), true),
+        ("allowed", config("listed-too", "yes"), false),
+        ("plain", config("plain", "1"), false),
+        ("owned", config("owned", "1"), false),
+        ("labelled", labelled, false),
+    ]
+}
+
+/// The violations alone: rule, field, what was found and what is needed, whatever stands between them.
+fn words(text: &str) -> String {
+    let place = regex::Regex::new(r" \([^()]*\.yaml(:\d+)*\)").unwrap();
+    let text = place.replace_all(text, "").replace([',', ';', ':'], " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the agent says of the policies' refusal of one object.
+fn refusal(status: &Value) -> Option<String> {
+    let message = status["conditions"][0]["message"].as_str()?;
+    Some(message.split_once("is refused by policy: ")?.1.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_verdict_before_a_write_is_the_webhooks() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let folder = tempfile::tempdir()?;
+    seed(folder.path())?;
+    fs::write(folder.path().join("more.yaml"), POLICIES)?;
+    let (_policies, admission) = judging(&cluster, folder.path()).await?;
+    let mut agent = Agent::start_judging(&cluster, "verdict", admission).await?;
+    agent
+        .kubectl(
+            &["create", "configmap", "allowed", "--from-literal=value=yes"],
+            "",
+        )
+        .await?;
+    let earlier = config("fixed", "1");
+    agent
+        .kubectl(
+            &["apply", "--server-side", "--field-manager=provost", "-f", "-"],
+            &earlier,
+        )
+        .await?;
+
+    let table = table();
+    let files: Vec<_> = table
+        .iter()
+        .map(|(name, text, _)| (format!("{name}/object.yaml"), text.clone()))
+        .collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(file, text)| (file.as_str(), text.as_str()))
+        .collect();
+    let commit = agent.commit(&files)?;
+    let mut said = Vec::new();
+    for (name, text, denied) in &table {
+        agent.application(name, name, json!({})).await?;
+        if !denied {
+            agent.wait_synced(name, &commit).await?;
+            continue;
+        }
+        let status = agent
+            .wait_status(name, "a refusal", |status| refusal(status).is_some())
+            .await?;
+        assert_eq!(status["sync"]["status"], "OutOfSync", "{status:#}");
+        said.push((*name, text, refusal(&status).unwrap()));
+    }
+    let places: Vec<_> = said
+        .iter()
+        .map(|(name, _, said)| format!("{name}: {said}"))
+        .collect();
+    let places = places.join("\n");
+    insta::assert_snapshot!("refusals", places.replace(&agent.namespace, "NAMESPACE"));
+    let advice = agent
+        .wait_status("owned", "a warning", |status| {
+            status["conditions"][0]["type"] == "PolicyWarning"
+        })
+        .await?;
+    let advice = advice["conditions"][0]["message"].as_str().unwrap().to_owned();
+
+    // The same objects, with the webhook before the same cluster.
+    let webhook = Webhook::guarding(&cluster, &[], |folder| {
+        seed(folder)?;
+        Ok(fs::write(folder.join("more.yaml"), POLICIES)?)
+    })
+    .await?;
+    crate::support::webhook::denied_soon(&cluster, &agent.namespace).await?;
+    let dry_run = async |text: &str| {
+        let arguments = [
+            "-n",
+            &agent.namespace,
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=provost",
+            "--dry-run=server",
+            "-f",
+            "-",
+        ];
+        cluster.kubectl(User::Agent, &arguments, text).await
+    };
+    for (name, text, said) in &said {
+        let marked = text.replace("NAMESPACE", &agent.namespace);
+        let output = dry_run(&marked).await?;
+        assert_ne!(output.code, 0, "{name}: {output:?}");
+        let (_, denial) = output.stderr.split_once(".\n").unwrap();
+        let denial = denial.replace("Before you apply: provost check FILE", "");
+        assert_eq!(words(said), words(&denial), "{name}");
+    }
+    for (name, text, _) in table.iter().filter(|(_, _, denied)| !denied) {
+        let output = dry_run(text).await?;
+        assert_eq!(output.code, 0, "{name}: {output:?}");
+        if *name == "owned" {
+            assert!(output.stderr.contains("Say who owns it") && advice.contains("Say who owns it"));
+        }
+    }
+
+    // Where the webhook denies the dry-run itself, the place in Git is named all the same.
+    let before = agent.status("unlimited").await?["conditions"][0]["message"].clone();
+    agent.commit(&[("unlimited/README.md", "x")])?;
+    agent.application("again", "unlimited", json!({})).await?;
+    let again = agent
+        .wait_status("again", "a refusal", |status| refusal(status).is_some())
+        .await?;
+    assert_eq!(again["conditions"][0]["message"], before);
+    drop(webhook);
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_refused_stage_is_applied_and_a_changed_policy_lets_it_in() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let folder = tempfile::tempdir()?;
+    seed(folder.path())?;
+    let (policies, admission) = judging(cluster, folder.path()).await?;
+    let mut agent = Agent::start_judging(cluster, "refused", admission).await?;
+    let commit = agent.commit(&[
+        (
+            "app/kustomization.yaml",
+            "resources: [deployment.yaml, config.yaml]\nnamePrefix: a-\n",
+        ),
+        ("app/deployment.yaml", DEPLOYMENT),
+        ("app/config.yaml", CONFIG),
+    ])?;
+    agent.application("my-app", "app", json!({})).await?;
+    let status = agent
+        .wait_status("my-app", "a refusal", |status| refusal(status).is_some())
+        .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("1 of 2 objects refused, none of them applied"),
+        "{message}"
+    );
+    // The file, and the line where what is missing would be.
+    assert!(message.contains("(app/deployment.yaml"), "{message}");
+    assert!(agent.is_absent("v1", "ConfigMap", "a-my-app-env").await?);
+
+    // With other policies it is tried again by itself.
+    fs::remove_file(folder.path().join("require-labels.yaml"))?;
+    put_in_force(&policies, folder.path())?;
+    agent.wait_synced("my-app", &commit).await?;
+    assert_eq!(
+        agent.quiet_requests().await?,
+        0,
+        "a pass in which nothing changed judges nothing"
+    );
+
+    // With stricter ones what is synced stays, and is only reported.
+    let uid = agent.get("v1", "ConfigMap", "a-my-app-env").await?["metadata"]["uid"].clone();
+    let strict = "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: none}\nspec:\n  validationFailureAction: Enforce\n  rules:\n    - name: no-config\n      match: {any: [{resources: {kinds: [ConfigMap]}}]}\n      validate: {message: None at all, pattern: {data: {B: \"1\"}}}\n";
+    fs::write(folder.path().join("none.yaml"), strict)?;
+    put_in_force(&policies, folder.path())?;
+    let status = agent
+        .wait_status("my-app", "a warning", |status| {
+            status["conditions"][0]["type"] == "PolicyWarning"
+        })
+        .await?;
+    assert_eq!(status["sync"]["status"], "Synced", "{status:#}");
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("would be refused now: none/no-config: None at all: data.B missing"),
+        "{message}"
+    );
+    let config = agent.get("v1", "ConfigMap", "a-my-app-env").await?;
+    assert_eq!(config["metadata"]["uid"], uid);
+
+    wait_for("the warning to go with the policy", LIMIT, async || {
+        fs::remove_file(folder.path().join("none.yaml")).ok();
+        put_in_force(&policies, folder.path())?;
+        let status = agent.status("my-app").await?;
+        anyhow::ensure!(
+            status["conditions"].as_array().is_none_or(Vec::is_empty),
+            "{status:#}"
+        );
+        Ok(())
+    })
+    .await?;
+    agent.stop().await
+}
