@@ -410,15 +410,15 @@ mod tests {
         let settings = Settings {
             exempt_namespaces: vec!["sandbox".parse().unwrap()],
             exception_namespaces: vec!["security".parse().unwrap()],
-            policy_call_hosts: vec!["scanner.example.com:8443".parse().unwrap()],
+            policy_call_hosts: vec!["scanner.example.com:9443".parse().unwrap()],
             ..settings()
         };
         let text = to_json(&manifests(&settings).unwrap());
         for argument in [
             "--exempt-namespace=sandbox",
             "--exception-namespace=security",
-            "--policy-call-host=scanner.example.com:8443",
-            "\"port\": 8443",
+            "--policy-call-host=scanner.example.com:9443",
+            "\"port\": 9443",
         ] {
             assert_eq!(text.matches(argument).count(), 2, "{argument} in {text}");
         }
