@@ -60,6 +60,7 @@ mod sync_project;
 mod sync_waves;
 mod webhook;
 mod webhook_classes;
+mod webhook_deadline;
 mod webhook_in_force;
 mod webhook_rotation;
 mod webhook_service;
