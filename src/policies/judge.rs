@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use provost_policy::{
-    DEFAULT_TIMEOUT_SECONDS, Deadline, FailureAction, Inputs, Outcome, Part, Request, RuleResult, Status, evaluate_part,
+    DEFAULT_TIMEOUT_SECONDS, Deadline, FailureAction, Inputs, Outcome, Part, Request, RuleResult, Status,
+    evaluate_part,
 };
 use tokio::time::timeout_at;
 
@@ -106,7 +107,10 @@ impl Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self::new(Instant::now(), Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.into()))
+        Self::new(
+            Instant::now(),
+            Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.into()),
+        )
     }
 }
 

@@ -3,12 +3,7 @@
 //! Several replicas keep an entry each, and one condition tells of it. So it is told at most once a minute, and by whoever
 //! knows something later.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, Unit};
 use provost_manifest::escape;
@@ -51,7 +46,11 @@ impl Reads {
 
     /// It could not be read.
     pub(super) fn failed(&self, name: &Arc<str>, now: Timestamp, why: &str) {
-        let why: String = escape::line(why).to_string().chars().take(MAX_WHY_CHARS).collect();
+        let why: String = escape::line(why)
+            .to_string()
+            .chars()
+            .take(MAX_WHY_CHARS)
+            .collect();
         self.tell(name, |known| {
             let is_news = !known.is_failing()
                 || known
@@ -100,13 +99,27 @@ impl Read {
         let mut text = String::new();
         match (self.read, &self.failed) {
             (Some(read), Some((failed, why))) if self.is_failing() => {
-                let _ = write!(text, "could not be read at {}: {why}; it was read last at {}", shown(*failed), shown(read));
+                let _ = write!(
+                    text,
+                    "could not be read at {}: {why}; it was read last at {}",
+                    shown(*failed),
+                    shown(read)
+                );
             }
             (_, Some((failed, why))) if self.is_failing() => {
-                let _ = write!(text, "could not be read at {}: {why}; it was never read", shown(*failed));
+                let _ = write!(
+                    text,
+                    "could not be read at {}: {why}; it was never read",
+                    shown(*failed)
+                );
             }
             (Some(read), Some((failed, why))) => {
-                let _ = write!(text, "read at {}; it could not be read last at {}: {why}", shown(read), shown(*failed));
+                let _ = write!(
+                    text,
+                    "read at {}; it could not be read last at {}: {why}",
+                    shown(read),
+                    shown(*failed)
+                );
             }
             (Some(read), None) => {
                 let _ = write!(text, "read at {}", shown(read));

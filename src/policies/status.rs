@@ -19,7 +19,12 @@
 //!
 //! RBAC: patch on the status of clusterpolicies, policies, policyexceptions and globalcontextentries of kyverno.io.
 
-use std::{collections::{BTreeMap, HashMap}, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -212,7 +217,10 @@ fn role(contents: &Contents) -> (Role, Option<String>) {
         let role = Role::Exception(exception.namespace().to_owned());
         (role, Some(format!("PolicyException {}", exception.key())))
     } else if let Some(entry) = contents.globals.first() {
-        (Role::Global(Arc::clone(entry.name())), Some(format!("GlobalContextEntry {}", entry.name())))
+        (
+            Role::Global(Arc::clone(entry.name())),
+            Some(format!("GlobalContextEntry {}", entry.name())),
+        )
     } else {
         (Role::None, None)
     }
@@ -405,11 +413,17 @@ mod tests {
     #[test]
     fn a_policy_that_apiservers_were_not_told_about_is_not_called_in_force() {
         let mut hindrances = Hindrances::default();
-        assert_eq!(observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()), None);
+        assert_eq!(
+            observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()),
+            None
+        );
         hindrances.registered(Registration::Done {
             policy_set: "another".to_owned(),
         });
-        assert_eq!(observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()), None);
+        assert_eq!(
+            observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()),
+            None
+        );
     }
 
     #[test]
@@ -433,7 +447,9 @@ mod tests {
         hindrances.registered(Registration::Failed {
             reason: "forbidden".to_owned(),
         });
-        let condition = observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()).unwrap();
+        let condition = observed()
+            .wanted(&Snapshot::default(), &hindrances, &BTreeMap::new())
+            .unwrap();
         assert_eq!(
             (condition.status.as_str(), condition.reason.as_str()),
             ("False", "WebhookNotConfigured")
@@ -442,7 +458,9 @@ mod tests {
             role: Role::PolicyElsewhere,
             ..observed()
         };
-        let elsewhere = elsewhere.wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()).unwrap();
+        let elsewhere = elsewhere
+            .wanted(&Snapshot::default(), &hindrances, &BTreeMap::new())
+            .unwrap();
         assert_eq!(elsewhere.status, "True");
     }
 
@@ -526,17 +544,29 @@ mod tests {
         let first = read("read at 2027-01-15T08:00:00Z");
         assert!(object.needs(&first, None));
         object.ready = Some(first.clone());
-        assert!(!object.needs(&kept, None), "who never read it has nothing to tell");
-        assert!(!object.needs(&read("could not be read at 2027-01-15T08:00:59Z: no answer"), None));
+        assert!(
+            !object.needs(&kept, None),
+            "who never read it has nothing to tell"
+        );
+        assert!(!object.needs(
+            &read("could not be read at 2027-01-15T08:00:59Z: no answer"),
+            None
+        ));
         assert!(object.needs(&read("read at 2027-01-15T08:01:00Z"), None));
         assert!(!object.needs(&read("read at 2027-01-15T07:01:00Z"), None));
         let ours = Written {
             resource_version: "6".to_owned(),
             condition: first,
         };
-        assert!(object.needs(&read("could not be read at 2027-01-15T08:00:01Z: no answer"), Some(&ours)));
+        assert!(object.needs(
+            &read("could not be read at 2027-01-15T08:00:01Z: no answer"),
+            Some(&ours)
+        ));
         object.generation = Some(2);
-        let kept = Condition { observed_generation: Some(2), ..kept };
+        let kept = Condition {
+            observed_generation: Some(2),
+            ..kept
+        };
         assert!(object.needs(&kept, None), "it says something else now");
     }
 

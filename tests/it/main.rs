@@ -22,6 +22,7 @@ mod git_ssh;
 mod git_sync;
 mod help;
 mod install;
+mod install_clients;
 mod ledger;
 mod ledger_read;
 mod ledger_recorder;

@@ -43,7 +43,11 @@ fn endless() -> String {
     let mut rules = String::new();
     for number in 0..RULES {
         let name = format!("compare-{number}");
-        let _ = write!(rules, "{}", rule(&name, "object.data.all(a, object.data.all(b, a + b != \"\"))"));
+        let _ = write!(
+            rules,
+            "{}",
+            rule(&name, "object.data.all(a, object.data.all(b, a + b != \"\"))")
+        );
     }
     policy(&rules)
 }
@@ -55,7 +59,9 @@ fn big() -> String {
 }
 
 async fn apply(cluster: &Cluster, manifest: &str) -> anyhow::Result<harness::Output> {
-    cluster.kubectl(User::Admin, &["apply", "-f", "-"], manifest).await
+    cluster
+        .kubectl(User::Admin, &["apply", "-f", "-"], manifest)
+        .await
 }
 
 /// Waits until the policy's Ready condition has a reason, and returns status and message.

@@ -7,6 +7,7 @@ pub(crate) mod credentials;
 pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod install;
 pub(crate) mod plain_http;
 pub(crate) mod render;
 pub(crate) mod webhook;
