@@ -274,6 +274,14 @@ impl Entry {
                 detail: format!("{} lost: {}", gap.lost, gap.reason),
                 ..Summary::default()
             },
+            Some(Event::DigestKey(key)) => Summary {
+                object: format!("digest key {}", key.id),
+                detail: match &key.previous {
+                    Some(previous) => format!("after {previous}; pseudonyms: {}", key.pseudonyms),
+                    None => format!("pseudonyms: {}", key.pseudonyms),
+                },
+                ..Summary::default()
+            },
             Some(Event::End(end)) => Summary {
                 detail: end.reason.clone(),
                 ..Summary::default()

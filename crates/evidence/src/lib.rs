@@ -16,6 +16,7 @@ pub mod count;
 pub mod csv;
 pub mod event;
 pub mod facts;
+pub mod keyed;
 pub mod markdown;
 pub mod note;
 pub mod table;
