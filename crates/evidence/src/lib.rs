@@ -21,4 +21,5 @@ pub mod markdown;
 pub mod note;
 pub mod table;
 pub mod tables;
+pub mod timestamp;
 pub mod verify;
