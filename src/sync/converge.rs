@@ -288,6 +288,8 @@ impl Task {
         if !run.is_promised {
             self.promise(goal, recorded, Some(run.progress())).await?;
             run.is_promised = true;
+            let done = steps.get(..run.completed).unwrap_or_default();
+            self.end_left_hooks(goal, done, run).await?;
         }
         while let Some(step) = steps.get(run.completed) {
             if end.is_cancelled() {

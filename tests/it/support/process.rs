@@ -119,10 +119,6 @@ impl<'c> Process<'c> {
         self.provost.as_mut().context("the agent does not run")
     }
 
-    pub(crate) fn pid(&mut self) -> anyhow::Result<u32> {
-        Ok(self.running()?.pid())
-    }
-
     pub(crate) fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
         self.read = self.running()?.log().len();
         self.running()?.signal(signal)
