@@ -181,13 +181,28 @@ impl Cluster {
 
     /// Puts the object in the place of the one whose uid and resourceVersion it carries.
     pub async fn replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        self.put(target, "replace", object, false).await
+    }
+
+    /// What would come of a replacement; nothing is written.
+    pub async fn dry_run_replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        self.put(target, "dry-run", object, true).await
+    }
+
+    async fn put(
+        &self,
+        target: &Target,
+        verb: &'static str,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<Value, Error> {
         let parameters = PostParams {
+            dry_run,
             field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
         };
         let body = object.to_string().into_bytes();
         let request = Request::new(target.collection()).replace(&target.name, &parameters, body);
-        self.send(target, "replace", request).await
+        self.send(target, verb, request).await
     }
 
     /// Deletes the object of that uid and no other. `false` where it is gone, or another object has its name now.

@@ -60,6 +60,7 @@ mod stage;
 mod standing;
 mod state;
 mod status;
+mod untangle;
 mod window;
 
 use std::net::SocketAddr;

@@ -188,7 +188,12 @@ impl Agent<'_> {
         .await;
         match healed {
             Ok(()) => Ok(Some(start.elapsed())),
-            Err(error) => anyhow::bail!("{error:#}: {}", json_patch::diff(&before, &last)),
+            Err(error) => {
+                let copy = kept.name.rsplit('-').next().unwrap_or_default();
+                let conditions = self.status(&format!("app-{copy}")).await?["conditions"].clone();
+                let differs = json_patch::diff(&before, &last);
+                anyhow::bail!("{error:#}: {differs}; the Application says: {conditions}")
+            }
         }
     }
 }
@@ -289,6 +294,8 @@ fn table() -> Vec<(&'static str, &'static str, Change)> {
         ("an egress rule", "NetworkPolicy", Change::add("/spec/egress", anywhere)),
         ("no egress policy", "NetworkPolicy", Change::set("/spec/policyTypes", json!(["Ingress"]))),
         ("a key of a Secret", "Secret", Change::set("/data/backdoor", json!("eA=="))),
+        ("a port's number", "Service", Change::set("/spec/ports/1/port", json!(9093))),
+        ("a port's protocol", "Deployment", Change::set("/spec/template/spec/containers/0/ports/0/protocol", json!("UDP"))),
         ("a schedule", "CronJob", Change::set("/spec/suspend", json!(false))),
         ("a field that takes anything", "Widget", Change::set("/spec/free/more", json!({"a": [1]}))),
     ]
