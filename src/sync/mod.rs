@@ -54,6 +54,7 @@ mod push;
 mod record;
 mod run;
 mod settings;
+mod settle;
 mod signatures;
 mod sources;
 mod stage;
