@@ -160,6 +160,9 @@ pub struct OperationState {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+    /// How often it has failed, where it is tried again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retry_count: i64,
     /// Its result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_result: Option<SyncResult>,
@@ -275,6 +278,11 @@ fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Applicat
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

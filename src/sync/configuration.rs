@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::push::PushSecrets;
-use super::signatures::SignatureRule;
+use super::signatures::{Keys, ProjectRules, SignatureRule, Trust};
 use crate::api::argoproj::AppProject;
-use crate::git::signature::{AllowedSigners, OpenPgp, TrustedKeys};
+use crate::git::signature::AllowedSigners;
 use crate::git::{CredentialStore, RepositorySecret, SecretType};
 
 /// Label that says what a Secret is for.
@@ -44,11 +44,9 @@ const FIRST_LISTS: Duration = Duration::from_secs(10);
 pub(super) struct Configuration {
     pub(super) credentials: CredentialStore,
     pub(super) push_secrets: PushSecrets,
-    gpg: std::path::PathBuf,
-    openpgp: Vec<String>,
-    signers: AllowedSigners,
+    keys: Arc<Keys>,
     /// By project; `None` until they were read.
-    rules: Option<BTreeMap<String, SignatureRule>>,
+    rules: Option<BTreeMap<String, ProjectRules>>,
 }
 
 /// Where to look, and what was said on the command line.
@@ -57,8 +55,6 @@ pub(super) struct ConfigurationSource {
     pub(super) namespaces: Vec<String>,
     pub(super) push_secrets: PushSecrets,
     pub(super) gpg: std::path::PathBuf,
-    /// Whether the cluster knows projects.
-    pub(super) has_projects: bool,
 }
 
 /// The latest configuration, shared by all that need it.
@@ -98,10 +94,8 @@ pub(super) async fn watch(
         for name in [KNOWN_HOSTS, CERTIFICATES, GPG_KEYS, SIGNERS] {
             events.push(stream(config_maps.clone(), named(name), Part::ConfigMap));
         }
-        if source.has_projects {
-            let projects = Api::<AppProject>::namespaced(client.clone(), namespace);
-            events.push(stream(projects, watcher::Config::default(), Part::Project));
-        }
+        let projects = Api::<AppProject>::namespaced(client.clone(), namespace);
+        events.push(stream(projects, watcher::Config::default(), Part::Project));
     }
     let count = events.len();
     let numbered = events.into_iter().enumerate();
@@ -271,34 +265,31 @@ impl Configuration {
             tracing::warn!(config_map = SIGNERS, %flaw, "A signer is left out.");
         }
         let rules = seen.all().filter_map(|part| match part {
-            Part::Project(project) => Some((project.metadata.name.clone()?, SignatureRule::of(project))),
+            Part::Project(project) => Some((project.metadata.name.clone()?, ProjectRules::of(project))),
             _ => None,
         });
         Self {
             credentials: CredentialStore::new(secrets, &known_hosts.join("\n"), &seen.texts(CERTIFICATES)),
             push_secrets,
-            gpg: source.gpg.clone(),
-            openpgp: seen.texts(GPG_KEYS).into_values().collect(),
-            signers,
-            rules: (is_read || !source.has_projects).then(|| rules.collect()),
+            keys: Arc::new(Keys {
+                gpg: source.gpg.clone(),
+                openpgp: seen.texts(GPG_KEYS).into_values().collect(),
+                signers,
+            }),
+            rules: is_read.then(|| rules.collect()),
         }
     }
 
-    /// What a project demands of commits; nothing where there is no such project.
-    pub(super) fn rule(&self, project: &str) -> SignatureRule {
-        match &self.rules {
-            Some(rules) => rules.get(project).cloned().unwrap_or_default(),
+    /// By what a project has a repository's commits judged; by nothing where there is no such project.
+    pub(super) fn trust(&self, project: &str, url: &str) -> Trust {
+        let rule = match &self.rules {
+            Some(rules) => rules
+                .get(project)
+                .map(|rules| rules.rule(url))
+                .unwrap_or_default(),
             None => SignatureRule::refusing("the projects could not be read yet".to_owned()),
-        }
-    }
-
-    /// The keys that count for a rule.
-    pub(super) fn trusted_keys(&self, rule: &SignatureRule) -> TrustedKeys {
-        TrustedKeys {
-            openpgp: OpenPgp::new(&self.gpg, self.openpgp.clone()),
-            ssh: self.signers.clone(),
-            only: Some(rule.keys.clone()),
-        }
+        };
+        Trust::new(rule, &self.keys)
     }
 }
 

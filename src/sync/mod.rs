@@ -30,6 +30,7 @@
 
 mod application;
 mod apply;
+mod compare;
 mod configuration;
 mod controller;
 mod converge;

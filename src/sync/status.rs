@@ -33,6 +33,8 @@ pub(super) struct Outcome {
     pub(super) errors: Vec<Error>,
     /// The sync that the pass was, if it was one.
     pub(super) sync_run: Option<SyncRun>,
+    /// A sync that somebody asked for and that could not begin.
+    pub(super) unmet: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
     pub(super) waiting: bool,
     /// Types of conditions that are no errors, and their messages.
@@ -50,6 +52,8 @@ pub(super) struct SyncRun {
     pub(super) operation: Option<Value>,
     /// Whether it brings the revision as a whole, so that it belongs into the history.
     pub(super) brings_revision: bool,
+    /// How often it failed in a row, this time included, where it is tried again.
+    pub(super) failures: u32,
     /// What came of it.
     pub(super) outcome: SyncOutcome,
 }
@@ -91,7 +95,7 @@ pub(super) fn compose(
         reconciled_at: before.reconciled_at.clone(),
     };
     status.resources.truncate(MAX_RESOURCES);
-    if let Some(run) = outcome.sync_run {
+    for run in outcome.sync_run.into_iter().chain(outcome.unmet) {
         add_run(&mut status, run, spec("source"), history_limit);
     }
     if status != *before {
@@ -161,16 +165,23 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
         message: shorten(message),
         started_at: time(run.started_at),
         finished_at: (phase != "Running").then(|| now.clone()),
+        retry_count: i64::from(run.failures),
         sync_result: Some(SyncResult {
             revision: run.revision.clone(),
         }),
     };
-    // A failure that repeats itself is one failure.
-    let same = |old: &OperationState| {
+    let same = |old: &&mut OperationState| {
         (&old.phase, &old.message, &old.operation) == (&state.phase, &state.message, &state.operation)
     };
-    if is_success || !status.operation_state.as_ref().is_some_and(same) {
-        status.operation_state = Some(state);
+    match status.operation_state.as_mut().filter(same) {
+        // A failure that repeats itself is one failure, which began when it first did.
+        Some(old) if !is_success => {
+            if old.retry_count != state.retry_count {
+                old.retry_count = state.retry_count;
+                old.finished_at = state.finished_at;
+            }
+        }
+        _ => status.operation_state = Some(state),
     }
     let is_new = status
         .history
@@ -279,6 +290,7 @@ mod tests {
             revision: "3f9c2ab".to_owned(),
             started_at: Timestamp::UNIX_EPOCH,
             operation: None,
+            failures: 0,
             brings_revision: true,
             outcome: SyncOutcome::Failed("denied".to_owned()),
         };
@@ -296,6 +308,30 @@ mod tests {
         );
         assert_eq!(status, first);
         assert_eq!(status.history, []);
+    }
+
+    #[test]
+    fn a_failure_that_is_tried_again_keeps_its_begin_and_counts() {
+        let run = |failures| SyncRun {
+            revision: "3f9c2ab".to_owned(),
+            started_at: Timestamp::UNIX_EPOCH,
+            operation: None,
+            failures,
+            brings_revision: true,
+            outcome: SyncOutcome::Failed("denied".to_owned()),
+        };
+        let mut status = ApplicationStatus::default();
+        add_run(&mut status, run(1), Value::Null, 10);
+        let later = SyncRun {
+            started_at: Timestamp::now(),
+            ..run(6)
+        };
+        add_run(&mut status, later, Value::Null, 10);
+        let state = status.operation_state.unwrap();
+        assert_eq!(
+            (state.started_at.as_str(), state.retry_count),
+            ("1970-01-01T00:00:00Z", 6)
+        );
     }
 
     #[test]
@@ -324,6 +360,7 @@ mod tests {
                 revision: revision.to_owned(),
                 started_at: Timestamp::UNIX_EPOCH,
                 operation: None,
+                failures: 0,
                 brings_revision: true,
                 outcome: SyncOutcome::Succeeded(String::new()),
             };
