@@ -16,8 +16,8 @@ Examples:
   The webhook alone, which lets writes in while it does not answer
     provost install --role webhook --failure-policy ignore | kubectl apply --server-side -f -
 
-  Beside Kyverno or Argo CD, whose CRDs are there already
-    provost install --no-crds | kubectl apply --server-side -f -
+  Beside Kyverno or Argo CD, whose CRDs are there already; its projects and repositories count
+    provost install --no-crds --control-namespace argocd | kubectl apply --server-side -f -
 
 The webhook makes its certificates and its ValidatingWebhookConfiguration itself, once it can answer.
 To take it out again: provost uninstall";
@@ -59,6 +59,13 @@ pub(super) struct Args {
     /// [default: none is called]
     #[arg(long = "policy-call-host", value_name = "HOST")]
     policy_call_hosts: Vec<CallHost>,
+    /// Namespace whose AppProjects count, and Argo CD's Secrets and ConfigMaps about repositories; may be given often
+    /// [default: Provost's own]
+    #[arg(long = "control-namespace", value_name = "NAME")]
+    control_namespaces: Vec<Namespace>,
+    /// Let forges tell the agent of pushes: a Service provost-hooks, for an Ingress of yours
+    #[arg(long)]
+    git_hooks: bool,
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
@@ -86,6 +93,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         exempt_namespaces,
         exception_namespaces,
         policy_call_hosts,
+        control_namespaces,
+        git_hooks,
         no_crds,
         output,
     } = args;
@@ -108,6 +117,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         exempt_namespaces,
         exception_namespaces,
         policy_call_hosts,
+        control_namespaces,
+        takes_pushes: git_hooks,
         crds: !no_crds,
     };
     let manifests = manifests(&settings)?;

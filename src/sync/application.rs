@@ -450,6 +450,7 @@ impl Task {
                 .as_ref()
                 .map(|goal| goal.origin.revision.clone())
                 .unwrap_or_default(),
+            revisions: self.written.iter().map(|at| at.commit.clone()).collect(),
             health: converged.health,
             resources: converged.resources,
             errors,

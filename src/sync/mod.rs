@@ -76,6 +76,7 @@ use crate::policies::Admission;
 use crate::render::Launcher;
 use crate::telemetry::Metrics;
 
+pub use configuration::credentials;
 pub use error::Error;
 pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
 pub use push::PushSecrets;

@@ -109,6 +109,14 @@ async fn a_repository_is_read_with_the_credentials_of_its_secret_which_nobody_ev
     assert!(!synced.to_string().contains("hush"), "{synced:#}");
     let inventories = agent.kubectl(&["get", "inventories", "-o", "json"], "").await?;
     assert!(!inventories.contains("hush"), "{inventories}");
+    // The command line opens the repository with the same Secret, and says nothing of it.
+    let namespace = agent.namespace.clone();
+    let diff = agent.provost(&["diff", "my-app", "-n", &namespace]).await?;
+    assert_eq!(diff.code, 0, "{diff:?}");
+    assert!(!format!("{diff:?}").contains("hush"), "{diff:?}");
+    let elsewhere = ["diff", "my-app", "-n", &namespace, "--control-namespace", "none"];
+    let closed = agent.provost(&elsewhere).await?;
+    assert_eq!(closed.code, 2, "{closed:?}");
     agent.end().await?;
     assert!(!agent.ledger_text()?.contains("hush"));
     Ok(())

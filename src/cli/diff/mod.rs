@@ -12,11 +12,11 @@ use kube::ResourceExt as _;
 
 use super::{
     render_args::{RenderArgs, Started, folder_name, local_repositories, source_at},
-    target::{ApplicationArgs, ClusterArgs, block_on, mirrors},
+    target::{ApplicationArgs, ClusterArgs, CredentialArgs, block_on, mirrors},
 };
 use crate::{
     api::argoproj::{Application, ApplicationSpec},
-    applications::{Applications, Commits},
+    applications::{Applications, Commits, chosen},
     cluster::Cluster,
     git::WorkingTree,
     render::SourceAt,
@@ -96,6 +96,11 @@ struct Options {
     /// Let the Application name a repository on this machine
     #[arg(long, help_heading = "Render")]
     allow_local_repositories: bool,
+    /// Which of several sources the revision or the folder is of: its position counted from 1, its name or its ref
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     #[command(flatten)]
     render: RenderArgs,
 }
@@ -179,9 +184,22 @@ async fn of_application(
     options: Options,
 ) -> anyhow::Result<ExitCode> {
     let spec = ApplicationSpec::parse(&application.spec)?;
+    let position = match (revision, &options.source) {
+        (None, None) => None,
+        (_, named) => Some(chosen(&spec, named.as_deref())?),
+    };
     let local = local_repositories(options.allow_local_repositories);
-    let sources = preview::fetch(&spec, revision, &mirrors()?, local).await?;
-    let heading = Heading::of_source(application.name_any(), sources.first());
+    let credentials = options
+        .credentials
+        .read(applications.cluster(), application)
+        .await?;
+    let (mirrors, revision) = (mirrors()?, position.zip(revision));
+    let fetched = preview::fetch(&spec, revision, &mirrors, local, &credentials.store).await;
+    let sources = credentials.explain(fetched)?;
+    let shown = sources
+        .get(position.unwrap_or_default())
+        .or_else(|| sources.first());
+    let heading = Heading::of_source(application.name_any(), shown);
     let whose = Whose::Application(application, &spec);
     let started = options.render.start().await?;
     let preview = plan(applications.cluster(), &started, whose, sources).await?;
@@ -204,13 +222,22 @@ async fn of_folder(
         return conclude(&heading, &preview, options.output);
     };
     let spec = ApplicationSpec::parse(&application.spec)?;
-    let [source] = spec.sources.as_slice() else {
-        anyhow::bail!(
-            "Application {} has several sources: a folder cannot stand for all of them",
-            application.name_any()
-        );
+    let position = chosen(&spec, options.source.as_deref())?;
+    let here = source_at(tree, Some(&spec.sources[position]))?;
+    let sources = if spec.sources.len() == 1 {
+        vec![here]
+    } else {
+        let local = local_repositories(options.allow_local_repositories);
+        let credentials = options
+            .credentials
+            .read(applications.cluster(), application)
+            .await?;
+        let mirrors = mirrors()?;
+        let fetched = preview::fetch(&spec, None, &mirrors, local, &credentials.store).await;
+        let mut sources = credentials.explain(fetched)?;
+        sources[position] = here;
+        sources
     };
-    let sources = vec![source_at(tree, Some(source))?];
     let heading = Heading::of_folder(application.name_any(), tree);
     let whose = Whose::Application(application, &spec);
     let preview = plan(applications.cluster(), &started, whose, sources).await?;
