@@ -3,6 +3,7 @@
 mod print;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -18,9 +19,12 @@ use crate::{
     api::argoproj::{Application, ApplicationSpec},
     applications::{Applications, Commits, chosen},
     cluster::Cluster,
+    config::OWN_NAMESPACE,
     git::WorkingTree,
+    ledger::Ledger,
+    policies::{Admission, ExceptionNamespaces, Fetcher, Policies, Source, check::live},
     render::SourceAt,
-    sync::preview::{self, Preview, Whose},
+    sync::preview::{self, Judge, Preview, Whose},
 };
 use print::Heading;
 
@@ -275,6 +279,7 @@ async fn plan(
     whose: Whose<'_>,
     sources: Vec<SourceAt>,
 ) -> anyhow::Result<Preview> {
+    let judge = judge(cluster, whose).await;
     let (name, project, namespace) = match whose {
         Whose::Application(application, spec) => (
             application.name_any(),
@@ -292,7 +297,29 @@ async fn plan(
     };
     let request = preview::request(cluster, &name, project, namespace, sources).await?;
     let rendered = started.render(request).await?;
-    Ok(preview::preview(cluster, whose, &rendered).await?)
+    let mut preview = preview::preview(cluster, whose, &rendered, judge.as_ref().ok()).await?;
+    if let Err(error) = judge {
+        preview.unjudged = Some(format!("{error:#}"));
+    }
+    Ok(preview)
+}
+
+/// Who judges by the policies that the cluster holds.
+async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Judge> {
+    let contents = live::policies(cluster).await?;
+    let policies = Policies::new(
+        Ledger::none(),
+        [Source::Folder(PathBuf::new())],
+        ExceptionNamespaces::default(),
+    );
+    policies.replace(Source::Folder(PathBuf::new()), contents);
+    let fetcher = Fetcher::once(cluster.client().clone(), std::collections::HashMap::new());
+    let admission = Admission::new(policies.into(), fetcher, BTreeSet::new());
+    let subject = match whose {
+        Whose::Application(application, spec) => Some((application, spec)),
+        Whose::Folder(_) => None,
+    };
+    Ok(Judge::new(admission, cluster, subject, &[OWN_NAMESPACE.to_owned()]).await?)
 }
 
 fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<ExitCode> {
