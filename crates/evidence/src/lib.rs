@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 pub mod chain;
+pub mod change;
 pub mod checkpoint;
 pub mod count;
 pub mod csv;
@@ -21,3 +22,4 @@ pub mod note;
 pub mod table;
 pub mod tables;
 pub mod verify;
+pub mod witness;
