@@ -1,5 +1,7 @@
 //! `provost ledger`.
 
+mod changes;
+
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -71,6 +73,7 @@ enum Command {
         #[command(flatten)]
         what: What,
     },
+    Changes(changes::Args),
     /// Append each record to a file once, as JSON lines; the next run goes on where this one ends
     #[command(after_help = EXPORT_EXAMPLES)]
     Export {
@@ -141,6 +144,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             read(&what.ledger, &filter, &mut position, |entry| print(entry, output))
                 .with_context(|| unread(&what.ledger))?;
         }
+        Command::Changes(args) => changes::run(args)?,
         Command::Export {
             into: to,
             position,

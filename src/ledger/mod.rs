@@ -19,11 +19,13 @@
 //! `provost verify DIR` checks the files ([`verify`]), against a Git branch that others keep ([`anchor`]).
 
 pub mod anchor;
+pub mod changes;
 pub mod checkpoints;
 pub mod read;
 pub mod segments;
 pub mod verify;
 mod verify_checkpoints;
+mod witnesses;
 mod writer;
 
 pub use verify_checkpoints::{Anchored, CheckpointFinding, CheckpointReport, Findings};

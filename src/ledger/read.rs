@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::segments::{self, ChainFiles};
 use super::verify::MAX_LINE_BYTES;
+use super::witnesses;
 
 /// Which records are wanted; what is `None` is not asked.
 #[derive(Clone, Debug, Default)]
@@ -270,6 +271,9 @@ impl Entry {
                 user: String::new(),
                 detail: format!("{} by {}", drift.fields.join(", "), list(&drift.managers)),
             },
+            Some(event @ (Event::Witness(_) | Event::Audit(_) | Event::Observation(_) | Event::Restoration(_) | Event::Sample(_))) => {
+                witnesses::summary(event)
+            }
             Some(Event::Gap(gap)) => Summary {
                 detail: format!("{} lost: {}", gap.lost, gap.reason),
                 ..Summary::default()

@@ -14,6 +14,7 @@
 //! - An anchor that does not answer delays nothing: what it missed is committed and pushed once it answers again.
 
 mod anchor;
+pub mod audit;
 mod follow;
 mod key;
 mod retention;

@@ -31,6 +31,9 @@ pub struct TooMany;
 /// Takes records, in any order, and says what became of each write.
 #[derive(Debug, Default)]
 pub struct Reconciler {
+    /// Only changes of this time are wanted.
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
     /// What was asked about from when on.
     scopes: BTreeMap<Timestamp, Scope>,
     audits: BTreeMap<String, Audit>,
@@ -64,11 +67,34 @@ struct Draft {
 // === impl Reconciler ===
 
 impl Reconciler {
+    /// Of changes from one time until before another, each RFC 3339 in UTC or the beginning of it, such as `2026-11-24`.
+    pub fn within(from: Option<&str>, to: Option<&str>) -> Self {
+        Self {
+            from: from.and_then(moment),
+            to: to.and_then(moment),
+            ..Self::default()
+        }
+    }
+
+    fn wants(&self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+    }
+
+    /// Whether a record of this time may be of a change that is wanted: no witness but the audit log tells late.
+    fn may_matter(&self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| time >= from)
+            && self.to.is_none_or(|to| time < plus(to, OBSERVED_WITHIN))
+    }
+
     /// Takes one record; others than those of witnesses are passed over.
     pub fn add(&mut self, time: &str, event: &Event) -> Result<(), TooMany> {
         let Ok(time) = time.parse::<Timestamp>() else {
             return Ok(());
         };
+        let is_ours = matches!(event, Event::Boot(_) | Event::Audit(_));
+        if !is_ours && !self.may_matter(time) {
+            return Ok(());
+        }
         match event {
             Event::Boot(boot) => self.scopes.extend(Scope::of(boot).map(|scope| (time, scope))),
             Event::Admission(admission) | Event::PolicyChange(admission) => {
@@ -79,7 +105,7 @@ impl Reconciler {
                 self.admissions
                     .insert(witness.uid.clone(), Admitted::witnessed(time, witness));
             }
-            Event::Audit(audit) => {
+            Event::Audit(audit) if self.wants(received(audit)) => {
                 let known = self.audits.insert(audit.audit_id.clone(), audit.clone());
                 self.repeated += u64::from(known.is_some());
             }
@@ -112,7 +138,9 @@ impl Reconciler {
         let alike = self.by_user(&named);
         for (received, audit) in audits {
             let reviews = self.reviews_of(received, &audit, &alike, &mut joined);
-            if audit.dry_run {
+            // A deletion says it in its body alone, which the audit log need not have.
+            let admitted = reviews.iter().filter_map(|uid| self.admissions.get(uid));
+            if audit.dry_run || admitted.into_iter().any(|admitted| admitted.dry_run) {
                 counts.dry_runs += 1;
                 continue;
             }
@@ -120,6 +148,11 @@ impl Reconciler {
         }
         drafts.extend(self.admitted_alone(&joined, &mut counts));
         self.observe(&mut drafts);
+        let (from, to) = (self.from, self.to);
+        drafts.retain(|draft| {
+            let time = draft.change.time.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+            from.is_none_or(|from| time >= from) && to.is_none_or(|to| time < to)
+        });
         let mut changes: Vec<Change> = drafts.into_iter().map(|draft| draft.change).collect();
         changes.sort_by(|a, b| (&a.time, &a.audit_id, &a.reviews).cmp(&(&b.time, &b.audit_id, &b.reviews)));
         changes.iter().for_each(|change| counts.add(change));
@@ -382,7 +415,7 @@ impl Admitted {
             _ => false,
         };
         operation
-            && self.dry_run == audit.dry_run
+            && (self.dry_run == audit.dry_run || self.operation == "DELETE")
             && (&ours.group, &ours.resource, &ours.subresource, &ours.namespace)
                 == (&theirs.group, &theirs.resource, &theirs.subresource, &theirs.namespace)
             && (theirs.name.is_empty() || ours.name == theirs.name)
@@ -541,6 +574,13 @@ fn fill(text: &mut String, with: &str) {
     if text.is_empty() {
         with.clone_into(text);
     }
+}
+
+/// The first moment of a time that is given by its beginning.
+fn moment(text: &str) -> Option<Timestamp> {
+    const REST: &str = "0000-01-01T00:00:00.000Z";
+    let rest = REST.get(text.len()..).unwrap_or_default();
+    format!("{text}{rest}").parse().ok()
 }
 
 fn received(audit: &Audit) -> Timestamp {

@@ -6,7 +6,8 @@ use crate::event::Boot;
 use crate::witness::Subject;
 
 /// What is asked about in every namespace, by group; an empty list is all of the group.
-pub const EVERYWHERE: [(&str, &[&str]); 6] = [
+pub const EVERYWHERE: [(&str, &[&str]); 7] = [
+    ("", &["namespaces"]),
     ("rbac.authorization.k8s.io", &[]),
     ("apiextensions.k8s.io", &["customresourcedefinitions"]),
     ("argoproj.io", &["applications", "appprojects"]),
@@ -61,7 +62,7 @@ impl Scope {
         if everywhere && object.subresource.is_empty() {
             return None;
         }
-        if object.namespace.is_empty() || (object.group.is_empty() && object.resource == "namespaces") {
+        if object.namespace.is_empty() {
             return Some("it is not in a namespace");
         }
         if self.exempt.contains(&object.namespace) {

@@ -256,6 +256,26 @@ fn who_acts_as_another_is_named_with_both_names() {
 }
 
 #[test]
+fn a_time_has_the_changes_that_began_in_it_however_late_the_log() {
+    let mut reconciler = Reconciler::within(Some("2026-11-24T11:01"), Some("2026-11-24T11:02"));
+    let records = [
+        boot(),
+        logged(audit(50, "before", 201, &[])),
+        logged(audit(119, "within", 201, &["a"])),
+        witness(120, "a", "CREATE", env()),
+        witness(125, "after", "UPDATE", object("configmaps", "other")),
+    ];
+    for (time, event) in &records {
+        reconciler.add(time, event).unwrap();
+    }
+    let reconciled = reconciler.finish();
+    let ids: Vec<_> = reconciled.changes.iter().map(|change| change.audit_id.as_str()).collect();
+    assert_eq!(ids, ["within"]);
+    assert_eq!(reconciled.counts.admitted, 1);
+    assert_eq!(reconciled.changes[0].state, State::Witnessed);
+}
+
+#[test]
 fn dry_runs_are_counted_and_not_listed() {
     let audited = Audit { dry_run: true, ..audit(10, "1", 201, &["a"]) };
     let dry = |uid: &str, seconds| {
