@@ -33,6 +33,8 @@ const MANAGER: &str = "provost";
 /// How long an edit stands before it is undone: whoever uninstalls deletes the configuration first and us next, and
 /// whoever fights us over it gets no more than one write a second.
 pub const RESTORE_AFTER: Duration = Duration::from_secs(1);
+/// How often a write is tried over what somebody changed in between.
+const TRIES: usize = 3;
 /// What stands for the digest of a configuration that is not there.
 const ABSENT: &str = "absent";
 
@@ -58,7 +60,7 @@ impl Keep {
     pub(super) async fn write(
         &self,
         api: &Api<ValidatingWebhookConfiguration>,
-        present: Option<&ValidatingWebhookConfiguration>,
+        mut present: Option<ValidatingWebhookConfiguration>,
         wanted: &ValidatingWebhookConfiguration,
     ) -> Result<(), Error> {
         let name = wanted.metadata.name.clone().unwrap_or_default();
@@ -67,10 +69,21 @@ impl Keep {
             source: Box::new(source),
         };
         let options = PatchParams::apply(MANAGER).force();
-        let mut now = api
-            .patch(&name, &options, &Patch::Apply(wanted))
-            .await
-            .map_err(failed)?;
+        let mut tries = 1;
+        let mut now = loop {
+            // Only over what was looked at: else an edit in between would be undone and never told.
+            let mut applied = wanted.clone();
+            let seen = present.as_ref().map(|present| &present.metadata);
+            applied.metadata.uid = seen.and_then(|seen| seen.uid.clone());
+            applied.metadata.resource_version = seen.and_then(|seen| seen.resource_version.clone());
+            match api.patch(&name, &options, &Patch::Apply(&applied)).await {
+                Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => {
+                    present = super::get(api, &name).await?;
+                    tries += 1;
+                }
+                written => break written.map_err(failed)?,
+            }
+        };
         if !others(&now).is_empty() {
             // An apply leaves alone what others added, and that may be the condition that switches us off.
             let mut whole = wanted.clone();
@@ -83,7 +96,7 @@ impl Keep {
             };
             now = api.replace(&name, &options, &whole).await.map_err(failed)?;
         }
-        self.note(&name, present, &digest(&now));
+        self.note(&name, present.as_ref(), &digest(&now));
         Ok(())
     }
 

@@ -139,10 +139,10 @@ pub async fn write(
     let configuration = configuration(endpoint, kinds, &served);
     // Whoever is asked about a subresource looks here for the kind that it belongs to.
     endpoint.served.store(served);
-    keep.write(&configurations, present.as_ref(), &configuration).await?;
+    keep.write(&configurations, present, &configuration).await?;
     if let Some(configuration) = witness::configuration(endpoint, scope) {
         let present = get(&configurations, witness::NAME).await?;
-        keep.write(&configurations, present.as_ref(), &configuration).await?;
+        keep.write(&configurations, present, &configuration).await?;
     }
     Ok(())
 }
