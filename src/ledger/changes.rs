@@ -23,7 +23,10 @@ pub enum Error {
 pub fn changes(directory: &Path, from: Option<&str>, to: Option<&str>) -> Result<Reconciliation, Error> {
     let mut reconciler = Reconciler::within(from, to);
     read(directory, &Filter::default(), &mut Position::default(), |entry| {
-        let added = entry.event.as_ref().map(|event| reconciler.add(&entry.time, event));
+        let added = entry
+            .event
+            .as_ref()
+            .map(|event| reconciler.add(&entry.time, event));
         added.unwrap_or(Ok(())).map_err(Error::from)
     })?;
     Ok(reconciler.finish())

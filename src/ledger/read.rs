@@ -271,9 +271,13 @@ impl Entry {
                 user: String::new(),
                 detail: format!("{} by {}", drift.fields.join(", "), list(&drift.managers)),
             },
-            Some(event @ (Event::Witness(_) | Event::Audit(_) | Event::Observation(_) | Event::Restoration(_) | Event::Sample(_))) => {
-                witnesses::summary(event)
-            }
+            Some(
+                event @ (Event::Witness(_)
+                | Event::Audit(_)
+                | Event::Observation(_)
+                | Event::Restoration(_)
+                | Event::Sample(_)),
+            ) => witnesses::summary(event),
             Some(Event::Gap(gap)) => Summary {
                 detail: format!("{} lost: {}", gap.lost, gap.reason),
                 ..Summary::default()

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Store, certificate,
-    configuration::{self, Endpoint, keep::{self, Keep}},
+    configuration::{
+        self, Endpoint,
+        keep::{self, Keep},
+    },
     metrics::Expiry,
     rotation::{Identity, Lifetimes, Moment, Phase},
     store,
@@ -161,7 +164,8 @@ impl Keeper {
         let (mut resync, mut check) = (every(RESYNC), every(self.lifetimes.check()));
         self.expiry.tell(&self.identity);
         let edits = self.registrar.as_ref();
-        let mut edits = edits.map(|registrar| keep::edits(&registrar.client, Arc::clone(&registrar.keep), &stop));
+        let mut edits =
+            edits.map(|registrar| keep::edits(&registrar.client, Arc::clone(&registrar.keep), &stop));
         let mut retry: Option<Instant> = self.unregistered().then(Instant::now);
         loop {
             tokio::select! {

@@ -27,7 +27,9 @@ fn witness(review: &Review) -> Witness {
     let (group, resource) = review.resource();
     let body = request.object.or(request.old_object);
     let text = |pointer: &str| {
-        let found = body.and_then(|body| body.pointer(pointer)).and_then(Value::as_str);
+        let found = body
+            .and_then(|body| body.pointer(pointer))
+            .and_then(Value::as_str);
         found.unwrap_or_default().to_owned()
     };
     let generation = body.and_then(|body| body.pointer("/metadata/generation"));
@@ -69,7 +71,8 @@ mod tests {
     use super::*;
 
     fn review(request: &Value) -> Review {
-        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
         Review::parse(review.to_string().as_bytes()).unwrap()
     }
 
@@ -87,9 +90,15 @@ mod tests {
             "resource": {"group": group, "version": "v1", "resource": resource},
             "object": {"data": {"password": "aHVudGVyMg=="}, "command": ["psql", "hunter2"]},
         })));
-        assert_eq!((record.object_digest.as_str(), record.old_object_digest.as_str()), ("", ""));
+        assert_eq!(
+            (record.object_digest.as_str(), record.old_object_digest.as_str()),
+            ("", "")
+        );
         let text = serde_json::to_string(&record).unwrap();
-        assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -53,9 +53,16 @@ impl Hour {
     async fn begin(cluster: Cluster) -> anyhow::Result<Self> {
         let folder = Folder::new()?;
         let namespace = cluster.namespace("shop").await?;
-        let root = ["-n", &namespace, "get", "configmap", "kube-root-ca.crt"];
+        // What controllers write there before anybody governs it.
+        let furniture = [
+            "-n",
+            &namespace,
+            "get",
+            "configmap/kube-root-ca.crt",
+            "serviceaccount/default",
+        ];
         wait_for("the namespace to be furnished", LIMIT, async || {
-            cluster.kubectl(User::Admin, &root, "").await?.success()
+            cluster.kubectl(User::Admin, &furniture, "").await?.success()
         })
         .await?;
         fs::create_dir(folder.path().join("policies"))?;
@@ -107,10 +114,15 @@ impl Hour {
 
     fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        read(&self.ledger(), &Filter::default(), &mut Position::default(), |entry| {
-            entries.push(entry.clone());
-            Ok::<_, std::io::Error>(())
-        })?;
+        read(
+            &self.ledger(),
+            &Filter::default(),
+            &mut Position::default(),
+            |entry| {
+                entries.push(entry.clone());
+                Ok::<_, std::io::Error>(())
+            },
+        )?;
         Ok(entries)
     }
 
@@ -144,7 +156,10 @@ impl Hour {
 
     fn audited(&self) -> anyhow::Result<Vec<Value>> {
         let text = fs::read_to_string(self.cluster.audit_log()?)?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
     }
 
     /// What the audit log says of writes in the namespace: the id and status of each.
@@ -153,13 +168,22 @@ impl Hour {
         for event in self.audited()? {
             let (verb, object) = (&event["verb"], &event["objectRef"]);
             let is_write = object["subresource"] == "exec"
-                || ["create", "update", "patch", "delete", "deletecollection"].iter().any(|known| verb == known);
-            let is_dry = event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun="));
+                || ["create", "update", "patch", "delete", "deletecollection"]
+                    .iter()
+                    .any(|known| verb == known);
+            let is_dry = event["requestURI"]
+                .as_str()
+                .is_some_and(|uri| uri.contains("dryRun="));
             let is_talk = object["resource"] == "events"
                 || object["resource"] == "leases"
                 || object["subresource"] == "status"
                 || object["apiGroup"] == "authorization.k8s.io";
-            if object["namespace"] == self.namespace && event["stage"] == "ResponseComplete" && is_write && !is_dry && !is_talk {
+            if object["namespace"] == self.namespace
+                && event["stage"] == "ResponseComplete"
+                && is_write
+                && !is_dry
+                && !is_talk
+            {
                 let id = event["auditID"].as_str().unwrap_or_default().to_owned();
                 writes.insert(id, event["responseStatus"]["code"].as_u64().unwrap_or_default());
             }
@@ -210,15 +234,29 @@ async fn serve(cluster: &Cluster, folder: &Path, namespace: &str) -> anyhow::Res
 fn line(change: &Change, namespace: &str) -> String {
     let object = change.object.describe().replace(namespace, "shop");
     let pod = object.find("shop/web-").filter(|_| object.starts_with("Pod"));
-    let object = pod.map_or(object.clone(), |at| format!("{}shop/web-… {}", &object[..at], change.object.subresource));
+    let object = pod.map_or(object.clone(), |at| {
+        format!("{}shop/web-… {}", &object[..at], change.object.subresource)
+    });
     let acting = match change.impersonated.as_str() {
         "" => String::new(),
         other => format!(" as {other}"),
     };
-    let verdict = if change.verdict.is_empty() { "-" } else { &change.verdict };
-    let manager = if change.manager.is_empty() { "-" } else { &change.manager };
+    let verdict = if change.verdict.is_empty() {
+        "-"
+    } else {
+        &change.verdict
+    };
+    let manager = if change.manager.is_empty() {
+        "-"
+    } else {
+        &change.manager
+    };
     // Over which protocol kubectl speaks to a container is its own affair.
-    let verb = if change.object.subresource == "exec" { "connect" } else { &change.verb };
+    let verb = if change.object.subresource == "exec" {
+        "connect"
+    } else {
+        &change.verb
+    };
     format!(
         "{}{acting} | {verb} {object} | {} | {verdict} | {manager}",
         change.user,
@@ -229,7 +267,8 @@ fn line(change: &Change, namespace: &str) -> String {
 /// By people and by the agent, of what the hour is about.
 fn is_told_of(change: &Change, namespace: &str) -> bool {
     let by_people = ["admin", "dana"].contains(&change.user.as_str());
-    let is_of_hour = change.object.resource == "validatingwebhookconfigurations" || change.object.namespace == namespace;
+    let is_of_hour =
+        change.object.resource == "validatingwebhookconfigurations" || change.object.namespace == namespace;
     let by_agent = change.user == "provost-agent" && change.object.resource == "configmaps";
     is_of_hour && (by_people || by_agent)
 }
@@ -257,13 +296,22 @@ async fn the_record_of_an_hour_tells_each_write_apart() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    let Hour { folder, provost, cluster, .. } = hour;
+    let Hour {
+        folder,
+        provost,
+        cluster,
+        ..
+    } = hour;
     assert_eq!(provost.stop().await?, 0);
 
     let found = changes(&ledger, None, None)?;
     each_line_is_as_it_was_written_down(&found, &namespace);
     the_audit_log_agrees(&found, &oracle, &namespace);
-    let output = harness::provost::provost(folder.path(), &["ledger", "changes", &ledger.display().to_string()])?.success()?;
+    let output = harness::provost::provost(
+        folder.path(),
+        &["ledger", "changes", &ledger.display().to_string()],
+    )?
+    .success()?;
     ensure!(output.contains("written without any evaluation"), "{output}");
     ensure!(output.contains("let in and refused afterwards"), "{output}");
     drop(cluster);
@@ -275,10 +323,16 @@ async fn three_users_write(hour: &Hour) -> anyhow::Result<()> {
     hour.dana(&["create", "-f", "-"], &good).await?;
     let refused = hour.try_as_dana(&["create", "configmap", "bad"], "").await?;
     ensure!(refused.stderr.contains("A team is wanted"), "{}", refused.stderr);
-    let warned = ENV.replace("my-app-env", "warned").replace(r#""owner": "web""#, "");
+    let warned = ENV
+        .replace("my-app-env", "warned")
+        .replace(r#""owner": "web""#, "");
     let erin = ["--as=erin", "--as-group=developers", "create", "-f", "-"];
     let output = hour.try_as(User::Admin, &erin, &warned).await?;
-    ensure!(output.code == 0 && output.stderr.contains("Say who owns it"), "{}", output.stderr);
+    ensure!(
+        output.code == 0 && output.stderr.contains("Say who owns it"),
+        "{}",
+        output.stderr
+    );
     hour.admin(&["create", "-f", "-"], QUOTA).await?;
     let used = ["get", "resourcequota", "no-secrets", "-ojsonpath={.status.hard}"];
     wait_for("the quota to be counted", LIMIT, async || {
@@ -288,7 +342,16 @@ async fn three_users_write(hour: &Hour) -> anyhow::Result<()> {
     })
     .await?;
     let quota = hour
-        .try_as_dana(&["create", "secret", "generic", "token", "--from-literal=password=hunter2"], "")
+        .try_as_dana(
+            &[
+                "create",
+                "secret",
+                "generic",
+                "token",
+                "--from-literal=password=hunter2",
+            ],
+            "",
+        )
         .await?;
     ensure!(quota.stderr.contains("exceeded quota"), "{}", quota.stderr);
     Ok(())
@@ -304,38 +367,67 @@ async fn what_is_no_plain_write(hour: &Hour) -> anyhow::Result<()> {
     })
     .await?;
     // No kubelet is behind the node: the connection is opened, and then fails.
-    let exec = hour.try_as_dana(&["exec", "deployment/web", "--", "psql", "hunter2"], "").await?;
+    let exec = hour
+        .try_as_dana(&["exec", "deployment/web", "--", "psql", "hunter2"], "")
+        .await?;
     ensure!(exec.code != 0, "{}", exec.stdout);
-    hour.dana(&["scale", "deployment", "web", "--replicas=0"], "").await?;
+    hour.dana(&["scale", "deployment", "web", "--replicas=0"], "")
+        .await?;
     hour.dana(&["delete", "configmap", "good"], "").await.map(drop)
 }
 
 async fn an_administrator_edits_and_deletes_the_configuration(hour: &Hour) -> anyhow::Result<()> {
     // An apply would leave this condition: it is nobody's but the administrator's.
     let off = r#"[{"op": "add", "path": "/webhooks/0/matchConditions/-", "value": {"name": "off", "expression": "false"}}]"#;
-    let patch = ["patch", "validatingwebhookconfiguration", "provost", "--type=json", "-p", off];
+    let patch = [
+        "patch",
+        "validatingwebhookconfiguration",
+        "provost",
+        "--type=json",
+        "-p",
+        off,
+    ];
     hour.admin(&patch, "").await?;
     hour.wait_restored(1).await?;
-    let shown = hour.admin(&["get", "validatingwebhookconfiguration", "provost", "-oyaml"], "").await?;
-    ensure!(!shown.contains("name: \"off\"") && !shown.contains("name: off"), "{shown}");
+    let shown = hour
+        .admin(
+            &["get", "validatingwebhookconfiguration", "provost", "-oyaml"],
+            "",
+        )
+        .await?;
+    ensure!(
+        !shown.contains("name: \"off\"") && !shown.contains("name: off"),
+        "{shown}"
+    );
     for (name, count) in [("provost", 2), ("provost-witness", 3)] {
-        hour.admin(&["delete", "validatingwebhookconfiguration", name], "").await?;
+        hour.admin(&["delete", "validatingwebhookconfiguration", name], "")
+            .await?;
         hour.wait_restored(count).await?;
     }
     let told: Vec<_> = hour
         .restorations()?
         .into_iter()
-        .map(|told| (told.configuration, told.found == "absent", told.restored == told.expected, told.managers))
+        .map(|told| {
+            (
+                told.configuration,
+                told.found == "absent",
+                told.restored == told.expected,
+                told.managers,
+            )
+        })
         .collect();
     let entry = |name: &str, absent, managers: &[&str]| {
         let managers: Vec<_> = managers.iter().map(|&manager| manager.to_owned()).collect();
         (name.to_owned(), absent, true, managers)
     };
-    assert_eq!(told, [
-        entry("provost", false, &["kubectl-patch"]),
-        entry("provost", true, &[]),
-        entry("provost-witness", true, &[]),
-    ]);
+    assert_eq!(
+        told,
+        [
+            entry("provost", false, &["kubectl-patch"]),
+            entry("provost", true, &[]),
+            entry("provost-witness", true, &[]),
+        ]
+    );
     hour.wait_judged().await
 }
 
@@ -358,10 +450,20 @@ async fn a_sync_and_a_drift_under_its_name(hour: &Hour) -> anyhow::Result<()> {
     );
     for object in [&project, &application] {
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-        wait_for("the object to be taken", LIMIT, async || hour.admin(&apply, object).await).await?;
+        wait_for("the object to be taken", LIMIT, async || {
+            hour.admin(&apply, object).await
+        })
+        .await?;
     }
     hour.wait_synced().await?;
-    let drift = ["patch", "configmap", "my-app-env", "--field-manager=provost", "-p", r#"{"data": {"A": "2"}}"#];
+    let drift = [
+        "patch",
+        "configmap",
+        "my-app-env",
+        "--field-manager=provost",
+        "-p",
+        r#"{"data": {"A": "2"}}"#,
+    ];
     hour.dana(&drift, "").await?;
     hour.wait_synced().await
 }
@@ -369,7 +471,10 @@ async fn a_sync_and_a_drift_under_its_name(hour: &Hour) -> anyhow::Result<()> {
 /// The process is killed, and what is written meanwhile is let in unjudged.
 async fn the_webhook_is_gone(hour: &mut Hour) -> anyhow::Result<()> {
     hour.provost.signal("KILL")?;
-    wait_for("provost to be gone", LIMIT, async || hour.provost.ended()?.context("it runs")).await?;
+    wait_for("provost to be gone", LIMIT, async || {
+        hour.provost.ended()?.context("it runs")
+    })
+    .await?;
     for name in ["unseen-1", "unseen-2"] {
         hour.dana(&["create", "configmap", name], "").await?;
     }
@@ -404,7 +509,11 @@ fn each_line_is_as_it_was_written_down(found: &Reconciliation, namespace: &str) 
         "dana | create configmaps shop/unseen-1 | written without evaluation | - | kubectl-create",
         "dana | create configmaps shop/unseen-2 | written without evaluation | - | kubectl-create",
     ];
-    let mut applied: Vec<_> = lines.iter().map(String::as_str).filter(|line| !line.contains("AppProject") && !line.contains("Application")).collect();
+    let mut applied: Vec<_> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.contains("AppProject") && !line.contains("Application"))
+        .collect();
     // Which of two that the apiserver got in the same millisecond comes first is not known.
     applied.sort_unstable();
     expected.sort_unstable();
@@ -422,7 +531,11 @@ fn the_audit_log_agrees(found: &Reconciliation, oracle: &BTreeMap<String, u64>, 
         assert_eq!(recorded.get(id), Some(code), "{id}");
     }
     let counts = found.counts;
-    assert_eq!(counts.audited_writes, counts.both + counts.not_evaluated, "{counts:?}");
+    assert_eq!(
+        counts.audited_writes,
+        counts.both + counts.not_evaluated,
+        "{counts:?}"
+    );
     assert_eq!(
         counts.admitted,
         counts.both + counts.refused_after_admission + counts.admitted_without_audit,

@@ -73,7 +73,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn table(found: &Reconciliation) -> Vec<String> {
-    let head = ["TIME", "STATE", "WHO", "WHAT", "OBJECT", "POLICIES", "ANSWER", "WITNESSES", "WHY"];
+    let head = [
+        "TIME",
+        "STATE",
+        "WHO",
+        "WHAT",
+        "OBJECT",
+        "POLICIES",
+        "ANSWER",
+        "WITNESSES",
+        "WHY",
+    ];
     let rows: Vec<[String; 9]> = [head.map(str::to_owned)]
         .into_iter()
         .chain(found.changes.iter().map(row))
@@ -84,10 +94,17 @@ fn table(found: &Reconciliation) -> Vec<String> {
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let print = |row: &[String; 9]| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    rows.iter().map(print).chain([String::new()]).chain(tally(found)).collect()
+    rows.iter()
+        .map(print)
+        .chain([String::new()])
+        .chain(tally(found))
+        .collect()
 }
 
 fn row(change: &Change) -> [String; 9] {
@@ -152,7 +169,10 @@ fn tally(found: &Reconciliation) -> Vec<String> {
         for (count, what) in [
             (not_evaluated, "written without any evaluation"),
             (refused_after_admission, "let in and refused afterwards"),
-            (admitted_without_audit, "let in, of which the audit log does not tell"),
+            (
+                admitted_without_audit,
+                "let in, of which the audit log does not tell",
+            ),
         ] {
             if count > 0 {
                 lines.push(format!("  {count} {what}"));
@@ -167,8 +187,14 @@ fn tally(found: &Reconciliation) -> Vec<String> {
     for (count, what) in [
         (denied, "refused by policies"),
         (refused, "refused before anybody was asked"),
-        (observed_not_admitted, "seen by a watch, and told of by nobody else"),
-        (not_asked, "of which no webhook of ours is asked (--all lists them)"),
+        (
+            observed_not_admitted,
+            "seen by a watch, and told of by nobody else",
+        ),
+        (
+            not_asked,
+            "of which no webhook of ours is asked (--all lists them)",
+        ),
         (dry_runs, "dry runs, not listed"),
         (repeated, "audit events that came more than once"),
     ] {

@@ -98,7 +98,12 @@ pub(super) struct Args {
     #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Cluster")]
     exempt_namespaces: Vec<String>,
     /// Of which namespaces the apiserver tells of every write, for the record
-    #[arg(long, value_name = "SCOPE", default_value = "governed", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        default_value = "governed",
+        help_heading = "Cluster"
+    )]
     witness: Witness,
     /// The only namespace whose writes are witnessed; may be given often [default: all that are not exempt]
     #[arg(long = "witness-namespace", value_name = "NAME", help_heading = "Cluster")]
@@ -215,7 +220,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorder::Running>) {
-    let Announcement { webhook, agent, audit } = announcement;
+    let Announcement {
+        webhook,
+        agent,
+        audit,
+    } = announcement;
     anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
     if let Some(webhook) = webhook {
         print_webhook(webhook);

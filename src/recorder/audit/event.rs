@@ -211,16 +211,28 @@ mod tests {
             },
         })));
         let audit = audit.unwrap().unwrap();
-        assert_eq!(audit.answers, [AuditedAnswer {
-            webhook: "enforce.provost.dev".into(),
-            uid: "r-1".into(),
-            verdict: "warned".into(),
-            policy_set: "abc".into(),
-        }]);
+        assert_eq!(
+            audit.answers,
+            [AuditedAnswer {
+                webhook: "enforce.provost.dev".into(),
+                uid: "r-1".into(),
+                verdict: "warned".into(),
+                policy_set: "abc".into(),
+            }]
+        );
         assert_eq!(audit.failed_open, ["witness.provost.dev"]);
-        assert_eq!((audit.user.as_str(), audit.impersonated.as_str(), audit.manager.as_str()),
-            ("dana", "system:serviceaccount:shop:deployer", "kubectl-edit"));
-        assert_eq!((audit.received.as_str(), audit.code), ("2026-11-24T11:14:32.250Z", 200));
+        assert_eq!(
+            (
+                audit.user.as_str(),
+                audit.impersonated.as_str(),
+                audit.manager.as_str()
+            ),
+            ("dana", "system:serviceaccount:shop:deployer", "kubectl-edit")
+        );
+        assert_eq!(
+            (audit.received.as_str(), audit.code),
+            ("2026-11-24T11:14:32.250Z", 200)
+        );
         assert_eq!(audit.object.describe(), "deployments.apps shop/web");
     }
 

@@ -49,8 +49,13 @@ pub fn router(intake: Arc<Intake>, token: &str) -> Router {
 }
 
 async fn take(State(shared): State<Shared>, headers: HeaderMap, body: axum::extract::Request) -> StatusCode {
-    let given = headers.get(header::AUTHORIZATION).map_or(&[] as &[u8], |value| value.as_bytes());
-    if !is_token(given.strip_prefix(b"Bearer ").unwrap_or_default(), shared.token.as_bytes()) {
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .map_or(&[] as &[u8], |value| value.as_bytes());
+    if !is_token(
+        given.strip_prefix(b"Bearer ").unwrap_or_default(),
+        shared.token.as_bytes(),
+    ) {
         return StatusCode::UNAUTHORIZED;
     }
     let Ok(_room) = shared.room.acquire().await else {
@@ -86,6 +91,9 @@ fn read(body: &Bytes) -> Result<EventList, ()> {
 
 /// Takes the same time however much of it is right.
 fn is_token(given: &[u8], token: &[u8]) -> bool {
-    let differing = given.iter().zip(token).fold(0, |differing, (a, b)| differing | (a ^ b));
+    let differing = given
+        .iter()
+        .zip(token)
+        .fold(0, |differing, (a, b)| differing | (a ^ b));
     !token.is_empty() && given.len() == token.len() && differing == 0
 }

@@ -94,7 +94,10 @@ impl Intake {
 
     /// Follows a file until `stop`, and then to its end. `state` keeps how far it was read.
     pub async fn follow(self: Arc<Self>, path: PathBuf, state: PathBuf, stop: CancellationToken) {
-        let kept = state.join(format!("audit-{}.json", Digest::of_bytes(path.as_os_str().as_encoded_bytes())));
+        let kept = state.join(format!(
+            "audit-{}.json",
+            Digest::of_bytes(path.as_os_str().as_encoded_bytes())
+        ));
         let mut tail = Tail::new(path.clone(), load(&kept));
         loop {
             let stopped = stop.is_cancelled();

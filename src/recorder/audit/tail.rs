@@ -219,7 +219,10 @@ impl Tail {
             _ => Path::new("."),
         };
         let text = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = self
+            .path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
         let (Some(name), Some(stem)) = (text(&self.path), stem) else {
             return Ok(Vec::new());
         };
@@ -246,7 +249,11 @@ impl Tail {
         }
         files.sort_by_key(|file| {
             let written = file.metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            (text(&file.path).as_ref() == Some(&name), written, file.path.clone())
+            (
+                text(&file.path).as_ref() == Some(&name),
+                written,
+                file.path.clone(),
+            )
         });
         Ok(files)
     }
@@ -302,7 +309,10 @@ mod tests {
         }
 
         fn append(&self, text: &str) {
-            let file = fs::OpenOptions::new().append(true).create(true).open(self.path("audit.log"));
+            let file = fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(self.path("audit.log"));
             file.unwrap().write_all(text.as_bytes()).unwrap();
         }
 
@@ -317,7 +327,10 @@ mod tests {
 
         fn read(&mut self) -> (Vec<String>, Vec<String>) {
             let batch = self.tail.read().unwrap();
-            let lines = batch.lines.into_iter().map(|line| String::from_utf8(line).unwrap());
+            let lines = batch
+                .lines
+                .into_iter()
+                .map(|line| String::from_utf8(line).unwrap());
             (lines.collect(), batch.lost)
         }
 

@@ -89,7 +89,11 @@ impl Keep {
             let mut whole = wanted.clone();
             whole.metadata.resource_version = now.metadata.resource_version;
             whole.metadata.labels = now.metadata.labels;
-            whole.metadata.annotations.get_or_insert_default().extend(now.metadata.annotations.unwrap_or_default());
+            whole
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .extend(now.metadata.annotations.unwrap_or_default());
             let options = PostParams {
                 field_manager: Some(MANAGER.to_owned()),
                 ..PostParams::default()
@@ -118,7 +122,10 @@ impl Keep {
             "The webhook configuration was not as we had written it. It was written again."
         );
         let entries = present.and_then(|present| present.metadata.managed_fields.as_deref());
-        let times = entries.into_iter().flatten().filter_map(|entry| entry.time.as_ref());
+        let times = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.time.as_ref());
         let changed = times.map(|time| time.0).max();
         self.ledger.append(Event::Restoration(Restoration {
             configuration: name.to_owned(),
@@ -180,13 +187,19 @@ pub fn edits(client: &Client, keep: std::sync::Arc<Keep>, stop: &CancellationTok
 
 /// The digest of what makes the apiserver ask us.
 pub fn digest(configuration: &ValidatingWebhookConfiguration) -> String {
-    serde_json::to_value(&configuration.webhooks)
-        .map_or_else(|_| "unknown".to_owned(), |webhooks| Digest::of_value(&webhooks).to_string())
+    serde_json::to_value(&configuration.webhooks).map_or_else(
+        |_| "unknown".to_owned(),
+        |webhooks| Digest::of_value(&webhooks).to_string(),
+    )
 }
 
 /// The field managers, but for our apply, that hold a part of the webhooks.
 fn others(configuration: &ValidatingWebhookConfiguration) -> BTreeSet<String> {
-    let entries = configuration.metadata.managed_fields.as_deref().unwrap_or_default();
+    let entries = configuration
+        .metadata
+        .managed_fields
+        .as_deref()
+        .unwrap_or_default();
     let holds = |entry: &&ManagedFieldsEntry| {
         let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
         let is_our_apply =

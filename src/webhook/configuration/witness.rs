@@ -65,14 +65,22 @@ fn governed(endpoint: &Endpoint, (operator, names): (&str, BTreeSet<String>)) ->
             format!("({group_is})")
         } else {
             let names: Vec<String> = resources.iter().map(|name| quoted(name)).collect();
-            format!("({group_is} && request.resource.resource in [{}])", names.join(", "))
+            format!(
+                "({group_is} && request.resource.resource in [{}])",
+                names.join(", ")
+            )
         }
     });
     let elsewhere = format!("!({})", everywhere.collect::<Vec<_>>().join(" || "));
     let writes = rule(&["*"], &["*"], &["CREATE", "UPDATE", "DELETE"], "Namespaced");
     let subresources: Vec<String> = SUBRESOURCES.iter().map(|name| format!("*/{name}")).collect();
     let subresources: Vec<&str> = subresources.iter().map(String::as_str).collect();
-    let acts = rule(&["*"], &subresources, &["CREATE", "UPDATE", "DELETE", "CONNECT"], "Namespaced");
+    let acts = rule(
+        &["*"],
+        &subresources,
+        &["CREATE", "UPDATE", "DELETE", "CONNECT"],
+        "Namespaced",
+    );
     ValidatingWebhook {
         match_conditions: Some(vec![
             condition("not-dropped", DROPPED.to_owned()),

@@ -82,8 +82,7 @@ impl Reconciler {
 
     /// Whether a record of this time may be of a change that is wanted: no witness but the audit log tells late.
     fn may_matter(&self, time: Timestamp) -> bool {
-        self.from.is_none_or(|from| time >= from)
-            && self.to.is_none_or(|to| time < plus(to, OBSERVED_WITHIN))
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < plus(to, OBSERVED_WITHIN))
     }
 
     /// Takes one record; others than those of witnesses are passed over.
@@ -128,7 +127,10 @@ impl Reconciler {
         let mut drafts = Vec::new();
         let mut joined = BTreeSet::new();
         let audits = std::mem::take(&mut self.audits);
-        let mut audits: Vec<_> = audits.into_values().map(|audit| (received(&audit), audit)).collect();
+        let mut audits: Vec<_> = audits
+            .into_values()
+            .map(|audit| (received(&audit), audit))
+            .collect();
         audits.sort_by(|(a, first), (b, second)| (a, &first.audit_id).cmp(&(b, &second.audit_id)));
         // What is named first: what is only alike must not take it away from another request.
         let named: BTreeSet<String> = audits
@@ -204,7 +206,7 @@ impl Reconciler {
     }
 
     fn scope_at(&self, time: Timestamp) -> Option<&Scope> {
-        self.scopes.range(..=plus(time, SKEW)).next_back().map(|(_, scope)| scope)
+        self.scopes.range(..=time).next_back().map(|(_, scope)| scope)
     }
 
     /// Why nobody was asked about a write, where that is as it should be.
@@ -216,7 +218,10 @@ impl Reconciler {
     }
 
     fn audited(&self, received: Timestamp, audit: &Audit, reviews: &[String]) -> Draft {
-        let admitted: Vec<&Admitted> = reviews.iter().filter_map(|uid| self.admissions.get(uid)).collect();
+        let admitted: Vec<&Admitted> = reviews
+            .iter()
+            .filter_map(|uid| self.admissions.get(uid))
+            .collect();
         let verdict = sternest(
             admitted
                 .iter()
@@ -304,8 +309,7 @@ impl Reconciler {
             // Of one request each webhook is asked once.
             let fits = near.filter(|(index, _)| {
                 drafts.get(*index).is_some_and(|draft| {
-                    admitted.source == Source::Admission
-                        || !draft.change.witnesses.contains(&admitted.source)
+                    admitted.source == Source::Admission || !draft.change.witnesses.contains(&admitted.source)
                 })
             });
             if let Some((index, _)) = fits {
@@ -319,11 +323,11 @@ impl Reconciler {
         }
         let mut kept = Vec::new();
         for draft in drafts {
-            let dry_run = draft.change.reviews.iter().any(|uid| {
-                self.admissions
-                    .get(uid)
-                    .is_some_and(|admitted| admitted.dry_run)
-            });
+            let dry_run = draft
+                .change
+                .reviews
+                .iter()
+                .any(|uid| self.admissions.get(uid).is_some_and(|admitted| admitted.dry_run));
             if dry_run {
                 counts.dry_runs += 1;
             } else {
@@ -340,7 +344,10 @@ impl Reconciler {
             if matches!(draft.change.state, State::Denied | State::Refused) {
                 continue;
             }
-            of_object.entry(key(&draft.change.object)).or_default().push(index);
+            of_object
+                .entry(key(&draft.change.object))
+                .or_default()
+                .push(index);
         }
         for indices in of_object.values_mut() {
             indices.sort_by_key(|index| drafts.get(*index).map(|draft| draft.from));
@@ -352,7 +359,10 @@ impl Reconciler {
         for (time, observation) in observations {
             let mut collection = key(&observation.object);
             collection.3.clear();
-            let candidates = [of_object.get(&key(&observation.object)), of_object.get(&collection)];
+            let candidates = [
+                of_object.get(&key(&observation.object)),
+                of_object.get(&collection),
+            ];
             let found = candidates.into_iter().flatten().flatten().copied().find(|index| {
                 drafts
                     .get(*index)
@@ -417,7 +427,12 @@ impl Admitted {
         operation
             && (self.dry_run == audit.dry_run || self.operation == "DELETE")
             && (&ours.group, &ours.resource, &ours.subresource, &ours.namespace)
-                == (&theirs.group, &theirs.resource, &theirs.subresource, &theirs.namespace)
+                == (
+                    &theirs.group,
+                    &theirs.resource,
+                    &theirs.subresource,
+                    &theirs.namespace,
+                )
             && (theirs.name.is_empty() || ours.name == theirs.name)
     }
 }
@@ -489,7 +504,11 @@ impl Draft {
         let verb = self.change.verb.as_str();
         let deletes = verb.starts_with("delete") || self.change.object.subresource == "eviction";
         // An object with finalizers is changed by its deletion, and goes with the change that removes the last one.
-        let fits = if observation.change == "added" { !deletes } else { !is_deletion || deletes || verb != "create" };
+        let fits = if observation.change == "added" {
+            !deletes
+        } else {
+            !is_deletion || deletes || verb != "create"
+        };
         // A collection is seen object by object.
         let is_free = verb == "deletecollection" || !self.change.witnesses.contains(&Source::Watch);
         fits && is_free && self.from <= time && time <= self.until
@@ -556,9 +575,20 @@ fn acting_user(audit: &Audit) -> &str {
 }
 
 fn sternest<'a>(verdicts: impl IntoIterator<Item = &'a str>) -> String {
-    let rank = |verdict: &str| ["", "witnessed", "exempt", "allowed", "warned", "denied"].iter().position(|known| *known == verdict);
-    let sternest = verdicts.into_iter().max_by_key(|verdict| rank(verdict)).unwrap_or_default();
-    if sternest == "witnessed" { String::new() } else { sternest.to_owned() }
+    let rank = |verdict: &str| {
+        ["", "witnessed", "exempt", "allowed", "warned", "denied"]
+            .iter()
+            .position(|known| *known == verdict)
+    };
+    let sternest = verdicts
+        .into_iter()
+        .max_by_key(|verdict| rank(verdict))
+        .unwrap_or_default();
+    if sternest == "witnessed" {
+        String::new()
+    } else {
+        sternest.to_owned()
+    }
 }
 
 fn key(object: &Subject) -> Key {

@@ -196,10 +196,20 @@ fn each_change_has_its_state(#[case] records: Vec<(String, Event)>, #[case] expe
     Subject { group: "rbac.authorization.k8s.io".into(), namespace: "kube-system".into(), ..object("roles", "reader") },
     State::NotEvaluated)]
 #[case::a_scale(Subject { subresource: "scale".into(), ..object("deployments", "web") }, State::NotEvaluated)]
-fn what_nobody_asks_about_is_told_from_what_nobody_evaluated(#[case] object: Subject, #[case] expected: State) {
-    let audit = Audit { object, ..audit(10, "1", 200, &[]) };
+fn what_nobody_asks_about_is_told_from_what_nobody_evaluated(
+    #[case] object: Subject,
+    #[case] expected: State,
+) {
+    let audit = Audit {
+        object,
+        ..audit(10, "1", 200, &[])
+    };
     let reconciled = reconcile(&[boot(), logged(audit)]);
-    assert_eq!(reconciled.changes[0].state, expected, "{}", reconciled.changes[0].reason);
+    assert_eq!(
+        reconciled.changes[0].state, expected,
+        "{}",
+        reconciled.changes[0].reason
+    );
 }
 
 #[test]
@@ -250,9 +260,14 @@ fn who_acts_as_another_is_named_with_both_names() {
     };
     let reconciled = reconcile(&[boot(), (at(10), Event::Witness(retried)), logged(audit)]);
     let change = &reconciled.changes[0];
-    assert_eq!((change.user.as_str(), change.impersonated.as_str()),
-        ("provost-agent", "system:serviceaccount:shop:deployer"));
-    assert_eq!((change.state, change.manager.as_str()), (State::Witnessed, "provost"));
+    assert_eq!(
+        (change.user.as_str(), change.impersonated.as_str()),
+        ("provost-agent", "system:serviceaccount:shop:deployer")
+    );
+    assert_eq!(
+        (change.state, change.manager.as_str()),
+        (State::Witnessed, "provost")
+    );
 }
 
 #[test]
@@ -269,7 +284,11 @@ fn a_time_has_the_changes_that_began_in_it_however_late_the_log() {
         reconciler.add(time, event).unwrap();
     }
     let reconciled = reconciler.finish();
-    let ids: Vec<_> = reconciled.changes.iter().map(|change| change.audit_id.as_str()).collect();
+    let ids: Vec<_> = reconciled
+        .changes
+        .iter()
+        .map(|change| change.audit_id.as_str())
+        .collect();
     assert_eq!(ids, ["within"]);
     assert_eq!(reconciled.counts.admitted, 1);
     assert_eq!(reconciled.changes[0].state, State::Witnessed);
@@ -277,7 +296,10 @@ fn a_time_has_the_changes_that_began_in_it_however_late_the_log() {
 
 #[test]
 fn dry_runs_are_counted_and_not_listed() {
-    let audited = Audit { dry_run: true, ..audit(10, "1", 201, &["a"]) };
+    let audited = Audit {
+        dry_run: true,
+        ..audit(10, "1", 201, &["a"])
+    };
     let dry = |uid: &str, seconds| {
         let witness = Witness {
             uid: uid.into(),
@@ -297,7 +319,12 @@ fn dry_runs_are_counted_and_not_listed() {
 #[test]
 fn the_difference_between_log_and_admissions_has_a_name_for_each() {
     let named = |name: &str| object("configmaps", name);
-    let of = |name: &str, audit: Audit| logged(Audit { object: named(name), ..audit });
+    let of = |name: &str, audit: Audit| {
+        logged(Audit {
+            object: named(name),
+            ..audit
+        })
+    };
     let reconciled = reconcile(&[
         boot(),
         witness(10, "a", "CREATE", named("kept")),
@@ -310,9 +337,17 @@ fn the_difference_between_log_and_admissions_has_a_name_for_each() {
     let counts = reconciled.counts;
     assert!(!counts.agree());
     assert_eq!(counts.audited_writes, counts.both + counts.not_evaluated);
-    assert_eq!(counts.admitted, counts.both + counts.refused_after_admission + counts.admitted_without_audit);
     assert_eq!(
-        (counts.both, counts.not_evaluated, counts.refused_after_admission, counts.admitted_without_audit),
+        counts.admitted,
+        counts.both + counts.refused_after_admission + counts.admitted_without_audit
+    );
+    assert_eq!(
+        (
+            counts.both,
+            counts.not_evaluated,
+            counts.refused_after_admission,
+            counts.admitted_without_audit
+        ),
         (1, 1, 1, 1)
     );
 }
