@@ -34,6 +34,7 @@ mod policies_security;
 mod policies_shipped;
 mod policy;
 mod real_input;
+mod record_hour;
 mod render;
 mod render_cache;
 mod render_helm;
