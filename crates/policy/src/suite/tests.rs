@@ -505,6 +505,29 @@ fn a_suite_with_an_invalid_policy_fails_and_says_where() {
     assert_eq!(&*place.file, "policy.yaml");
 }
 
+/// What a suite would have changed before it is judged is judged unchanged, and that is said.
+#[test]
+fn a_rule_that_mutates_before_is_told() {
+    let of_pods = json!({"any": [{"resources": {"kinds": ["Pod"]}}]});
+    let policy = json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
+    "spec": {"background": false, "rules": [
+        {"name": "v", "match": of_pods, "validate": {"pattern": {"metadata": {"labels": {"a": "b"}}}}},
+        {"name": "m", "match": of_pods, "mutate": {"patchStrategicMerge": {"metadata": {"labels": {"a": "b"}}}}},
+    ]}});
+    let verdict = judged(
+        "results:\n- {policy: p, rule: v, kind: Pod, resources: [web], result: fail}\n- {policy: p, rule: m, kind: Pod, resources: [web], result: pass}\n",
+        &[
+            file(Role::Policies, &policy.to_string()),
+            file(Role::Resources, OBJECTS),
+        ],
+    );
+    let notices: Vec<String> = verdict.notices.iter().map(ToString::to_string).collect();
+    let told = notices.iter().filter(|notice| notice.contains("mutates")).count();
+    assert_eq!(told, 1, "{notices:?}");
+    let ok: Vec<Option<bool>> = verdict.rows.iter().map(Row::ok).collect();
+    assert_eq!(ok, [Some(true), Some(true), None, None]);
+}
+
 #[test]
 fn names_that_nothing_bears_are_told() {
     let policy = policy(&["Pod"], json!({"validate": {"deny": {}}}));
