@@ -32,6 +32,7 @@ mod policies_global;
 mod policies_security;
 mod policies_shipped;
 mod policy;
+mod policy_hostile;
 mod real_input;
 mod render;
 mod render_cache;
