@@ -33,6 +33,7 @@ mod policies_global;
 mod policies_security;
 mod policies_shipped;
 mod policy;
+mod policy_hostile;
 mod real_input;
 mod record_hour;
 mod render;
