@@ -31,6 +31,7 @@ pub mod thinning;
 pub mod timestamps;
 pub mod verify;
 mod verify_checkpoints;
+mod verify_timestamps;
 mod writer;
 
 pub use verify_checkpoints::{Anchored, CheckpointFinding, CheckpointReport, Findings, Timestamped};

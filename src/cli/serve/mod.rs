@@ -365,7 +365,9 @@ impl Args {
         let ledger = ledger.unwrap_or_default();
         let privacy = match &ledger {
             Destination::None => None,
-            Destination::StateDirectory | Destination::Directory(_) => privacy.into_privacy(agent.state())?,
+            Destination::StateDirectory | Destination::Directory(_) => {
+                privacy.into_privacy(agent.state().as_deref())?
+            }
         };
         let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
             let state = agent.state();
@@ -413,11 +415,14 @@ impl Args {
 
 impl PrivacyArgs {
     /// Without a place for the key there is none, unless it is asked for.
-    fn into_privacy(self, state: Option<PathBuf>) -> anyhow::Result<Option<Privacy>> {
-        let in_state = |name: &str| state.as_ref().map(|state| state.join(name));
+    fn into_privacy(self, state: Option<&Path>) -> anyhow::Result<Option<Privacy>> {
+        let in_state = |name: &str| state.map(|state| state.join(name));
         let is_asked_for = self.pseudonyms || self.digest_key.is_some();
         let Some(key) = self.digest_key.or_else(|| in_state(DIGEST_KEY_FILE)) else {
-            anyhow::ensure!(!self.pseudonyms, "--pseudonyms need a key: name its file with --digest-key");
+            anyhow::ensure!(
+                !self.pseudonyms,
+                "--pseudonyms need a key: name its file with --digest-key"
+            );
             return Ok(None);
         };
         let identities = self.identities.or_else(|| in_state(IDENTITIES_FILE));
