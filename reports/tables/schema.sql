@@ -31,7 +31,8 @@ CREATE TABLE commits (
   subject TEXT,
   in_revision TEXT,
   on_first_parent_line TEXT,
-  brought_in_by TEXT
+  brought_in_by TEXT,
+  step TEXT
 );
 INSERT INTO commits
 SELECT NULLIF(commit_id, ''),
@@ -47,7 +48,8 @@ SELECT NULLIF(commit_id, ''),
        NULLIF(subject, ''),
        NULLIF(in_revision, ''),
        NULLIF(on_first_parent_line, ''),
-       NULLIF(brought_in_by, '')
+       NULLIF(brought_in_by, ''),
+       NULLIF(step, '')
 FROM csv_commits;
 CREATE INDEX commits_by_key ON commits (commit_id);
 
@@ -156,6 +158,112 @@ SELECT NULLIF(object, ''),
        NULLIF(excluded, '')
 FROM csv_live_objects;
 CREATE INDEX live_objects_by_key ON live_objects (object);
+
+CREATE TABLE steps (
+  step TEXT,
+  before TEXT,
+  merge TEXT,
+  files INTEGER,
+  additions INTEGER,
+  deletions INTEGER,
+  diff_sha256 TEXT,
+  rules TEXT
+);
+INSERT INTO steps
+SELECT NULLIF(step, ''),
+       NULLIF(before, ''),
+       NULLIF(merge, ''),
+       NULLIF(files, ''),
+       NULLIF(additions, ''),
+       NULLIF(deletions, ''),
+       NULLIF(diff_sha256, ''),
+       NULLIF(rules, '')
+FROM csv_steps;
+CREATE INDEX steps_by_key ON steps (step);
+
+CREATE TABLE rules (
+  rules TEXT,
+  documentation TEXT,
+  ticket TEXT
+);
+INSERT INTO rules
+SELECT NULLIF(rules, ''),
+       NULLIF(documentation, ''),
+       NULLIF(ticket, '')
+FROM csv_rules;
+CREATE INDEX rules_by_key ON rules (rules);
+
+CREATE TABLE words (
+  step TEXT,
+  characters INTEGER,
+  reason TEXT,
+  subject_flag TEXT,
+  tickets TEXT,
+  impact TEXT,
+  test TEXT,
+  back_out TEXT,
+  missing TEXT
+);
+INSERT INTO words
+SELECT NULLIF(step, ''),
+       NULLIF(characters, ''),
+       NULLIF(reason, ''),
+       NULLIF(subject_flag, ''),
+       NULLIF(tickets, ''),
+       NULLIF(impact, ''),
+       NULLIF(test, ''),
+       NULLIF(back_out, ''),
+       NULLIF(missing, '')
+FROM csv_words;
+CREATE INDEX words_by_key ON words (step);
+
+CREATE TABLE trailers (
+  commit_id TEXT,
+  position INTEGER,
+  token TEXT,
+  value TEXT
+);
+INSERT INTO trailers
+SELECT NULLIF(commit_id, ''),
+       NULLIF(position, ''),
+       NULLIF(token, ''),
+       NULLIF(value, '')
+FROM csv_trailers;
+CREATE INDEX trailers_by_key ON trailers (commit_id);
+
+CREATE TABLE signatures (
+  commit_id TEXT,
+  state TEXT,
+  signed_by TEXT,
+  detail TEXT
+);
+INSERT INTO signatures
+SELECT NULLIF(commit_id, ''),
+       NULLIF(state, ''),
+       NULLIF(signed_by, ''),
+       NULLIF(detail, '')
+FROM csv_signatures;
+CREATE INDEX signatures_by_key ON signatures (commit_id);
+
+CREATE TABLE reverts (
+  commit_id TEXT,
+  step TEXT,
+  undoes TEXT,
+  undone_step TEXT,
+  is_claimed TEXT,
+  proof TEXT,
+  seconds INTEGER
+);
+INSERT INTO reverts
+SELECT NULLIF(commit_id, ''),
+       NULLIF(step, ''),
+       NULLIF(undoes, ''),
+       NULLIF(undone_step, ''),
+       NULLIF(is_claimed, ''),
+       NULLIF(proof, ''),
+       NULLIF(seconds, '')
+FROM csv_reverts;
+CREATE INDEX reverts_by_key ON reverts (commit_id);
 
 CREATE TABLE controls (
   framework TEXT,

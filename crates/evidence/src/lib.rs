@@ -21,6 +21,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod note;
+pub mod rules;
 pub mod table;
 pub mod tables;
 pub mod verify;
