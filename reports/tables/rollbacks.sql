@@ -10,7 +10,11 @@ SELECT r.commit_id,
        END                     AS method,
        r.undoes,
        r.undone_step           AS undone_change,
-       COALESCE(r.proof, 'message') AS evidence,
+       CASE
+         WHEN r.proof IS NOT NULL THEN r.proof
+         WHEN u.commit_id IS NULL THEN 'message; the repository does not have what it names'
+         ELSE                          'message'
+       END                     AS evidence,
        r.is_claimed            AS message_says_so,
        CASE WHEN r.proof = 'tree_equal' THEN 'true' ELSE 'false' END AS restored_tree_equal,
        r.seconds               AS time_to_restore,

@@ -32,7 +32,7 @@ use git2::{Oid, Repository, Sort};
 pub use self::changes::{Change, ChangeKind};
 use self::changes::{Paths, Walkers};
 pub use self::pull_requests::{NamedBy, PullRequest};
-pub use self::reverts::{Proof, Revert};
+pub use self::reverts::{Proof, Revert, Undone};
 pub use self::steps::{MergeResult, Step};
 
 /// A repository whose history is whole.

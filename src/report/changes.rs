@@ -11,7 +11,7 @@ use regex::Regex;
 
 use super::Error;
 use super::period::Period;
-use crate::git::history::{Commit, History, WholeRepository};
+use crate::git::history::{Commit, History, Undone, WholeRepository};
 use crate::git::signature::{AllowedSigners, Check, TrustedKeys};
 
 /// Where the keys of signers are.
@@ -101,7 +101,7 @@ fn add_reverts(
     let step = |id: Oid| commits.get(&id).and_then(|commit| commit.step);
     for revert in repository.reverts(history, |seconds| period.contains(seconds))? {
         let Some(at) = step(revert.commit) else { continue };
-        let undone = step(revert.undoes);
+        let undone = revert.undoes.commit().and_then(step);
         let seconds = undone.and_then(|undone| {
             let (from, to) = (
                 commits.get(&undone)?.committer.seconds,
@@ -112,7 +112,10 @@ fn add_reverts(
         facts.reverts.push(Revert {
             commit_id: revert.commit.to_string(),
             step: at.to_string(),
-            undoes: revert.undoes.to_string(),
+            undoes: match revert.undoes {
+                Undone::Commit(id) => id.to_string(),
+                Undone::NotHere(text) => text,
+            },
             undone_step: undone.map(|undone| undone.to_string()),
             is_claimed: revert.is_claimed,
             proof: revert.proof.map(|proof| proof.name().to_owned()),

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -601,10 +600,7 @@ async fn a_cluster_whose_replicas_were_all_killed_comes_back_to_life_by_itself()
     for namespace in ["provost", "shop"] {
         run(&["create", "namespace", namespace], "").await?.success()?;
     }
-    let listen = format!(
-        "127.0.0.1:{}",
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port()
-    );
+    let listen = format!("127.0.0.1:{}", harness::port::fixed()?);
     let replicas = Replicas {
         kubeconfig: cluster.kubeconfig(User::Admin).display().to_string(),
         url: format!("https://{listen}"),

@@ -5,6 +5,8 @@
 //! cell. An object is named as `Kind.group namespace/name` (`Deployment.apps shop/my-app`, `Service shop/web`,
 //! `Namespace shop`), which is the key that joins what is live, what was applied and what is written in files.
 
+use std::fmt::Write as _;
+
 use crate::table::{Cell, ColumnType, HasColumnType, Table};
 
 /// A row of a facts file.
@@ -17,6 +19,8 @@ pub trait Fact: Ord {
     const TYPES: &'static [ColumnType];
     /// By which columns queries look rows up.
     const KEY: &'static [&'static str];
+    /// By which other column, where there is one.
+    const SECOND_KEY: &'static [&'static str];
 
     /// The row.
     fn cells(&self) -> Vec<Cell>;
@@ -63,7 +67,7 @@ pub struct Facts {
 
 /// Declares a fact: its type, its file and its columns are one list.
 macro_rules! fact {
-    ($(#[$doc:meta])* $name:ident in $file:literal by ($($key:ident),*) {
+    ($(#[$doc:meta])* $name:ident in $file:literal by ($($key:ident),*) $(and ($second:ident))? {
         $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
     }) => {
         $(#[$doc])*
@@ -77,6 +81,7 @@ macro_rules! fact {
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
             const TYPES: &'static [ColumnType] = &[$(<$type as HasColumnType>::TYPE),*];
             const KEY: &'static [&'static str] = &[$(stringify!($key)),*];
+            const SECOND_KEY: &'static [&'static str] = &[$(stringify!($second))?];
 
             fn cells(&self) -> Vec<Cell> {
                 vec![$(Cell::from(&self.$field)),*]
@@ -103,7 +108,7 @@ fact! {
 
 fact! {
     /// A commit. Author and committer are text that their clients set: claimed, not proven.
-    Commit in "commits" by (commit_id) {
+    Commit in "commits" by (commit_id) and (step) {
         /// Its id.
         commit_id: String,
         /// Its parents in order, joined by `; `.
@@ -462,11 +467,11 @@ fn schema_of<F: Fact>() -> String {
         columns.join(",\n"),
         values.join(",\n       ")
     );
-    if !F::KEY.is_empty() {
-        sql.push_str(&format!(
-            "CREATE INDEX {name}_by_key ON {name} ({});\n",
-            F::KEY.join(", ")
-        ));
+    for key in [F::KEY, F::SECOND_KEY] {
+        if let Some(first) = key.first() {
+            let columns = key.join(", ");
+            let _ = writeln!(sql, "CREATE INDEX {name}_by_{first} ON {name} ({columns});");
+        }
     }
     sql
 }

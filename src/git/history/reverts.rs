@@ -19,11 +19,20 @@ pub struct Revert {
     /// The commit that undoes.
     pub commit: Oid,
     /// What it undoes.
-    pub undoes: Oid,
+    pub undoes: Undone,
     /// Whether its message says so.
     pub is_claimed: bool,
     /// How it is proven; a claim without a proof undoes a part, or nothing.
     pub proof: Option<Proof>,
+}
+
+/// What is undone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Undone {
+    /// A commit.
+    Commit(Oid),
+    /// A commit that a message names and the repository doesn't have, such as one that was squashed.
+    NotHere(String),
 }
 
 /// How a revert is proven.
@@ -33,6 +42,18 @@ pub enum Proof {
     TreeEqual,
     /// The change is the other one, the other way round.
     PatchInverse,
+}
+
+// === impl Undone ===
+
+impl Undone {
+    /// The commit, where it is there.
+    pub fn commit(&self) -> Option<Oid> {
+        match self {
+            Self::Commit(id) => Some(*id),
+            Self::NotHere(_) => None,
+        }
+    }
 }
 
 // === impl Proof ===
@@ -56,11 +77,12 @@ impl WholeRepository {
         let reached = history.commits.iter().filter(|commit| commit.in_revision);
         for commit in reached.filter(|commit| is_wanted(commit.committer.seconds)) {
             for undoes in self.claims(commit.id)? {
+                let proof = undoes.commit().map(|undoes| self.proof(commit.id, undoes));
                 reverts.push(Revert {
                     commit: commit.id,
                     undoes,
                     is_claimed: true,
-                    proof: self.proof(commit.id, undoes)?,
+                    proof: proof.transpose()?.flatten(),
                 });
             }
         }
@@ -79,11 +101,12 @@ impl WholeRepository {
                 continue;
             };
             for undone in line[earlier + 1..index].iter().rev().take(MAX_UNDONE) {
-                let is_there = |revert: &Revert| revert.commit == step.id && revert.undoes == undone.id;
+                let is_there =
+                    |revert: &Revert| revert.commit == step.id && revert.undoes.commit() == Some(undone.id);
                 if !reverts.iter().any(is_there) {
                     reverts.push(Revert {
                         commit: step.id,
-                        undoes: undone.id,
+                        undoes: Undone::Commit(undone.id),
                         is_claimed: false,
                         proof: Some(Proof::TreeEqual),
                     });
@@ -93,20 +116,22 @@ impl WholeRepository {
         Ok(reverts)
     }
 
-    /// The commits that a message says it reverts, as far as they are there.
-    fn claims(&self, id: Oid) -> Result<BTreeSet<Oid>, Error> {
+    /// The commits that a message says it reverts.
+    fn claims(&self, id: Oid) -> Result<BTreeSet<Undone>, Error> {
         let message = self.message(id)?;
         let mut claims = BTreeSet::new();
         for (position, words) in message.match_indices(WORDS) {
             let rest = &message[position + words.len()..];
             let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
-            if end >= 7
-                && let Ok(commit) = self.repository.find_commit_by_prefix(&rest[..end])
-            {
-                claims.insert(commit.id());
+            if end >= 7 {
+                let named = &rest[..end];
+                claims.insert(match self.repository.find_commit_by_prefix(named) {
+                    Ok(commit) => Undone::Commit(commit.id()),
+                    Err(_) => Undone::NotHere(named.to_owned()),
+                });
             }
         }
-        claims.remove(&id);
+        claims.remove(&Undone::Commit(id));
         Ok(claims)
     }
 

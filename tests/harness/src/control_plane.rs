@@ -3,8 +3,8 @@
 //!
 //! Guarantees: nothing of it is left after drop, panic, Ctrl-C or SIGKILL of this process (see [`crate::guard`]).
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::binaries::{Binaries, local_folder};
 use crate::folder::Folder;
 use crate::guard::{Grace, Guarded};
 use crate::identity::{Identities, User};
+use crate::port;
 use crate::setup;
 use crate::wait::wait_for;
 
@@ -147,15 +148,17 @@ impl ControlPlane {
 // === impl Ports ===
 
 impl Ports {
-    /// Three that are free now. All are held before any is given back, so that they differ.
+    /// Three that are free now, and still are when a stopped apiserver is started again.
     fn free() -> anyhow::Result<Self> {
-        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port");
-        let held = [listen()?, listen()?, listen()?];
-        let port = |position: usize| Ok::<_, std::io::Error>(held[position].local_addr()?.port());
+        let mut ports = BTreeSet::new();
+        while ports.len() < 3 {
+            ports.insert(port::fixed()?);
+        }
+        let mut next = || ports.pop_first().context("three ports are free");
         Ok(Self {
-            etcd: port(0)?,
-            etcd_peer: port(1)?,
-            apiserver: port(2)?,
+            etcd: next()?,
+            etcd_peer: next()?,
+            apiserver: next()?,
         })
     }
 }

@@ -1,7 +1,6 @@
 //! Git over SSH on loopback: OpenSSH's server, with keys of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use anyhow::Context as _;
 use crate::cluster::Output;
 use crate::folder::Folder;
 use crate::guard::{Grace, Guarded};
+use crate::port;
 use crate::wait::wait_for;
 
 /// Where distributions put it, which is seldom on PATH.
@@ -56,7 +56,7 @@ impl GitSsh {
             Output::new(&keygen.output().context("running ssh-keygen")?).success()?;
         }
         fs::copy(path.join("user.pub"), path.join("authorized_keys"))?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = port::fixed()?;
         let at = |name: &str| path.join(name).display().to_string();
         let settings = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\

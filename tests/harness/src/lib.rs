@@ -27,6 +27,7 @@ pub mod git_https;
 pub mod git_ssh;
 pub mod guard;
 mod identity;
+pub mod port;
 pub mod progress;
 pub mod provost;
 pub mod replicas;

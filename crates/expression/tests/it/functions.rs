@@ -54,6 +54,7 @@ fn root() -> Value {
 #[case("to_array('a')", "[\"a\"]")]
 #[case("to_number('1.50')", "1.5")]
 #[case("to_number('x')", "null")]
+#[case("to_number('[2]')", "null")]
 #[case("to_number(yes)", "null")]
 #[case(
     "to_string(`[1, \"<a>\", {\"b\": null, \"a\": 1.0}]`)",

@@ -84,7 +84,6 @@ fn expressions() -> impl Strategy<Value = String> {
                     "min",
                     "reverse",
                     "not_null",
-                    "to_number",
                     "abs",
                     "ceil",
                     "floor",
