@@ -46,6 +46,7 @@ mod render_jail;
 mod render_kustomize;
 mod render_sync;
 mod report;
+mod report_changes;
 mod report_cluster;
 mod report_history;
 mod report_real_input;
