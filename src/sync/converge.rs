@@ -1,5 +1,6 @@
 //! Bringing the cluster to a goal: plan, inventory, apply step by step, prune, confirm.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ pub(super) struct Settled {
     key: Option<String>,
     /// What is no longer declared and still there.
     pub(super) removals: Entries,
+    /// Those of them whose being there is no difference.
+    pub(super) ignored: BTreeSet<ObjectKey>,
 }
 
 /// How far a pass came.
@@ -133,7 +136,7 @@ impl Task {
         let inventory = self.inventory().await?;
         let (recorded, before, progress) = (inventory.entries(), inventory.origin(), inventory.progress());
         let is_asked = |key| self.asked.as_ref().is_none_or(|asked| asked.is_about(key));
-        let removals: Entries = recorded
+        let mut removals: Entries = recorded
             .iter()
             .filter(|(key, entry)| !goal.keeps(key, entry) && is_asked(key))
             .map(|(key, entry)| (key.clone(), entry.clone()))
@@ -145,6 +148,15 @@ impl Task {
             return Err(Error::DriftOnly);
         }
         settings.writes &= self.closed.is_none();
+        let stays = if settings.prunes {
+            Entries::new()
+        } else {
+            removals.clone()
+        };
+        let left = self.left(&stays).await?;
+        removals.retain(|key, _| !left.gone.contains(key));
+        self.settled.removals.clone_from(&removals);
+        self.settled.ignored = left.ignored;
 
         let (held, todo): (Vec<_>, Vec<_>) = todo
             .into_iter()
@@ -163,6 +175,7 @@ impl Task {
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
         }
+        self.carry_namespace_metadata(spec, goal).await?;
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
         let is_sync = is_new
             || planned.brings_news()

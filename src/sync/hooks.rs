@@ -175,7 +175,7 @@ impl Task {
             let is_of_this_sync = metadata["annotations"][SYNC_ANNOTATION]
                 == object["metadata"]["annotations"][SYNC_ANNOTATION];
             if is_of_this_sync {
-                return Ok(Some(Folded::of(&live)));
+                return Ok(Some(cluster.fold(&live)));
             }
             if !self.owner.owns(&live) {
                 return Err(Error::Stage {
@@ -190,7 +190,7 @@ impl Task {
                 let uid = metadata["uid"].as_str().unwrap_or_default();
                 let is_deleted = !is_going && cluster.delete(&target, uid, Propagation::Background).await?;
                 if is_deleted && cluster.get(&target).await?.is_none() {
-                    return Ok(Some(Folded::of(&cluster.apply(&target, object).await?)));
+                    return Ok(Some(cluster.fold(&cluster.apply(&target, object).await?)));
                 }
                 return Ok(None);
             }
@@ -202,7 +202,7 @@ impl Task {
                 plan::Error::from(error).sentence()
             )])
         })?;
-        Ok(Some(Folded::of(&made)))
+        Ok(Some(cluster.fold(&made)))
     }
 
     fn hook_target(&self, hook: &DesiredHook, key: &ObjectKey) -> Result<Target, Error> {

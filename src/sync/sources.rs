@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::configuration::Configured;
 use super::error::Error;
+use super::metrics::FetchMetrics;
 use super::signatures::Trust;
 use crate::git::{
     self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess,
@@ -27,6 +28,7 @@ pub(super) struct Sources {
     mirrors: Mirrors,
     poll_interval: Duration,
     configured: Configured,
+    metrics: FetchMetrics,
     shutdown: CancellationToken,
     repositories: Mutex<HashMap<Key, Weak<Repository>>>,
 }
@@ -60,12 +62,14 @@ impl Sources {
         mirrors: Mirrors,
         poll_interval: Duration,
         configured: Configured,
+        metrics: FetchMetrics,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             mirrors,
             poll_interval,
             configured,
+            metrics,
             shutdown,
             repositories: Mutex::default(),
         }
@@ -103,6 +107,7 @@ impl Sources {
             scope: repository.scope.clone(),
             configured: self.configured.clone(),
             interval: self.poll_interval,
+            metrics: self.metrics.clone(),
         };
         let poll = poll.run(sender, receiver);
         let shutdown = self.shutdown.clone();
@@ -180,6 +185,7 @@ struct Poll {
     scope: Option<String>,
     configured: Configured,
     interval: Duration,
+    metrics: FetchMetrics,
 }
 
 // === impl Poll ===
@@ -195,7 +201,9 @@ impl Poll {
         let mut replies: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             // Whoever asks while this fetch runs is answered by the next one.
+            let began = Instant::now();
             let outcome = self.fetch().await;
+            self.metrics.count(outcome.is_ok(), began.elapsed());
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
             publish(&state, outcome);
             for reply in replies.drain(..) {
