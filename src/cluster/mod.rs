@@ -26,7 +26,7 @@ pub use crds::{ensure_crd, install_crds, is_established, wait_established};
 pub use error::Error;
 pub use fold::Folded;
 pub use kinds::{Kind, Kinds, Target};
-pub use lease::Lease;
+pub use lease::{Lease, Validity};
 pub use watch::{Observation, watch_owned};
 
 /// The field manager of everything we write.
@@ -46,6 +46,8 @@ pub struct Cluster {
     service_account: Option<Arc<str>>,
     /// Rules of health that come before the built-in ones.
     health: Arc<Rules>,
+    /// The lease without which nothing is asked.
+    lease: Option<Validity>,
 }
 
 // === impl Cluster ===
@@ -59,6 +61,7 @@ impl Cluster {
             requests: Arc::new(AtomicU64::new(0)),
             service_account: None,
             health: Arc::default(),
+            lease: None,
         };
         cluster.rediscover().await?;
         Ok(cluster)
@@ -90,6 +93,16 @@ impl Cluster {
     /// Folds an object as the apiserver gave it.
     pub fn fold(&self, object: &Value) -> Folded {
         Folded::by(object, &self.health)
+    }
+
+    /// The same cluster, which is asked nothing when the lease is not ours: a process that was frozen wakes up in the
+    /// middle of its work, and another does it by then.
+    #[must_use]
+    pub fn under(&self, lease: Validity) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self.clone()
+        }
     }
 
     /// The same cluster as ourselves.
@@ -188,13 +201,28 @@ impl Cluster {
 
     /// Puts the object in the place of the one whose uid and resourceVersion it carries.
     pub async fn replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        self.put(target, "replace", object, false).await
+    }
+
+    /// What would come of a replacement; nothing is written.
+    pub async fn dry_run_replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        self.put(target, "dry-run", object, true).await
+    }
+
+    async fn put(
+        &self,
+        target: &Target,
+        verb: &'static str,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<Value, Error> {
         let parameters = PostParams {
+            dry_run,
             field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
         };
         let body = object.to_string().into_bytes();
         let request = Request::new(target.collection()).replace(&target.name, &parameters, body);
-        self.send(target, "replace", request).await
+        self.send(target, verb, request).await
     }
 
     /// Deletes the object of that uid and no other. `false` where it is gone, or another object has its name now.
@@ -256,6 +284,11 @@ impl Cluster {
         what: &str,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Error> {
+        if self.lease.as_ref().is_some_and(|lease| !lease.is_ours()) {
+            return Err(Error::LeaseLost {
+                what: what.to_owned(),
+            });
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(answer) => answer.map_err(|source| Error::of(what, source)),

@@ -1,6 +1,6 @@
 //! What runs: a StatefulSet for each role, since each pod's ledger lies on a volume of its own, and its Services.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Manifest, SERVICE, Settings, labels, metadata, name, selector};
 use crate::config::Role;
@@ -9,6 +9,11 @@ use crate::config::Role;
 pub(super) const ADMISSION: u16 = 8443;
 /// Where metrics are.
 pub(super) const METRICS: u16 = 8444;
+/// Name of the ConfigMap with the authority of the apiserver's certificate, and of its volume.
+const CLIENT_AUTHORITY: &str = "provost-webhook-clients";
+/// Where it is mounted, and its file.
+const CLIENT_AUTHORITY_FOLDER: &str = "/etc/provost/clients";
+const CLIENT_AUTHORITY_FILE: &str = "ca.crt";
 /// Where forges tell of pushes.
 pub(super) const HOOKS: u16 = 8445;
 /// The Service through which they do.
@@ -53,7 +58,21 @@ pub(super) fn webhook(settings: &Settings) -> Vec<Manifest> {
         // Writes wait for it: it is not evicted for a pod that matters less.
         priority: Some("system-cluster-critical"),
     };
-    vec![
+    let mut manifests = Vec::new();
+    manifests.extend(settings.clients.as_ref().map(|clients| {
+        let mut data = Map::new();
+        data.insert(
+            CLIENT_AUTHORITY_FILE.to_owned(),
+            clients.certificates.as_str().into(),
+        );
+        Manifest::from(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(settings, role, CLIENT_AUTHORITY),
+            "data": data,
+        }))
+    }));
+    manifests.extend([
         service(settings, role, SERVICE, &admission, None),
         governing_service(settings, role),
         Manifest::from(json!({
@@ -63,7 +82,8 @@ pub(super) fn webhook(settings: &Settings) -> Vec<Manifest> {
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(role)}},
         })),
         workload.stateful_set(settings),
-    ]
+    ]);
+    manifests
 }
 
 /// The agent: one pod, since two would apply the same.
@@ -129,6 +149,13 @@ fn webhook_arguments(settings: &Settings) -> Vec<String> {
     let failure_policy = settings.failure_policy.name().to_lowercase();
     arguments.push(format!("--failure-policy={failure_policy}"));
     arguments.extend(settings.url.iter().map(|url| format!("--webhook-url={url}")));
+    if let Some(clients) = &settings.clients {
+        arguments.push(format!(
+            "--client-ca={CLIENT_AUTHORITY_FOLDER}/{CLIENT_AUTHORITY_FILE}"
+        ));
+        let names = clients.names.iter();
+        arguments.extend(names.map(|name| format!("--client-name={name}")));
+    }
     arguments
 }
 
@@ -197,6 +224,13 @@ impl Workload {
             "containers": [self.container(settings)],
             "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
         });
+        if self.asks_clients(settings) {
+            let volume = json!({"name": CLIENT_AUTHORITY, "configMap": {"name": CLIENT_AUTHORITY}});
+            pod["volumes"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|volumes| volumes.push(volume.clone()));
+        }
         if let Some(priority) = self.priority {
             pod["priorityClassName"] = priority.into();
         }
@@ -233,7 +267,20 @@ impl Workload {
             },
             "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": "/tmp"}],
         });
+        if self.asks_clients(settings) {
+            let mount =
+                json!({"name": CLIENT_AUTHORITY, "mountPath": CLIENT_AUTHORITY_FOLDER, "readOnly": true});
+            container["volumeMounts"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|mounts| mounts.push(mount.clone()));
+        }
         json_patch::merge(&mut container, &self.probes);
         container
+    }
+
+    /// Whether the pods ask their clients for certificates.
+    fn asks_clients(&self, settings: &Settings) -> bool {
+        self.role == Role::Webhook && settings.clients.is_some()
     }
 }

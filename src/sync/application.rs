@@ -51,7 +51,7 @@ pub(super) struct Task {
     pub(super) owner: Owner,
     pub(super) state: State,
     pub(super) inventory: Option<Inventory>,
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) application: Arc<Application>,
     /// One for each source, in order.
     pub(super) repositories: Vec<Subscription>,
@@ -218,9 +218,9 @@ impl Task {
     }
 
     /// Whether the mail says anything that is not known: the echo of what was written here says nothing.
-    fn take_mail(&mut self) -> bool {
+    pub(super) fn take_mail(&mut self) -> bool {
         let pending = self.mailbox.take();
-        let mut has_news = !pending.observed.is_empty();
+        let mut has_news = pending.is_woken || !pending.observed.is_empty();
         if let Some(application) = pending.application {
             has_news |= is_news(&self.application, &application);
             let annotations = |application: &Application| application.metadata.annotations.clone();
@@ -301,6 +301,8 @@ impl Task {
         if outcome.errors.iter().any(|error| matches!(error, Error::Waiting)) {
             return Next::Whenever;
         }
+        self.turn = None;
+        let outcome = self.settle(outcome, end).await;
         let mut failed = !outcome.errors.is_empty();
         let waits = outcome.waiting;
         for error in &outcome.errors {

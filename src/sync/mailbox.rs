@@ -23,6 +23,8 @@ pub(super) struct Pending {
     pub(super) application: Option<Arc<Application>>,
     /// What the watches saw last of each object.
     pub(super) observed: HashMap<ObjectKey, Option<Folded>>,
+    /// Whether the task is to look again whatever has come.
+    pub(super) is_woken: bool,
 }
 
 // === impl Mailbox ===
@@ -48,6 +50,11 @@ impl Mailbox {
     /// Waits until something comes.
     pub(super) async fn wait(&self) {
         self.notify.notified().await;
+    }
+
+    /// Has the task look again, as if something had come.
+    pub(super) fn wake(&self) {
+        self.with(|pending| pending.is_woken = true);
     }
 
     fn with(&self, change: impl FnOnce(&mut Pending)) {

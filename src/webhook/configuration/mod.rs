@@ -60,10 +60,10 @@ pub use resources::is_needed_to_recover;
 
 /// Name of the configuration.
 pub const NAME: &str = WEBHOOK_CONFIGURATION;
+/// What an apiserver answers to an object with a field that it cannot take.
+const INVALID: u16 = 422;
 /// The domain of its webhooks' names.
 const DOMAIN: &str = "provost.dev";
-/// How long the apiserver waits for a verdict.
-pub const TIMEOUT_SECONDS: i32 = 10;
 
 /// All that the configuration says besides the kinds.
 #[derive(Clone, Debug)]
@@ -118,15 +118,39 @@ pub async fn write(client: &Client, endpoint: &Endpoint, kinds: &[MatchedKind]) 
     }
     let served = Kinds::discover(client).await;
     let served = Arc::new(served.map_err(|source| Error::Discover(Box::new(source)))?);
-    let configuration = configuration(endpoint, kinds, &served);
     // Whoever is asked about a subresource looks here for the kind that it belongs to.
-    endpoint.served.store(served);
+    endpoint.served.store(Arc::clone(&served));
     let options = PatchParams::apply("provost").force();
-    let written = configurations
-        .patch(NAME, &options, &Patch::Apply(&configuration))
-        .await;
-    written.map_err(|source| Error::Write(Box::new(source)))?;
-    Ok(())
+    let apply = async |kinds: &[MatchedKind]| {
+        let configuration = configuration(endpoint, kinds, &served);
+        let written = configurations
+            .patch(NAME, &options, &Patch::Apply(&configuration))
+            .await;
+        written.map(drop)
+    };
+    let mut written = apply(kinds).await;
+    if let Err(kube::Error::Api(status)) = &written
+        && status.code == INVALID
+        && kinds.iter().any(|kind| kind.reach.conditions.is_some())
+    {
+        // One that this apiserver does not understand must not keep the others' policies out.
+        let message = &status.message;
+        tracing::warn!(
+            message,
+            "The apiserver does not take the matchConditions of policies: it asks without them, and they are looked at here."
+        );
+        written = apply(&without_conditions(kinds)).await;
+    }
+    written.map_err(|source| Error::Write(Box::new(source)))
+}
+
+/// The kinds, asked about whatever the policies' own conditions say.
+fn without_conditions(kinds: &[MatchedKind]) -> Vec<MatchedKind> {
+    let mut kinds = kinds.to_vec();
+    for kind in &mut kinds {
+        kind.reach.conditions = None;
+    }
+    kinds
 }
 
 /// Removes the configuration where it still points to `endpoint`: without it, every write that a policy might judge
@@ -249,7 +273,7 @@ impl Endpoint {
             }),
             rules: Some(rules(shares)),
             side_effects: "None".to_owned(),
-            timeout_seconds: Some(TIMEOUT_SECONDS),
+            timeout_seconds: Some(purpose.timeout_seconds.into()),
         }
     }
 
