@@ -191,6 +191,11 @@ impl Controller {
             metrics.fetches.clone(),
             shutdown.clone(),
         ));
+        let sweep = Arc::clone(&sources).sweep();
+        let end = shutdown.clone();
+        tokio::spawn(async move {
+            let _ = end.run_until_cancelled(sweep).await;
+        });
         if let Some(address) = config.hooks_listen {
             let router = push::router(Arc::clone(&sources), configured);
             push::listen(address, router, shutdown.clone()).await?;

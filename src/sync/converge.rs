@@ -108,7 +108,9 @@ impl Task {
         if !is_running {
             self.end_asked(error.is_some());
         }
-        if let (Some(run), true) = (&mut converged.sync_run, error.is_some())
+        // What is fought over is left alone for a while: looking whether that is over is no try.
+        let is_tried = error.as_ref().is_some_and(|error| !matches!(error, Error::Fight(_)));
+        if let (Some(run), true) = (&mut converged.sync_run, is_tried)
             && (spec.automated.is_some() || self.asked.is_some())
         {
             run.failures = self.failures + 1;

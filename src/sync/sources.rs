@@ -12,7 +12,7 @@ use super::error::Error;
 use super::metrics::FetchMetrics;
 use super::signatures::Trust;
 use crate::git::{
-    self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess,
+    self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess, sweep,
 };
 
 /// The longest wait after a failed fetch; a shorter poll interval is kept.
@@ -21,6 +21,13 @@ const MAX_RETRY: Duration = Duration::from_mins(1);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// How many requests for a fetch may wait; more of them would be answered by the same one.
 const MAX_WAITING: usize = 64;
+
+/// How long a mirror is kept that nobody reads.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+/// How long after its start the agent first looks for such mirrors: it knows its Applications by then.
+const FIRST_SWEEP: Duration = Duration::from_mins(10);
+/// How often it looks again.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(6);
 
 /// All repositories that some Application reads.
 #[derive(Debug)]
@@ -116,6 +123,29 @@ impl Sources {
         });
         repositories.insert(key, Arc::downgrade(&repository));
         repository
+    }
+
+    /// Removes mirrors that nobody has read for long, now and then, for ever.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        tokio::time::sleep(FIRST_SWEEP).await;
+        loop {
+            let sources = Arc::clone(&self);
+            let sweep = tokio::task::spawn_blocking(move || sweep::delete(&sources.unused()?)).await;
+            if let Ok(Err(error)) = sweep {
+                tracing::warn!(%error, "Mirrors that nobody reads are not removed.");
+            }
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+        }
+    }
+
+    /// Blocks. Mirrors that were set aside, while nobody can begin to read one.
+    fn unused(&self) -> std::io::Result<Vec<std::path::PathBuf>> {
+        let repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = repositories.values().filter_map(Weak::upgrade);
+        let used: Vec<Mirror> = held.map(|repository| repository.mirror.clone()).collect();
+        let since = std::time::SystemTime::now().checked_sub(KEPT);
+        self.mirrors
+            .set_aside(&used, since.unwrap_or(std::time::SystemTime::UNIX_EPOCH))
     }
 
     /// Has repositories fetched of which a forge says that they have news; how many there are. Nobody waits for it, and
