@@ -237,9 +237,8 @@ impl Task {
         if let Some((_, run)) = &mut self.deletion {
             run.observe(&pending.observed);
         }
-        let is_settled = |(key, seen): (&ObjectKey, &Option<_>)| {
-            seen.is_none() && self.settled.removals.contains_key(key)
-        };
+        let is_settled =
+            |(key, seen): (&ObjectKey, &Option<_>)| seen.is_none() && self.settled.removals.contains_key(key);
         if pending.observed.iter().any(is_settled) {
             self.look_anew();
         }

@@ -37,7 +37,9 @@ impl Task {
         let actor = self.actor()?;
         for entry in stays.values() {
             let key = key_of(entry);
-            let Some(kind) = kind_of(&actor, entry) else { continue };
+            let Some(kind) = kind_of(&actor, entry) else {
+                continue;
+            };
             match actor.get(&kind.target(&key)).await {
                 Ok(None) => {
                     left.gone.insert(key);

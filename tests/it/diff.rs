@@ -224,14 +224,18 @@ async fn what_policies_would_refuse_is_said_as_of_who_applies() -> anyhow::Resul
         let file = format!("{}/deploy/crds/kyverno-{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         agent.kubectl(&apply, &std::fs::read_to_string(file)?).await?;
     }
-    let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"];
+    let wait = [
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=30s",
+    ];
     agent.kubectl(&wait, "").await?;
     agent
         .kubectl(&apply, &DEPLOYERS.replace("NAMESPACE", &namespace))
         .await?;
-    let account = |name: &str| {
-        json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": name}]})
-    };
+    let account = |name: &str| json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": name}]});
     agent.project("shop", account("stranger")).await?;
     agent.commit(&[("app/config.yaml", CONFIG)])?;
     let by_hand = json!({"project": "shop", "syncPolicy": {"automated": null}});
@@ -258,7 +262,8 @@ async fn what_policies_would_refuse_is_said_as_of_who_applies() -> anyhow::Resul
     agent.project("shop", account("deployer")).await?;
     let allowed = agent.provost(&diff).await?;
     assert_eq!(allowed.code, 1, "{allowed:?}");
-    let summary = "1 of 1 object changes. Policies: 1 judged, 0 refused. Nothing is written before somebody asks";
+    let summary =
+        "1 of 1 object changes. Policies: 1 judged, 0 refused. Nothing is written before somebody asks";
     assert!(allowed.stdout.contains(summary), "{allowed:?}");
     agent.stop().await
 }

@@ -324,9 +324,7 @@ async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Option<Jud
         Whose::Folder(_) => None,
     };
     let control = [OWN_NAMESPACE.to_owned()];
-    Ok(Some(
-        Judge::new(admission, cluster, subject, &control).await?,
-    ))
+    Ok(Some(Judge::new(admission, cluster, subject, &control).await?))
 }
 
 fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<ExitCode> {

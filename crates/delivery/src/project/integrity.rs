@@ -96,7 +96,11 @@ impl Integrity {
 
     /// Whether it is about this repository: some pattern is, and none that begins with `!`.
     pub(super) fn is_about(&self, url: &str) -> bool {
-        let mut about = self.repos.iter().filter(|pattern| pattern.is_about(url)).peekable();
+        let mut about = self
+            .repos
+            .iter()
+            .filter(|pattern| pattern.is_about(url))
+            .peekable();
         about.peek().is_some() && !about.any(RepositoryPattern::is_deny)
     }
 }
@@ -109,8 +113,12 @@ mod tests {
     use super::super::Project;
     use super::*;
 
-    fn project(policies: Value) -> Project {
-        Project::parse("shop", &json!({"sourceIntegrity": {"git": {"policies": policies}}})).unwrap()
+    fn project(policies: &Value) -> Project {
+        Project::parse(
+            "shop",
+            &json!({"sourceIntegrity": {"git": {"policies": policies}}}),
+        )
+        .unwrap()
     }
 
     #[rstest]
@@ -119,7 +127,7 @@ mod tests {
     #[case("https://git.example.com/shop/toys", Some(CommitCheck::None))]
     #[case("https://git.example.com/other/web", None)]
     fn the_policy_about_a_repository_counts(#[case] url: &str, #[case] expected: Option<CommitCheck>) {
-        let project = project(json!([
+        let project = project(&json!([
             {"repos": [{"url": "https://git.example.com/shop/*"}, {"url": "!https://git.example.com/shop/toys"}],
              "gpg": {"mode": "strict", "keys": ["D56C4FCA57A46444"]}},
             {"repos": [{"url": "https://git.example.com/shop/toys"}], "gpg": {"mode": "none"}},
@@ -134,7 +142,9 @@ mod tests {
     #[test]
     fn two_policies_about_one_repository_refuse_it() {
         let policy = json!({"repos": [{"url": "*"}], "gpg": {"mode": "head", "keys": []}});
-        let error = project(json!([policy, policy])).integrity("https://a").unwrap_err();
+        let error = project(&json!([policy, policy]))
+            .integrity("https://a")
+            .unwrap_err();
         assert_eq!(
             error,
             "policies[0], policies[1] of spec.sourceIntegrity.git are all about https://a: one may be"
@@ -156,6 +166,11 @@ mod tests {
     fn it_cannot_be_used_together_with_the_older_list_of_keys() {
         let spec = json!({"signatureKeys": [{"keyID": "D56C4FCA57A46444"}], "sourceIntegrity": {"git": {}}});
         let error = Project::parse("shop", &spec).unwrap_err();
-        assert!(error.to_string().starts_with("spec.signatureKeys cannot be used together"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("spec.signatureKeys cannot be used together"),
+            "{error}"
+        );
     }
 }
