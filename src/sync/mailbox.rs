@@ -23,8 +23,6 @@ pub(super) struct Pending {
     pub(super) application: Option<Arc<Application>>,
     /// What the watches saw last of each object.
     pub(super) observed: HashMap<ObjectKey, Option<Folded>>,
-    /// Whether the task is to look again whatever has come.
-    pub(super) is_woken: bool,
 }
 
 // === impl Mailbox ===
@@ -54,7 +52,7 @@ impl Mailbox {
 
     /// Has the task look again, as if something had come.
     pub(super) fn wake(&self) {
-        self.with(|pending| pending.is_woken = true);
+        self.notify.notify_one();
     }
 
     fn with(&self, change: impl FnOnce(&mut Pending)) {
