@@ -1,5 +1,6 @@
 //! A live object folded into what a comparison needs: some two hundred bytes.
 
+use provost_delivery::health::rules::Rules;
 use provost_delivery::{health, hook};
 use provost_manifest::digest::Digest;
 use provost_manifest::object::ObjectKey;
@@ -24,8 +25,13 @@ pub struct Folded {
 // === impl Folded ===
 
 impl Folded {
-    /// Folds an object as the apiserver gave it.
+    /// Folds an object as the apiserver gave it, with its health by the built-in rules.
     pub fn of(object: &Value) -> Self {
+        Self::by(object, &Rules::default())
+    }
+
+    /// Folds an object as the apiserver gave it, with its health by `rules` before the built-in ones.
+    pub fn by(object: &Value, rules: &Rules) -> Self {
         let metadata = object.get("metadata");
         let text = |key| {
             let value = metadata
@@ -38,7 +44,7 @@ impl Folded {
             resource_version: text("resourceVersion"),
             digest: digest(object),
             // A hook does not count for its Application, but its sync waits for it.
-            health: (health::counts(object) || hook::is_hook(object)).then(|| health::assess(object)),
+            health: (health::counts(object) || hook::is_hook(object)).then(|| rules.assess(object)),
         }
     }
 

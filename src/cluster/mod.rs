@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use hyper::header::{HeaderName, HeaderValue};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
+use provost_delivery::health::rules::Rules;
 use provost_delivery::options::Propagation;
 use serde_json::Value;
 
@@ -43,6 +44,8 @@ pub struct Cluster {
     requests: Arc<AtomicU64>,
     /// As whom single objects are read and written, where not as ourselves.
     service_account: Option<Arc<str>>,
+    /// Rules of health that come before the built-in ones.
+    health: Arc<Rules>,
     /// The lease without which nothing is asked.
     lease: Option<Validity>,
 }
@@ -57,6 +60,7 @@ impl Cluster {
             kinds: Arc::new(ArcSwap::from_pointee(Kinds::default())),
             requests: Arc::new(AtomicU64::new(0)),
             service_account: None,
+            health: Arc::default(),
             lease: None,
         };
         cluster.rediscover().await?;
@@ -73,6 +77,22 @@ impl Cluster {
             service_account: Some(format!("system:serviceaccount:{namespace}:{name}").into()),
             ..self.clone()
         }
+    }
+
+    /// The same cluster, whose objects are judged by these rules of health before the built-in ones.
+    #[must_use]
+    pub fn with_health_rules(self, health: Arc<Rules>) -> Self {
+        Self { health, ..self }
+    }
+
+    /// Rules of health that come before the built-in ones.
+    pub fn health_rules(&self) -> &Arc<Rules> {
+        &self.health
+    }
+
+    /// Folds an object as the apiserver gave it.
+    pub fn fold(&self, object: &Value) -> Folded {
+        Folded::by(object, &self.health)
     }
 
     /// The same cluster, which is asked nothing when the lease is not ours: a process that was frozen wakes up in the

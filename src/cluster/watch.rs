@@ -7,11 +7,12 @@ use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
+use provost_delivery::health::rules::Rules;
 use provost_delivery::owner;
 use provost_manifest::object::ObjectKey;
 use serde_json::Value;
 
-use super::{Folded, Kind, fold};
+use super::{Cluster, Folded, Kind, fold};
 
 /// What a watch saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub struct Observation {
 
 /// Watches every object of a kind that carries the owner label, for ever; what is seen is handed to `observe`. Lost
 /// connections are taken up again with backoff, and what went missing meanwhile is reported then.
-pub async fn watch_owned(client: kube::Client, kind: Kind, observe: impl Fn(Observation)) {
+pub async fn watch_owned(cluster: Cluster, kind: Kind, observe: impl Fn(Observation)) {
+    let (client, rules) = (cluster.client().clone(), cluster.health_rules());
     let api: Api<DynamicObject> = Api::all_with(client, &kind.api_resource());
     let config = watcher::Config::default().labels(owner::LABEL);
     let mut events = watcher(api, config).default_backoff().boxed();
@@ -37,7 +39,7 @@ pub async fn watch_owned(client: kube::Client, kind: Kind, observe: impl Fn(Obse
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(object)) => {
-                if let Some(observation) = present(&kind, &object) {
+                if let Some(observation) = present(&kind, &object, rules) {
                     listed.insert(observation.key.clone(), observation.owner.clone());
                     observe(observation);
                 }
@@ -55,13 +57,13 @@ pub async fn watch_owned(client: kube::Client, kind: Kind, observe: impl Fn(Obse
                 }
             }
             Ok(Event::Apply(object)) => {
-                if let Some(observation) = present(&kind, &object) {
+                if let Some(observation) = present(&kind, &object, rules) {
                     owners.insert(observation.key.clone(), observation.owner.clone());
                     observe(observation);
                 }
             }
             Ok(Event::Delete(object)) => {
-                if let Some(observation) = present(&kind, &object) {
+                if let Some(observation) = present(&kind, &object, rules) {
                     owners.remove(&observation.key);
                     observe(Observation {
                         seen: None,
@@ -76,7 +78,7 @@ pub async fn watch_owned(client: kube::Client, kind: Kind, observe: impl Fn(Obse
     }
 }
 
-fn present(kind: &Kind, object: &DynamicObject) -> Option<Observation> {
+fn present(kind: &Kind, object: &DynamicObject, rules: &Rules) -> Option<Observation> {
     let owner = object.metadata.labels.as_ref()?.get(owner::LABEL)?.clone();
     let mut value = serde_json::to_value(object).ok()?;
     // Lists give their items without kind and version.
@@ -87,6 +89,6 @@ fn present(kind: &Kind, object: &DynamicObject) -> Option<Observation> {
     Some(Observation {
         owner,
         key: fold::key_of(&value)?,
-        seen: Some(Folded::of(&value)),
+        seen: Some(Folded::by(&value, rules)),
     })
 }

@@ -39,14 +39,14 @@ const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/ta
 /// The folder that holds the mirrors.
 #[derive(Clone, Debug)]
 pub struct Mirrors {
-    folder: PathBuf,
-    submodules: Submodules,
+    pub(super) folder: PathBuf,
+    pub(super) submodules: Submodules,
 }
 
 /// A bare mirror of one repository. Cheap to clone; clones share what they have open.
 #[derive(Clone, Debug)]
 pub struct Mirror {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     url: RepositoryUrl,
     submodules: Submodules,
     handles: Handles,

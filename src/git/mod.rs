@@ -28,6 +28,7 @@ mod secret;
 pub mod signature;
 mod snapshot;
 mod submodules;
+pub mod sweep;
 mod url;
 mod version_range;
 mod working_tree;

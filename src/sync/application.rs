@@ -241,6 +241,11 @@ impl Task {
         if let Some((_, run)) = &mut self.deletion {
             run.observe(&pending.observed);
         }
+        let is_settled =
+            |(key, seen): (&ObjectKey, &Option<_>)| seen.is_none() && self.settled.removals.contains_key(key);
+        if pending.observed.iter().any(is_settled) {
+            self.look_anew();
+        }
         for (key, seen) in &pending.observed {
             match seen {
                 None if self.gone.len() < MAX_GONE => self.gone.insert(key.clone()),

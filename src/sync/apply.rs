@@ -46,7 +46,7 @@ pub(super) async fn apply_object(
             let declared = replaces.then_some(&desired.object);
             if let Some(object) = update.replacement.as_ref().or(declared) {
                 let object = with_version(object, &live.uid, &live.resource_version);
-                live = Folded::of(&cluster.replace(&target, &object).await?);
+                live = cluster.fold(&cluster.replace(&target, &object).await?);
             }
             // Also after a replacement, which leaves the fields to nobody's declaration.
             let object = update.respectful.as_ref().unwrap_or(&desired.object);
@@ -60,7 +60,7 @@ pub(super) async fn apply_object(
         ForeignFields::Remove => remove_foreign(cluster, &target, desired, settings, live).await?,
         ForeignFields::Report | ForeignFields::Ignore => live,
     };
-    Ok(Folded::of(&live))
+    Ok(cluster.fold(&live))
 }
 
 async fn remove_foreign(

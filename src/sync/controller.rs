@@ -106,7 +106,7 @@ impl Context {
                 mailbox.put_observation(observation.key, observation.seen);
             }
         };
-        let watch = watch_owned(self.cluster.client().clone(), kind.clone(), observe);
+        let watch = watch_owned(self.cluster.clone(), kind.clone(), observe);
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             let _ = shutdown.run_until_cancelled(watch).await;
@@ -183,19 +183,26 @@ impl Controller {
             gpg: config.gpg,
         };
         let configured = configuration::watch(cluster.client().clone(), source, shutdown.clone()).await;
+        let metrics = SyncMetrics::register(&config.metrics, &cluster);
         let sources = Arc::new(Sources::new(
             mirrors,
             config.poll_interval,
             configured.clone(),
+            metrics.fetches.clone(),
             shutdown.clone(),
         ));
+        let sweep = Arc::clone(&sources).sweep();
+        let end = shutdown.clone();
+        tokio::spawn(async move {
+            let _ = end.run_until_cancelled(sweep).await;
+        });
         if let Some(address) = config.hooks_listen {
             let router = push::router(Arc::clone(&sources), configured);
             push::listen(address, router, shutdown.clone()).await?;
         }
         let projects = Projects::start(&cluster, config.control_namespaces, config.fallback, &shutdown);
         let context = Context {
-            metrics: SyncMetrics::register(&config.metrics, &cluster),
+            metrics,
             events: Events::new(&cluster, &instance),
             cluster,
             precheck,

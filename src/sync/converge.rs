@@ -1,5 +1,6 @@
 //! Bringing the cluster to a goal: plan, inventory, apply step by step, prune, confirm.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ pub(super) struct Settled {
     key: Option<String>,
     /// What is no longer declared and still there.
     pub(super) removals: Entries,
+    /// Those of them whose being there is no difference.
+    pub(super) ignored: BTreeSet<ObjectKey>,
 }
 
 /// How far a pass came.
@@ -105,7 +108,11 @@ impl Task {
         if !is_running {
             self.end_asked(error.is_some());
         }
-        if let (Some(run), true) = (&mut converged.sync_run, error.is_some())
+        // What is fought over is left alone for a while: looking whether that is over is no try.
+        let is_tried = error
+            .as_ref()
+            .is_some_and(|error| !matches!(error, Error::Fight(_)));
+        if let (Some(run), true) = (&mut converged.sync_run, is_tried)
             && (spec.automated.is_some() || self.asked.is_some())
         {
             run.failures = self.failures + 1;
@@ -132,12 +139,7 @@ impl Task {
         self.settled.key = None;
         let inventory = self.inventory().await?;
         let (recorded, before, progress) = (inventory.entries(), inventory.origin(), inventory.progress());
-        let is_asked = |key| self.asked.as_ref().is_none_or(|asked| asked.is_about(key));
-        let removals: Entries = recorded
-            .iter()
-            .filter(|(key, entry)| !goal.keeps(key, entry) && is_asked(key))
-            .map(|(key, entry)| (key.clone(), entry.clone()))
-            .collect();
+        let removals = self.undeclared(goal, &recorded);
         self.settled.removals = removals.clone();
         let asked = self.asked.as_ref().map(AskedSync::settings);
         let mut settings = Settings::of(spec, &self.application, asked)?;
@@ -145,6 +147,7 @@ impl Task {
             return Err(Error::DriftOnly);
         }
         settings.writes &= self.closed.is_none();
+        let removals = self.still_there(removals, settings.prunes).await?;
 
         let (held, todo): (Vec<_>, Vec<_>) = todo
             .into_iter()
@@ -166,6 +169,7 @@ impl Task {
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
         }
+        self.carry_namespace_metadata(spec, goal).await?;
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
         let is_sync = is_new
             || planned.brings_news()
@@ -228,6 +232,30 @@ impl Task {
         // While something is still going, each pass has to look.
         self.settled.key = (!tally.waiting).then(|| goal.key.clone());
         Ok(Advance::Done)
+    }
+
+    /// What the inventory has and the goal has not, as far as it is asked about.
+    fn undeclared(&self, goal: &Goal, recorded: &Entries) -> Entries {
+        let is_asked = |key| self.asked.as_ref().is_none_or(|asked| asked.is_about(key));
+        let undeclared = recorded
+            .iter()
+            .filter(|(key, entry)| !goal.keeps(key, entry) && is_asked(key));
+        undeclared
+            .map(|(key, entry)| (key.clone(), entry.clone()))
+            .collect()
+    }
+
+    /// Those of the removals that are there still, where nothing is deleted; what is deleted is looked at then.
+    async fn still_there(&mut self, mut removals: Entries, prunes: bool) -> Result<Entries, Error> {
+        self.settled.ignored.clear();
+        if prunes {
+            return Ok(removals);
+        }
+        let left = self.left(&removals).await?;
+        removals.retain(|key, _| !left.gone.contains(key));
+        self.settled.removals.clone_from(&removals);
+        self.settled.ignored = left.ignored;
+        Ok(removals)
     }
 
     /// What has to be compared: all that changed here or in Git since it last was.

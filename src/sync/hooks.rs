@@ -192,7 +192,7 @@ impl Task {
         if let Some(live) = cluster.get(&target).await? {
             let metadata = &live["metadata"];
             if is_of_one_sync(&live, object) {
-                return Ok(Some(Folded::of(&live)));
+                return Ok(Some(cluster.fold(&live)));
             }
             if !self.owner.owns(&live) {
                 return Err(Error::Stage {
@@ -207,7 +207,7 @@ impl Task {
                 let uid = metadata["uid"].as_str().unwrap_or_default();
                 let is_deleted = !is_going && cluster.delete(&target, uid, Propagation::Background).await?;
                 if is_deleted && cluster.get(&target).await?.is_none() {
-                    return Ok(Some(Folded::of(&cluster.apply(&target, object).await?)));
+                    return Ok(Some(cluster.fold(&cluster.apply(&target, object).await?)));
                 }
                 return Ok(None);
             }
@@ -219,7 +219,7 @@ impl Task {
                 plan::Error::from(error).sentence()
             )])
         })?;
-        Ok(Some(Folded::of(&made)))
+        Ok(Some(cluster.fold(&made)))
     }
 
     fn hook_target(&self, hook: &DesiredHook, key: &ObjectKey) -> Result<Target, Error> {

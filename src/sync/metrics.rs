@@ -21,6 +21,7 @@ pub(super) struct SyncMetrics {
     sync_time: Latency,
     renders: Counter,
     applications: Family<Standing, Gauge>,
+    pub(super) fetches: FetchMetrics,
     /// What each Application's line says, so that it has one.
     standings: Mutex<HashMap<String, Standing>>,
 }
@@ -28,6 +29,13 @@ pub(super) struct SyncMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
+}
+
+/// Fetches of repositories. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FetchMetrics {
+    fetches: Family<Outcome, Counter>,
+    time: Latency,
 }
 
 /// How one Application stands.
@@ -60,6 +68,16 @@ impl SyncMetrics {
                 "renders",
                 "Renders that brought something new",
                 ours.renders.clone(),
+            );
+            registry.register(
+                "git_fetches",
+                "Fetches of repositories, by outcome",
+                ours.fetches.fetches.clone(),
+            );
+            registry.register(
+                "git_fetch_seconds",
+                "Time that a fetch of a repository takes",
+                ours.fetches.time.clone(),
             );
             registry.register(
                 "application_info",
@@ -120,6 +138,17 @@ impl SyncMetrics {
         if let Some(before) = standings.remove(name) {
             self.applications.remove(&before);
         }
+    }
+}
+
+// === impl FetchMetrics ===
+
+impl FetchMetrics {
+    /// A fetch has ended.
+    pub(super) fn count(&self, has_succeeded: bool, took: std::time::Duration) {
+        let outcome = if has_succeeded { "succeeded" } else { "failed" };
+        self.fetches.get_or_create(&Outcome { outcome }).inc();
+        self.time.observe(took);
     }
 }
 

@@ -38,12 +38,14 @@ mod desired;
 mod drift;
 mod error;
 mod events;
+mod extraneous;
 mod finalize;
 mod hooks;
 mod identity;
 mod inventory;
 mod mailbox;
 mod metrics;
+mod namespace;
 mod operation;
 mod place;
 mod plan;
@@ -67,8 +69,10 @@ mod window;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use provost_delivery::health::rules::Rules;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Lease};
@@ -129,6 +133,8 @@ pub struct SyncConfig {
     pub fallback: FallbackIdentity,
     /// Where the agent's metrics are registered.
     pub metrics: Metrics,
+    /// Rules of health that come before the built-in ones.
+    pub health_rules: Arc<Rules>,
     /// The namespace of the lease that lets one agent at a time work.
     pub lease_namespace: String,
 }
@@ -158,6 +164,7 @@ pub async fn run_on(
     ledger: Ledger,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let cluster = cluster.with_health_rules(Arc::clone(&config.health_rules));
     crate::cluster::install_crds(&cluster).await?;
     let identity = identity::Identity::of(&config.state)?;
     let client = cluster.client().clone();

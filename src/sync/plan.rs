@@ -187,7 +187,7 @@ async fn plan_object(
                     Some(live) if owner.owns(&live) => {
                         // The dry-run said nothing of what is made anew.
                         let judgement = precheck.judge(cluster, desired, None, wanted).await;
-                        Ok((Verdict::Recreate(Folded::of(&live)), judgement))
+                        Ok((Verdict::Recreate(cluster.fold(&live)), judgement))
                     }
                     _ => Err(error.into()),
                 };
@@ -197,7 +197,7 @@ async fn plan_object(
                     return Err(error.into());
                 };
                 let (live, replaced) = (untangled.live, untangled.replaced);
-                let verdict = judge(owner, desired, &live, &replaced, settings)?;
+                let verdict = judge(owner, desired, (&live, cluster.fold(&live)), &replaced, settings)?;
                 let judgement = precheck.judge(cluster, desired, Some(&live), &replaced).await;
                 let Verdict::Update(update) = verdict else {
                     return Err(error.into());
@@ -227,7 +227,7 @@ async fn plan_object(
             // It changed between the two requests: what they say cannot be compared.
             continue;
         }
-        let verdict = judge(owner, desired, &live, &applied, settings)?;
+        let verdict = judge(owner, desired, (&live, cluster.fold(&live)), &applied, settings)?;
         let judgement = match &verdict {
             // Nobody asks about what is not ours to write.
             Verdict::NotOurs(_) => Judgement::default(),
@@ -294,11 +294,10 @@ pub(super) fn target(cluster: &Cluster, desired: &Desired) -> Result<Target, Err
 fn judge(
     owner: &Owner,
     desired: &Desired,
-    live: &Value,
+    (live, folded): (&Value, Folded),
     applied: &Value,
     settings: &Settings,
 ) -> Result<Verdict, Error> {
-    let folded = Folded::of(live);
     if !owner.owns(live) {
         if desired.only_if_absent {
             return Ok(Verdict::NotOurs(folded));

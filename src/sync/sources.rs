@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::configuration::Configured;
 use super::error::Error;
+use super::metrics::FetchMetrics;
 use super::signatures::Trust;
 use crate::git::{
-    self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess,
+    self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess, sweep,
 };
 
 /// The longest wait after a failed fetch; a shorter poll interval is kept.
@@ -21,12 +22,20 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// How many requests for a fetch may wait; more of them would be answered by the same one.
 const MAX_WAITING: usize = 64;
 
+/// How long a mirror is kept that nobody reads.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+/// How long after its start the agent first looks for such mirrors: it knows its Applications by then.
+const FIRST_SWEEP: Duration = Duration::from_mins(10);
+/// How often it looks again.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(6);
+
 /// All repositories that some Application reads.
 #[derive(Debug)]
 pub(super) struct Sources {
     mirrors: Mirrors,
     poll_interval: Duration,
     configured: Configured,
+    metrics: FetchMetrics,
     shutdown: CancellationToken,
     repositories: Mutex<HashMap<Key, Weak<Repository>>>,
 }
@@ -60,12 +69,14 @@ impl Sources {
         mirrors: Mirrors,
         poll_interval: Duration,
         configured: Configured,
+        metrics: FetchMetrics,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             mirrors,
             poll_interval,
             configured,
+            metrics,
             shutdown,
             repositories: Mutex::default(),
         }
@@ -103,6 +114,7 @@ impl Sources {
             scope: repository.scope.clone(),
             configured: self.configured.clone(),
             interval: self.poll_interval,
+            metrics: self.metrics.clone(),
         };
         let poll = poll.run(sender, receiver);
         let shutdown = self.shutdown.clone();
@@ -111,6 +123,29 @@ impl Sources {
         });
         repositories.insert(key, Arc::downgrade(&repository));
         repository
+    }
+
+    /// Removes mirrors that nobody has read for long, now and then, for ever.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        tokio::time::sleep(FIRST_SWEEP).await;
+        loop {
+            let sources = Arc::clone(&self);
+            let sweep = tokio::task::spawn_blocking(move || sweep::delete(&sources.unused()?)).await;
+            if let Ok(Err(error)) = sweep {
+                tracing::warn!(%error, "Mirrors that nobody reads are not removed.");
+            }
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+        }
+    }
+
+    /// Blocks. Mirrors that were set aside, while nobody can begin to read one.
+    fn unused(&self) -> std::io::Result<Vec<std::path::PathBuf>> {
+        let repositories = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = repositories.values().filter_map(Weak::upgrade);
+        let used: Vec<Mirror> = held.map(|repository| repository.mirror.clone()).collect();
+        let since = std::time::SystemTime::now().checked_sub(KEPT);
+        self.mirrors
+            .set_aside(&used, since.unwrap_or(std::time::SystemTime::UNIX_EPOCH))
     }
 
     /// Has repositories fetched of which a forge says that they have news; how many there are. Nobody waits for it, and
@@ -180,6 +215,7 @@ struct Poll {
     scope: Option<String>,
     configured: Configured,
     interval: Duration,
+    metrics: FetchMetrics,
 }
 
 // === impl Poll ===
@@ -195,7 +231,9 @@ impl Poll {
         let mut replies: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             // Whoever asks while this fetch runs is answered by the next one.
+            let began = Instant::now();
             let outcome = self.fetch().await;
+            self.metrics.count(outcome.is_ok(), began.elapsed());
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
             publish(&state, outcome);
             for reply in replies.drain(..) {

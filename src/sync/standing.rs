@@ -61,7 +61,11 @@ impl Task {
         for (key, entry) in &self.settled.removals {
             resources.push(ResourceStatus {
                 version: entry.version.clone(),
-                status: SyncCode::OutOfSync,
+                status: if self.settled.ignored.contains(key) {
+                    SyncCode::Synced
+                } else {
+                    SyncCode::OutOfSync
+                },
                 requires_pruning: true,
                 ..resource(key)
             });

@@ -198,3 +198,72 @@ async fn who_may_only_read_gets_a_comparison_made_here() -> anyhow::Result<()> {
     assert_snapshot!(agent.shown(&different));
     agent.stop().await
 }
+
+/// Only the deployer of a namespace may write its ConfigMaps.
+const DEPLOYERS: &str = r#"
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: deployers}
+spec:
+  background: false
+  validationFailureAction: Enforce
+  rules:
+    - name: by-subject
+      match: {any: [{resources: {kinds: [ConfigMap], names: [my-app-env]}}]}
+      exclude: {any: [{subjects: [{kind: ServiceAccount, name: deployer, namespace: NAMESPACE}]}]}
+      validate: {message: "{{serviceAccountName}} is not the deployer", deny: {}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_policies_would_refuse_is_said_as_of_who_applies() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let mut agent = Agent::start(&cluster, "judged").await?;
+    let namespace = agent.namespace.clone();
+    let apply = ["apply", "--server-side", "-f", "-"];
+    for name in ["clusterpolicy", "policy"] {
+        let file = format!("{}/deploy/crds/kyverno-{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        agent.kubectl(&apply, &std::fs::read_to_string(file)?).await?;
+    }
+    let wait = [
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=30s",
+    ];
+    agent.kubectl(&wait, "").await?;
+    agent
+        .kubectl(&apply, &DEPLOYERS.replace("NAMESPACE", &namespace))
+        .await?;
+    let account = |name: &str| json!({"destinationServiceAccounts": [{"server": "*", "namespace": "*", "defaultServiceAccount": name}]});
+    agent.project("shop", account("stranger")).await?;
+    agent.commit(&[("app/config.yaml", CONFIG)])?;
+    let by_hand = json!({"project": "shop", "syncPolicy": {"automated": null}});
+    agent.application("my-app", "app", by_hand).await?;
+    let diff = [
+        "diff",
+        "my-app",
+        "-n",
+        &namespace,
+        "-o",
+        "plan",
+        "--allow-local-repositories",
+    ];
+    let refused = agent.provost(&diff).await?;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    for part in [
+        "x ConfigMap",
+        "refused by policy: ",
+        "stranger is not the deployer",
+        "1 of 1 object changes. Policies: 1 judged, 1 refused. Nothing of the stage would be applied.",
+    ] {
+        assert!(refused.stdout.contains(part), "{part} is not in {refused:?}");
+    }
+    agent.project("shop", account("deployer")).await?;
+    let allowed = agent.provost(&diff).await?;
+    assert_eq!(allowed.code, 1, "{allowed:?}");
+    let summary =
+        "1 of 1 object changes. Policies: 1 judged, 0 refused. Nothing is written before somebody asks";
+    assert!(allowed.stdout.contains(summary), "{allowed:?}");
+    agent.stop().await
+}

@@ -488,7 +488,13 @@ async fn a_commit_that_is_not_signed_as_the_project_demands_is_not_deployed() ->
         .config_map("provost-allowed-signers", signers(&trusted))
         .await?;
     agent.wait_synced("my-app", &good).await?;
+    judged_by_repository(&agent, fingerprint, &good).await?;
+    agent.stop().await
+}
 
+/// `sourceIntegrity` in the place of the list of keys, over a good commit that is deployed.
+async fn judged_by_repository(agent: &Agent<'_>, fingerprint: &str, good: &str) -> anyhow::Result<()> {
+    let refusal = format!("commit {good} is refused: it is signed by {fingerprint}, which is not among");
     // The newer form says it for each repository.
     let integrity = |keys: &[&str], url: &str| {
         json!({
@@ -509,8 +515,8 @@ async fn a_commit_that_is_not_signed_as_the_project_demands_is_not_deployed() ->
     agent
         .apply(&integrity(&[stranger], "https://git.example.com/*"))
         .await?;
-    agent.wait_synced("my-app", &good).await?;
-    agent.stop().await
+    agent.wait_synced("my-app", good).await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -254,6 +254,8 @@ async fn what_happens_to_an_application_is_told_as_events_and_counted() -> anyho
     .await?;
     let metrics = agent.metrics.encode()?;
     for line in [
+        "provost_sync_git_fetches_total{outcome=\"succeeded\"}",
+        "provost_sync_git_fetch_seconds_count",
         "provost_sync_syncs_total{outcome=\"succeeded\"} 1",
         "provost_sync_syncs_total{outcome=\"failed\"} 1",
         "provost_sync_renders_total ",

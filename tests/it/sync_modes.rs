@@ -185,3 +185,101 @@ async fn the_namespace_that_is_made_carries_what_the_application_says() -> anyho
     .await?;
     agent.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stays_and_says_that_it_is_extraneous_is_no_difference() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "extraneous").await?;
+    let kept = CONFIG.replace(
+        "name: my-app-env",
+        "name: kept, annotations: {argocd.argoproj.io/compare-options: IgnoreExtraneous}",
+    );
+    let plain = CONFIG.replace("my-app-env", "plain");
+    agent.commit(&[
+        ("app/config.yaml", CONFIG),
+        ("app/kept.yaml", &kept),
+        ("app/plain.yaml", &plain),
+    ])?;
+    let no_prune = json!({"syncPolicy": {"automated": {"prune": false}}});
+    agent.application("my-app", "app", no_prune).await?;
+    let first = agent.repository.head()?;
+    agent.wait_synced("my-app", &first).await?;
+
+    agent
+        .repository
+        .git(&["rm", "--quiet", "app/kept.yaml", "app/plain.yaml"])?;
+    let second = agent.commit(&[])?;
+    let differs = |status: &Value, name: &str| {
+        let resources = status["resources"].as_array().cloned().unwrap_or_default();
+        let found = resources.into_iter().find(|resource| resource["name"] == name);
+        found.is_some_and(|found| found["status"] == "OutOfSync" && found["requiresPruning"] == true)
+    };
+    let status = agent
+        .wait_status("my-app", "one that stays", |status| {
+            status["sync"]["status"] == "OutOfSync" && differs(status, "plain")
+        })
+        .await?;
+    assert!(!differs(&status, "kept"), "{status:#}");
+    agent.kubectl(&["delete", "configmap", "plain"], "").await?;
+    agent.wait_synced("my-app", &second).await?;
+    assert!(!agent.is_absent("v1", "ConfigMap", "kept").await?);
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_was_there_gets_its_labels_and_stays_nobodys() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "labelled").await?;
+    let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    let policy = json!({"syncPolicy": {
+        "syncOptions": ["CreateNamespace=true"],
+        "managedNamespaceMetadata": {"labels": {"team": "shop"}, "annotations": {"example.com/tier": "one"}},
+    }});
+    agent.application("my-app", "app", policy).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    let namespace = agent.namespace.clone();
+    let live = agent.live("v1", "Namespace", "", &namespace).await?;
+    assert_eq!(live["metadata"]["labels"]["team"], "shop");
+    assert_eq!(live["metadata"]["annotations"]["example.com/tier"], "one");
+    assert!(
+        !live["metadata"]["labels"].to_string().contains("provost.dev"),
+        "{live:#}"
+    );
+    assert_eq!(agent.quiet_requests().await?, 0);
+    agent.stop().await
+}
+
+/// A ConfigMap says by itself how it fares.
+const RULES: &str = r#"
+- group: ""
+  kind: ConfigMap
+  rules:
+    - status: Degraded
+      when: object.data.A == "bad"
+      message: '"A is " + object.data.A'
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_of_health_of_ones_own_come_before_the_built_in_ones() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let rules = provost_delivery::health::rules::Rules::parse(RULES, "health.yaml").unwrap();
+    let mut agent = Agent::start_with(cluster, "rules", |config| config.health_rules = rules.into()).await?;
+    let commit = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    let bad = agent.commit(&[("app/config.yaml", &CONFIG.replace("'1'", "bad"))])?;
+    agent.wait_synced("my-app", &bad).await?;
+    let status = agent
+        .wait_status("my-app", "degraded", |status| {
+            status["health"]["status"] == "Degraded"
+        })
+        .await?;
+    assert!(
+        status["health"]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("my-app-env: A is bad"),
+        "{status:#}"
+    );
+    agent.stop().await
+}

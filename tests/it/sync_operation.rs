@@ -104,7 +104,7 @@ async fn what_somebody_asks_for_is_done_once_and_no_more() -> anyhow::Result<()>
 async fn a_revision_that_is_not_there_fails_the_sync_and_leaves_what_is_there() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     // Nobody looks at the repository by himself while the test runs.
-    let hour = std::time::Duration::from_secs(3_600);
+    let hour = std::time::Duration::from_hours(1);
     let mut agent = Agent::start_with(cluster, "unfound", |config| config.poll_interval = hour).await?;
     let first = agent.commit(&[("app/config.yaml", CONFIG)])?;
     let by_hand = json!({"syncPolicy": {"automated": null}});

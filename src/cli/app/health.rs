@@ -118,7 +118,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// `None` where a file of rules was refused, and why is printed.
-fn read_rules(files: &[PathBuf]) -> anyhow::Result<Option<Rules>> {
+pub(in crate::cli) fn read_rules(files: &[PathBuf]) -> anyhow::Result<Option<Rules>> {
     let mut rules = Rules::default();
     let mut is_refused = false;
     for file in files {

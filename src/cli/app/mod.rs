@@ -1,7 +1,7 @@
 //! `provost app`.
 
 mod get;
-mod health;
+pub(super) mod health;
 mod history;
 mod list;
 mod mode;

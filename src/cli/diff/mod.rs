@@ -297,16 +297,20 @@ async fn plan(
     };
     let request = preview::request(cluster, &name, project, namespace, sources).await?;
     let rendered = started.render(request).await?;
-    let mut preview = preview::preview(cluster, whose, &rendered, judge.as_ref().ok()).await?;
+    let judge_or_none = judge.as_ref().ok().and_then(Option::as_ref);
+    let mut preview = preview::preview(cluster, whose, &rendered, judge_or_none).await?;
     if let Err(error) = judge {
         preview.unjudged = Some(format!("{error:#}"));
     }
     Ok(preview)
 }
 
-/// Who judges by the policies that the cluster holds.
-async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Judge> {
+/// Who judges by the policies that the cluster holds; `None` where it holds none.
+async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Option<Judge>> {
     let contents = live::policies(cluster).await?;
+    if contents.policies.is_empty() && contents.faults.is_empty() {
+        return Ok(None);
+    }
     let policies = Policies::new(
         Ledger::none(),
         [Source::Folder(PathBuf::new())],
@@ -319,7 +323,8 @@ async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Judge> {
         Whose::Application(application, spec) => Some((application, spec)),
         Whose::Folder(_) => None,
     };
-    Ok(Judge::new(admission, cluster, subject, &[OWN_NAMESPACE.to_owned()]).await?)
+    let control = [OWN_NAMESPACE.to_owned()];
+    Ok(Some(Judge::new(admission, cluster, subject, &control).await?))
 }
 
 fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<ExitCode> {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::parse_interval;
+use super::{super::app::health::read_rules, parse_interval};
 use crate::{
     config::{Address, search_path, state_directory},
     git::{LocalRepositories, Submodules},
@@ -57,6 +57,10 @@ pub(super) struct AgentArgs {
     /// The helm program [default: the first on PATH]
     #[arg(long, value_name = "FILE", env = "PROVOST_HELM", help_heading = "Agent")]
     helm: Option<PathBuf>,
+    /// File of health rules in CEL that come before the built-in ones, as provost app health --rules takes them; may be
+    /// given often
+    #[arg(long = "health-rules", value_name = "FILE", help_heading = "Agent")]
+    health_rules: Vec<PathBuf>,
     /// Let kustomize and helm run where the kernel cannot confine them (Landlock and seccomp)
     #[arg(long, help_heading = "Agent")]
     allow_unconfined_render: bool,
@@ -120,7 +124,10 @@ impl AgentArgs {
             .state
             .or_else(|| state_directory().map(|directory| directory.join("agent")))
             .context("there is no state directory for the agent: name one with --state")?;
+        let health_rules = read_rules(&self.health_rules)?
+            .context("the health rules cannot be taken: provost app health --rules tries them")?;
         Ok(SyncConfig {
+            health_rules: health_rules.into(),
             state,
             submodules: if self.allow_submodules {
                 Submodules::Included

@@ -436,6 +436,7 @@ async fn run_agent(
         namespace: Some(applications.to_owned()),
         lease_namespace: applications.to_owned(),
         fallback: FallbackIdentity::Agent,
+        health_rules: std::sync::Arc::default(),
         metrics: metrics.clone(),
     };
     change(&mut config);

@@ -113,7 +113,7 @@ mod tests {
     use super::super::Project;
     use super::*;
 
-    fn project(policies: Value) -> Project {
+    fn project(policies: &Value) -> Project {
         Project::parse(
             "shop",
             &json!({"sourceIntegrity": {"git": {"policies": policies}}}),
@@ -127,7 +127,7 @@ mod tests {
     #[case("https://git.example.com/shop/toys", Some(CommitCheck::None))]
     #[case("https://git.example.com/other/web", None)]
     fn the_policy_about_a_repository_counts(#[case] url: &str, #[case] expected: Option<CommitCheck>) {
-        let project = project(json!([
+        let project = project(&json!([
             {"repos": [{"url": "https://git.example.com/shop/*"}, {"url": "!https://git.example.com/shop/toys"}],
              "gpg": {"mode": "strict", "keys": ["D56C4FCA57A46444"]}},
             {"repos": [{"url": "https://git.example.com/shop/toys"}], "gpg": {"mode": "none"}},
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn two_policies_about_one_repository_refuse_it() {
         let policy = json!({"repos": [{"url": "*"}], "gpg": {"mode": "head", "keys": []}});
-        let error = project(json!([policy, policy]))
+        let error = project(&json!([policy, policy]))
             .integrity("https://a")
             .unwrap_err();
         assert_eq!(
