@@ -251,7 +251,10 @@ fn anchor_lines(report: &CheckpointReport) -> Vec<String> {
         return match (report.anchor_given, report.authority_given) {
             (true, _) => vec!["bad   the anchor has no checkpoint of this ledger".to_owned()],
             (false, false) => {
-                vec!["warn  no --anchor was given: the key's holder could have rewritten everything".to_owned()]
+                vec![
+                    "warn  no --anchor was given: the key's holder could have rewritten everything"
+                        .to_owned(),
+                ]
             }
             (false, true) => Vec::new(),
         };
@@ -285,7 +288,12 @@ fn timestamp_lines(report: &CheckpointReport) -> Vec<String> {
         timestamped.checkpoint,
         counted(timestamped.count, "timestamp")
     )];
-    lines.extend(after(report, timestamped.records, "timestamped", &timestamped.time));
+    lines.extend(after(
+        report,
+        timestamped.records,
+        "timestamped",
+        &timestamped.time,
+    ));
     lines
 }
 

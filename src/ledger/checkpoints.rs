@@ -87,7 +87,10 @@ pub fn read_since(directory: &Path, number: u64, mut each: impl FnMut(Place, Ent
     let mut files = files(&folder).map_err(|source| Error::File { path: folder, source })?;
     let mut wanted = Vec::new();
     while let Some(path) = files.pop() {
-        let first = first_number(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let first = first_number(&path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
         wanted.push(path);
         if first.is_some_and(|first| first <= number) {
             break;
@@ -101,7 +104,9 @@ pub fn read_since(directory: &Path, number: u64, mut each: impl FnMut(Place, Ent
 
 /// The number in the second line of the first note.
 fn first_number(path: &Path) -> io::Result<Option<u64>> {
-    let mut lines = BufReader::new(File::open(path)?).take(MAX_NOTE_BYTES as u64).lines();
+    let mut lines = BufReader::new(File::open(path)?)
+        .take(MAX_NOTE_BYTES as u64)
+        .lines();
     lines.next().transpose()?;
     Ok(lines.next().transpose()?.and_then(|number| number.parse().ok()))
 }
@@ -124,7 +129,12 @@ pub fn last(directory: &Path) -> Result<Option<SignedNote>, Error> {
         if let Entry::Checkpoint(signed) = entry {
             last = Some(SignedNote {
                 number: signed.checkpoint.number,
-                day: place.file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                day: place
+                    .file
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
                 text: signed.to_string(),
             });
         }

@@ -70,7 +70,9 @@ impl Identities {
     /// Reads the file.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let lines = read(path)?;
-        let named = lines.into_iter().filter_map(|line| Some((line.person, line.user?)));
+        let named = lines
+            .into_iter()
+            .filter_map(|line| Some((line.person, line.user?)));
         Ok(Self(named.collect()))
     }
 
@@ -158,7 +160,10 @@ impl Hiding {
     /// Makes the file where it is missing.
     pub(super) fn open(key: DigestKey, map: PathBuf) -> Result<Self, Error> {
         let make = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder(&map))?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder(&map))?;
             let mut options = OpenOptions::new();
             options.append(true).create(true).mode(0o600).open(&map)
         };
@@ -176,7 +181,9 @@ impl Hiding {
     /// is noted when its user comes again.
     pub(super) fn hide(&mut self, event: &mut Event) {
         for user in event.users_mut() {
-            let Some(person) = self.key.person(user) else { continue };
+            let Some(person) = self.key.person(user) else {
+                continue;
+            };
             let name = std::mem::replace(user, person.clone());
             if !self.known.contains(&person) {
                 self.note(person, name);

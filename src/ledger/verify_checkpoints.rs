@@ -263,7 +263,9 @@ impl Reader {
                 "a checkpoint of {} follows one of {}: the recorder's clock was set back",
                 checkpoint.time, last.time
             );
-            self.report.gaps.add(place.to_owned(), "checkpoint-clock", message);
+            self.report
+                .gaps
+                .add(place.to_owned(), "checkpoint-clock", message);
         }
     }
 
@@ -297,7 +299,9 @@ impl Reader {
                     range.start(),
                     range.end()
                 );
-                self.report.findings.add(place.clone(), "checkpoint-missing", message);
+                self.report
+                    .findings
+                    .add(place.clone(), "checkpoint-missing", message);
             }
         }
     }
@@ -327,7 +331,8 @@ impl Reader {
         let number = entry.checkpoint;
         let Some(note) = self.notes.get(&number) else {
             if !self.is_thinned(number) {
-                let message = format!("checkpoint {number} was timestamped and is not in the ledger: it was removed");
+                let message =
+                    format!("checkpoint {number} was timestamped and is not in the ledger: it was removed");
                 self.report.findings.add(place, "timestamp-only", message);
             }
             return;
@@ -440,7 +445,9 @@ impl Reader {
             if let (Some(stamped), Some(expected)) = (stamped, expected) {
                 // The furthest that this checkpoint or one before it says.
                 let heads = expected.heads.iter().rev();
-                let head = heads.map(|(count, (_, number))| (*count, *number)).find(|(_, number)| *number <= stamped);
+                let head = heads
+                    .map(|(count, (_, number))| (*count, *number))
+                    .find(|(_, number)| *number <= stamped);
                 stamped_records += head.map_or(0, |(count, _)| within(count));
             }
         }

@@ -67,9 +67,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             name.push(".position");
             name.into()
         }
-        (None, Sink::Siem(endpoint)) => anyhow::bail!(
-            "where it ended has to be kept: give --position FILE for the export to {endpoint}"
-        ),
+        (None, Sink::Siem(endpoint)) => {
+            anyhow::bail!("where it ended has to be kept: give --position FILE for the export to {endpoint}")
+        }
     };
     let filter = args.filter.into_filter()?;
     let patience = (!args.follow).then_some(ATTEMPTS);
@@ -179,7 +179,8 @@ impl Sink {
     fn hand_on(&self, batch: &Batch, patience: Option<u32>) -> anyhow::Result<()> {
         let endpoint = match self {
             Self::File(path) => {
-                return append(path, &batch.lines).with_context(|| format!("could not write {}", path.display()));
+                return append(path, &batch.lines)
+                    .with_context(|| format!("could not write {}", path.display()));
             }
             Self::Siem(endpoint) => endpoint,
         };
@@ -191,7 +192,8 @@ impl Sink {
             };
             failures += 1;
             if patience.is_some_and(|patience| failures >= patience) {
-                return Err(error).context("the export did not go on; the next one goes on where this one ended");
+                return Err(error)
+                    .context("the export did not go on; the next one goes on where this one ended");
             }
             anstream::eprintln!("warning: {error}; it is tried again in {} s.", delay.as_secs());
             thread::sleep(delay);

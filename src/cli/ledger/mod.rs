@@ -162,7 +162,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             read(&what.ledger, &filter, &mut position, |entry| {
                 print(entry, &filter.identities, output)
             })
-                .with_context(|| unread(&what.ledger))?;
+            .with_context(|| unread(&what.ledger))?;
         }
         Command::Export(args) => export::run(args)?,
         Command::Forget { user, identities } => {
@@ -213,8 +213,10 @@ fn tail(lines: usize, follow: bool, what: What) -> anyhow::Result<()> {
     }
     loop {
         std::thread::sleep(POLL_INTERVAL);
-        read(&ledger, &filter, &mut position, |entry| print(entry, people, output))
-            .with_context(|| unread(&ledger))?;
+        read(&ledger, &filter, &mut position, |entry| {
+            print(entry, people, output)
+        })
+        .with_context(|| unread(&ledger))?;
     }
 }
 

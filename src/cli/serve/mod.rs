@@ -417,7 +417,10 @@ impl PrivacyArgs {
         let in_state = |name: &str| state.as_ref().map(|state| state.join(name));
         let is_asked_for = self.pseudonyms || self.digest_key.is_some();
         let Some(key) = self.digest_key.or_else(|| in_state(DIGEST_KEY_FILE)) else {
-            anyhow::ensure!(!self.pseudonyms, "--pseudonyms need a key: name its file with --digest-key");
+            anyhow::ensure!(
+                !self.pseudonyms,
+                "--pseudonyms need a key: name its file with --digest-key"
+            );
             return Ok(None);
         };
         let identities = self.identities.or_else(|| in_state(IDENTITIES_FILE));
