@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 pub mod chain;
+pub mod change;
 pub mod checkpoint;
 pub mod count;
 pub mod csv;
@@ -22,7 +23,9 @@ pub mod json;
 pub mod keyed;
 pub mod markdown;
 pub mod note;
+pub mod rules;
 pub mod table;
 pub mod tables;
 pub mod timestamp;
 pub mod verify;
+pub mod witness;
