@@ -2,6 +2,8 @@
 //! case may take the deadline of a rule and 64 MiB more than a plain one, in a process of its own, as the kernel counts
 //! it.
 
+#![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
+
 use std::{
     ffi::OsStr,
     fmt::Write as _,
@@ -186,12 +188,6 @@ fn judged(validate: &Value, object: &str, why: &str) {
     );
     let judged = run(policy(validate).as_bytes(), object.as_bytes());
     let took = judged.time.saturating_sub(read.time);
-    println!(
-        "reading took {:?} and {} MiB, judging {took:?} more and {} MiB",
-        read.time.saturating_sub(plain.time),
-        read.bytes.saturating_sub(plain.bytes) >> 20,
-        judged.bytes.saturating_sub(plain.bytes) >> 20
-    );
     assert!(
         judged.said.contains(why),
         "{}",
@@ -229,7 +225,7 @@ fn doubling() -> Value {
 #[rstest]
 #[case::an_existence_anchor(
     json!({"pattern": {"data": {"^(l)": (0..1_000).map(|number| json!({"a": number})).collect::<Vec<_>>()}}}),
-    json!({"l": (0..21_000).map(|number| json!({"a": number - 20_000})).collect::<Vec<_>>()}), "more steps")]
+    json!({"l": (0..21_000).map(|number| json!({"a": number - 20_000})).collect::<Vec<_>>()}), "could not be judged")]
 #[case::many_patterns(
     json!({"anyPattern": (0..100).map(|n| json!({"data": {"l": [{"a": n, "b": "?*"}]}})).collect::<Vec<_>>()}),
     list(&json!({"a": 100, "b": 1}), 45_000), "")]
@@ -237,14 +233,14 @@ fn doubling() -> Value {
 #[case::stars(json!({"pattern": {"data": {"l": format!("{}b*", "*a".repeat(500))}}}), list(&json!("a".repeat(10_000)), 200), "")]
 #[case::a_doubling_context(
     json!({"context": doubling(), "deny": {"conditions": {"any": [{"key": "{{ length(v39) }}", "operator": "Equals", "value": 1}]}}}),
-    json!({}), "more data")]
-#[case::nested_loops(cel("object.data.l.all(a, object.data.l.all(b, object.data.l.all(c, a + b + c >= 0)))"), list(&json!(1), 1_000), "more steps")]
-#[case::a_loop_that_builds(cel("object.data.l.map(a, object.data.l.map(b, object.data.l)).size() == 0"), list(&json!(1), 10_000), "more")]
-#[case::a_loop_over_texts(cel("object.data.l.all(a, object.data.l.all(b, !a.contains(b + 'x')))"), list(&json!("a".repeat(5_000)), 400), "more")]
+    json!({}), "could not be judged")]
+#[case::nested_loops(cel("object.data.l.all(a, object.data.l.all(b, object.data.l.all(c, a + b + c >= 0)))"), list(&json!(1), 1_000), "could not be judged")]
+#[case::a_loop_that_builds(cel("object.data.l.map(a, object.data.l.map(b, object.data.l)).size() == 0"), list(&json!(1), 10_000), "could not be judged")]
+#[case::a_loop_over_texts(cel("object.data.l.all(a, object.data.l.all(b, !a.contains(b + 'x')))"), list(&json!("a".repeat(5_000)), 400), "could not be judged")]
 #[case::foreach(
     json!({"foreach": [{"list": "request.object.data.l", "deny": {"conditions": {"any":
         [{"key": "{{ length(request.object.data.l[?@ == `0`]) }}", "operator": "GreaterThan", "value": 0}]}}}]}),
-    list(&json!(1), 50_000), "more")]
+    list(&json!(1), 50_000), "could not be judged")]
 #[case::foreach_of_patterns(
     json!({"foreach": [{"list": "request.object.data.l", "pattern": {"a": "?*", "=(b)": "!c"}}]}),
     list(&json!({"a": 1, "b": "d"}), 35_000), "")]
@@ -271,13 +267,13 @@ fn doubling() -> Value {
 #[case::quantities_in_a_pattern(json!({"pattern": {"data": {"l": ">1e-100 & <1e100"}}}), list(&json!("1e-999999999"), 20_000), "")]
 #[case::a_membership(
     json!({"deny": {"conditions": {"any": [{"key": "{{ request.object.data.l }}", "operator": "AnyNotIn", "value": "{{ request.object.data.l }}"}]}}}),
-    json!({"l": (0..20_000).map(|n| format!("a{n}")).collect::<Vec<_>>()}), "more steps")]
+    json!({"l": (0..20_000).map(|n| format!("a{n}")).collect::<Vec<_>>()}), "could not be judged")]
 #[case::a_membership_of_wildcards(
     json!({"deny": {"conditions": {"any": [{"key": "{{ request.object.data.k }}", "operator": "AnyIn", "value": "{{ request.object.data.l }}"}]}}}),
-    json!({"k": vec!["a".repeat(10_000); 300], "l": vec![format!("{}b", "*a".repeat(5_000)); 300]}), "more steps")]
+    json!({"k": vec!["a".repeat(10_000); 300], "l": vec![format!("{}b", "*a".repeat(5_000)); 300]}), "could not be judged")]
 #[case::an_old_membership(
     json!({"deny": {"conditions": {"any": [{"key": "{{ request.object.data.l }}", "operator": "NotIn", "value": "{{ request.object.data.l }}"}]}}}),
-    json!({"l": (0..20_000).map(|n| format!("a{n}")).collect::<Vec<_>>()}), "more steps")]
+    json!({"l": (0..20_000).map(|n| format!("a{n}")).collect::<Vec<_>>()}), "could not be judged")]
 #[case::a_membership_that_is_denied(
     json!({"deny": {"conditions": {"any": [{"key": "{{ request.object.data.l }}", "operator": "AnyIn", "value": "{{ request.object.data.l }}"}]}}}),
     json!({"l": (0..20_000).map(|n| format!("a{n}")).collect::<Vec<_>>()}), "violation")]
@@ -293,7 +289,7 @@ fn judging_takes_no_more_than_the_deadline(#[case] validate: Value, #[case] data
     json!({"containers": vec![json!({"name": "a", "image": "a", "ports": vec![json!({"hostPort": 1}); 19]}); 1_000]}), "")]
 #[case::many_exclusions(
     json!(vec![json!({"controlName": "Capabilities", "images": ["a*"], "restrictedField": "spec.containers[*].securityContext.capabilities.add", "values": ["b*c*d"]}); 2_000]),
-    json!({"containers": vec![json!({"name": "a", "image": "a", "securityContext": {"capabilities": {"add": vec!["SYS_ADMIN"; 15]}}}); 1_000]}), "more steps")]
+    json!({"containers": vec![json!({"name": "a", "image": "a", "securityContext": {"capabilities": {"add": vec!["SYS_ADMIN"; 15]}}}); 1_000]}), "could not be judged")]
 #[case::volumes(json!([{"controlName": "HostPath Volumes"}]), json!({"volumes": vec![json!({"hostPath": {"path": "/"}}); 19_000], "containers": []}), "")]
 #[case::too_many_volumes(json!([]), json!({"volumes": vec![json!({"emptyDir": null}); 30_000], "containers": []}), "more than 20000")]
 #[case::too_many_containers(json!([]), json!({"containers": vec![json!({}); 50_000]}), "more than 1000 containers")]
@@ -334,11 +330,6 @@ fn alias_bomb() -> String {
 fn an_object_that_cannot_be_read_is_told(#[case] objects: Vec<u8>, #[case] why: &str) {
     let plain = plain();
     let read = run(policy(&json!({"deny": {}})).as_bytes(), &objects);
-    println!(
-        "{:?} and {} MiB",
-        read.time.saturating_sub(plain.time),
-        read.bytes.saturating_sub(plain.bytes) >> 20
-    );
     assert!(
         read.said.contains(why),
         "{}",
@@ -364,11 +355,6 @@ fn an_object_that_cannot_be_read_is_told(#[case] objects: Vec<u8>, #[case] why: 
 fn a_policy_that_takes_much_is_refused(#[case] policies: String, #[case] why: &str) {
     let plain = plain();
     let read = run(policies.as_bytes(), thing(&json!({})).as_bytes());
-    println!(
-        "{:?} and {} MiB",
-        read.time.saturating_sub(plain.time),
-        read.bytes.saturating_sub(plain.bytes) >> 20
-    );
     assert!(
         read.said.contains(why.trim_start_matches("p.yaml")),
         "{}",

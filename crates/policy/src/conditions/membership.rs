@@ -38,7 +38,7 @@ pub(super) fn holds(
 
 /// Texts that keys are looked for among.
 struct Texts<'v> {
-    texts: Vec<Cow<'v, str>>,
+    all: Vec<Cow<'v, str>>,
     /// How many of them are wildcards, and how long all are together.
     wildcards: usize,
     bytes: usize,
@@ -49,7 +49,7 @@ impl<'v> Texts<'v> {
         Self {
             wildcards: texts.iter().filter(|text| has_wildcard(text)).count(),
             bytes: texts.iter().map(|text| text.len()).sum(),
-            texts,
+            all: texts,
         }
     }
 
@@ -60,12 +60,12 @@ impl<'v> Texts<'v> {
 
     /// Whether one of them matches the key, or the key one of them.
     fn has(&self, key: &str, budget: &mut Budget) -> Result<bool, EvalError> {
-        budget.spend(1 + self.texts.len() as u64)?;
+        budget.spend(1 + self.all.len() as u64)?;
         budget.read(key.len().saturating_mul(self.wildcards))?;
         if has_wildcard(key) {
             budget.read(self.bytes)?;
         }
-        Ok(self.texts.iter().any(|text| either_way(text, key)))
+        Ok(self.all.iter().any(|text| either_way(text, key)))
     }
 }
 
