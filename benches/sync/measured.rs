@@ -360,9 +360,7 @@ pub(crate) async fn one_application(objects: usize) -> anyhow::Result<Large> {
     let commit = measured.repository.commit(DANA, "Many objects")?;
     let idle = measured.provost.resident_bytes()?;
     let started = Instant::now();
-    measured
-        .make(&[("large".to_owned(), "large".to_owned())])
-        .await?;
+    measured.make(&[("large".to_owned(), "large".to_owned())]).await?;
     measured.wait_synced(&commit).await?;
     Ok(Large {
         objects,

@@ -82,7 +82,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case(None, Err("say which one with --source: 1 (a in https://h/one), 2 (b in https://h/two), 3 (values, . in https://h/three)"))]
+    #[case(
+        None,
+        Err(
+            "say which one with --source: 1 (a in https://h/one), 2 (b in https://h/two), 3 (values, . in https://h/three)"
+        )
+    )]
     #[case(Some("2"), Ok(1))]
     #[case(Some("values"), Ok(2))]
     #[case(Some("0"), Err("has no source 0: it has 1 (a"))]

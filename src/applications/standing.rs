@@ -99,13 +99,12 @@ fn next_try(application: &Application) -> Option<NextTry> {
         return None;
     }
     let ended: Timestamp = state.finished_at.as_ref()?.parse().ok()?;
-    let of_asked = Operation::parse(&state.operation).ok().and_then(|asked| asked.retry);
+    let of_asked = Operation::parse(&state.operation)
+        .ok()
+        .and_then(|asked| asked.retry);
     let spec = ApplicationSpec::parse(&application.spec).ok();
     let said = of_asked.or_else(|| spec?.sync_policy.retry);
-    let wait = said.map_or_else(
-        || retry::unsaid_wait(failures),
-        |retry| retry.wait(failures),
-    );
+    let wait = said.map_or_else(|| retry::unsaid_wait(failures), |retry| retry.wait(failures));
     Some(NextTry {
         at: ended.checked_add(wait.to_std()?).ok()?,
         number: failures.saturating_add(1),
@@ -298,7 +297,8 @@ mod tests {
         #[case] now: &str,
         #[case] expected: Option<&str>,
     ) {
-        let mut spec = json!({"source": {"repoURL": "https://git.example.com/a"}, "destination": {"namespace": "n"}});
+        let mut spec =
+            json!({"source": {"repoURL": "https://git.example.com/a"}, "destination": {"namespace": "n"}});
         json_patch::merge(&mut spec, &more);
         let application = serde_json::from_value(json!({
             "metadata": {"name": "a", "namespace": "n"}, "spec": spec,

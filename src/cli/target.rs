@@ -86,11 +86,7 @@ impl ApplicationArgs {
 pub(super) struct CredentialArgs {
     /// Namespace with the Secrets and ConfigMaps about repositories; may be given often [default: the Application's, and
     /// provost]
-    #[arg(
-        long = "control-namespace",
-        value_name = "NAME",
-        help_heading = "Cluster"
-    )]
+    #[arg(long = "control-namespace", value_name = "NAME", help_heading = "Cluster")]
     control_namespaces: Vec<String>,
 }
 

@@ -106,8 +106,9 @@ fn read_key(text: &str) -> anyhow::Result<VerifierKey> {
 }
 
 fn read_authority(path: &Path) -> anyhow::Result<Authority> {
-    let pem = fs::read(path).with_context(|| format!("could not read the certificates {path:?}"))?;
-    Authority::from_pem(&pem).with_context(|| format!("{path:?} names no authority of timestamps"))
+    let pem =
+        fs::read(path).with_context(|| format!("could not read the certificates {}", path.display()))?;
+    Authority::from_pem(&pem).with_context(|| format!("{} names no authority of timestamps", path.display()))
 }
 
 /// The most important first: damage, then gaps, then how much was looked at and what this can't show.
@@ -251,7 +252,10 @@ fn anchor_lines(report: &CheckpointReport) -> Vec<String> {
         return match (report.anchor_given, report.authority_given) {
             (true, _) => vec!["bad   the anchor has no checkpoint of this ledger".to_owned()],
             (false, false) => {
-                vec!["warn  no --anchor was given: the key's holder could have rewritten everything".to_owned()]
+                vec![
+                    "warn  no --anchor was given: the key's holder could have rewritten everything"
+                        .to_owned(),
+                ]
             }
             (false, true) => Vec::new(),
         };
@@ -285,7 +289,12 @@ fn timestamp_lines(report: &CheckpointReport) -> Vec<String> {
         timestamped.checkpoint,
         counted(timestamped.count, "timestamp")
     )];
-    lines.extend(after(report, timestamped.records, "timestamped", &timestamped.time));
+    lines.extend(after(
+        report,
+        timestamped.records,
+        "timestamped",
+        &timestamped.time,
+    ));
     lines
 }
 

@@ -491,9 +491,9 @@ mod tests {
         let inside = |manifest: &Manifest| manifest.object["metadata"]["namespace"] == "argocd";
         assert!(!manifests.iter().any(inside));
         // Secrets and ConfigMaps are read there as everywhere.
-        let is_agents =
-            |manifest: &&Manifest| manifest.object["metadata"]["name"] == "provost-agent"
-                && manifest.object["kind"] == "ClusterRole";
+        let is_agents = |manifest: &&Manifest| {
+            manifest.object["metadata"]["name"] == "provost-agent" && manifest.object["kind"] == "ClusterRole"
+        };
         let role = manifests.iter().find(is_agents).unwrap();
         let reading = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]});
         assert_eq!(role.object["rules"][0], reading);

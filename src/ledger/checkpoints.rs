@@ -7,6 +7,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use provost_evidence::checkpoint::SignedCheckpoint;
 
@@ -18,6 +20,9 @@ pub const MAX_NOTE_BYTES: usize = 4 * 1024 * 1024;
 pub const KEPT_DAYS: i32 = 7;
 const FILE_EXTENSION: &str = "txt";
 const LOCK_FILE: &str = "lock";
+/// How long the lock is waited for: who is about to end, or a program that was just started, has it a moment longer.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// One thing that a file of checkpoints holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +92,10 @@ pub fn read_since(directory: &Path, number: u64, mut each: impl FnMut(Place, Ent
     let mut files = files(&folder).map_err(|source| Error::File { path: folder, source })?;
     let mut wanted = Vec::new();
     while let Some(path) = files.pop() {
-        let first = first_number(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let first = first_number(&path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
         wanted.push(path);
         if first.is_some_and(|first| first <= number) {
             break;
@@ -101,7 +109,9 @@ pub fn read_since(directory: &Path, number: u64, mut each: impl FnMut(Place, Ent
 
 /// The number in the second line of the first note.
 fn first_number(path: &Path) -> io::Result<Option<u64>> {
-    let mut lines = BufReader::new(File::open(path)?).take(MAX_NOTE_BYTES as u64).lines();
+    let mut lines = BufReader::new(File::open(path)?)
+        .take(MAX_NOTE_BYTES as u64)
+        .lines();
     lines.next().transpose()?;
     Ok(lines.next().transpose()?.and_then(|number| number.parse().ok()))
 }
@@ -124,7 +134,12 @@ pub fn last(directory: &Path) -> Result<Option<SignedNote>, Error> {
         if let Entry::Checkpoint(signed) = entry {
             last = Some(SignedNote {
                 number: signed.checkpoint.number,
-                day: place.file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                day: place
+                    .file
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
                 text: signed.to_string(),
             });
         }
@@ -215,8 +230,12 @@ impl Store {
             .mode(0o600)
             .open(folder.join(LOCK_FILE))
             .map_err(failed(&folder))?;
-        if lock.try_lock().is_err() {
-            return Err(Error::Locked(folder));
+        let patience = Instant::now() + LOCK_PATIENCE;
+        while lock.try_lock().is_err() {
+            if Instant::now() >= patience {
+                return Err(Error::Locked(folder));
+            }
+            thread::sleep(LOCK_RETRY);
         }
         let (mut last, mut damaged, mut torn) = (None, None, None);
         read(directory, |place, entry| match entry {

@@ -63,7 +63,10 @@ pub fn rotate(path: &Path) -> Result<DigestKeys, Error> {
 /// The keys in the file.
 pub fn load(path: &Path) -> Result<DigestKeys, Error> {
     let text = fs::read_to_string(path).map_err(failed(path))?;
-    let keys = text.lines().filter(|line| !line.trim().is_empty()).map(DigestKey::parse);
+    let keys = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(DigestKey::parse);
     let mut keys = keys.collect::<Result<Vec<_>, _>>().map_err(form(path))?;
     let key = keys.pop().ok_or(KeyError::Form).map_err(form(path))?;
     Ok(DigestKeys {
@@ -88,7 +91,11 @@ fn write(path: &Path, text: &str, over: bool) -> Result<(), Error> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
-        let persisted = if over { file.persist(path) } else { file.persist_noclobber(path) };
+        let persisted = if over {
+            file.persist(path)
+        } else {
+            file.persist_noclobber(path)
+        };
         match persisted {
             Err(error) if over || error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
             _ => Ok(()),

@@ -124,7 +124,12 @@ impl Endpoint {
     }
 
     async fn exchange(&self, content_type: &'static str, body: Vec<u8>) -> Result<Bytes, Error> {
-        let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let host = self
+            .uri
+            .host()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
         let is_https = self.uri.scheme_str() == Some("https");
         let port = self.uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let stream = TcpStream::connect((host.as_str(), port))
@@ -185,7 +190,8 @@ impl Endpoint {
             return Err(Error::Refused(self.origin.clone(), answer.status()));
         }
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-        body.map(|body| body.to_bytes()).map_err(|error| self.broken(error))
+        body.map(http_body_util::Collected::to_bytes)
+            .map_err(|error| self.broken(error))
     }
 
     fn unreachable(&self, error: impl fmt::Display) -> Error {

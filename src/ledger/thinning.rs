@@ -124,7 +124,9 @@ fn day(path: &Path, stamped: &BTreeSet<u64>) -> Result<Option<Day>, Error> {
         .rfind(|number| stamped.contains(number));
     let stays = |index: usize| {
         let checkpoint = |index: usize| all.get(index).map(|signed: &SignedCheckpoint| &signed.checkpoint);
-        let Some(this) = checkpoint(index) else { return true };
+        let Some(this) = checkpoint(index) else {
+            return true;
+        };
         let next = checkpoint(index + 1);
         let before = index.checked_sub(1).and_then(checkpoint);
         this.number == 0

@@ -38,7 +38,12 @@ impl Entry {
     /// A token over a checkpoint.
     pub fn new(checkpoint: u64, digest: Digest, authority: String, token: &[u8]) -> Self {
         let token = STANDARD.encode(token);
-        Self { checkpoint, digest, authority, token }
+        Self {
+            checkpoint,
+            digest,
+            authority,
+            token,
+        }
     }
 
     /// The token, as the authority gave it; `None` where somebody changed it.
@@ -56,7 +61,10 @@ pub fn read(directory: &Path, mut each: impl FnMut(&Path, u64, Option<Entry>)) -
         let mut number = 0;
         loop {
             line.clear();
-            let length = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+            let length = reader
+                .by_ref()
+                .take(MAX_LINE_BYTES)
+                .read_until(b'\n', &mut line)?;
             if length == 0 || (line.last() != Some(&b'\n') && (length as u64) < MAX_LINE_BYTES) {
                 break;
             }

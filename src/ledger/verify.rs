@@ -188,7 +188,9 @@ pub fn verify(path: &Path, options: &Options) -> Result<LedgerReport, Error> {
 
 /// Chains know nothing of each other, so several are verified at once; a chain of its own is one after the other.
 fn verify_chains(files: &[ChainFiles], expectations: &Expectations) -> Result<Vec<VerifiedChain>, Error> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MAX_THREADS);
     let next = AtomicUsize::new(0);
     let verify_next = || {
         let mut verified = Vec::new();
@@ -201,7 +203,9 @@ fn verify_chains(files: &[ChainFiles], expectations: &Expectations) -> Result<Ve
         verified
     };
     let mut verified = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(files.len())).map(|_| scope.spawn(verify_next)).collect();
+        let others: Vec<_> = (1..threads.min(files.len()))
+            .map(|_| scope.spawn(verify_next))
+            .collect();
         let mut all = verify_next();
         for other in others {
             match other.join() {

@@ -116,11 +116,13 @@ impl Writer {
                 directory: directory.clone(),
                 source,
             })?;
-        let digest_key = privacy.as_ref().map(|Privacy { keys, identities }| DigestKeyInUse {
-            id: keys.key.id().to_owned(),
-            previous: keys.previous.clone(),
-            pseudonyms: identities.is_some(),
-        });
+        let digest_key = privacy
+            .as_ref()
+            .map(|Privacy { keys, identities }| DigestKeyInUse {
+                id: keys.key.id().to_owned(),
+                previous: keys.previous.clone(),
+                pseudonyms: identities.is_some(),
+            });
         let hiding = match privacy {
             Some(Privacy {
                 keys,
@@ -285,7 +287,12 @@ impl Writer {
             lost: *lost,
             reason: format!("the disk refused: {reason}"),
         };
-        match OpenChain::create(&self.directory, self.boot.clone(), self.digest_key.clone(), Some(gap)) {
+        match OpenChain::create(
+            &self.directory,
+            self.boot.clone(),
+            self.digest_key.clone(),
+            Some(gap),
+        ) {
             Ok(chain) => {
                 tracing::info!(file = %chain.path.display(), "The ledger is written again, in a new chain.");
                 self.state = State::Writing(chain);

@@ -29,7 +29,11 @@ impl Stamping {
             path: directory.join(timestamps::FOLDER),
             source,
         })?;
-        Ok(Self { authority, directory, last })
+        Ok(Self {
+            authority,
+            directory,
+            last,
+        })
     }
 }
 
@@ -44,7 +48,9 @@ impl Tell for Stamping {
             return Ok(());
         }
         let digest = Digest::of_bytes(text.as_bytes());
-        let response = self.authority.post("application/timestamp-query", query(digest))?;
+        let response = self
+            .authority
+            .post("application/timestamp-query", query(digest))?;
         let token = token_in_response(&response)?;
         let is_of_it = token.len() <= MAX_TOKEN_BYTES && Token::read(token)?.is_of(digest);
         if !is_of_it {

@@ -193,7 +193,11 @@ impl Task {
         };
         self.end_asked(true);
         Some(SyncRun {
-            failures: if self.asked.is_some() { self.failures + 1 } else { 0 },
+            failures: if self.asked.is_some() {
+                self.failures + 1
+            } else {
+                0
+            },
             ..run
         })
     }

@@ -189,7 +189,11 @@ async fn of_several_sources_one_is_compared_and_goes_back() -> anyhow::Result<()
     let status = agent.wait_synced("my-app", &good).await?;
     assert_eq!(status["sync"]["comparedTo"]["sources"], sources, "{status:#}");
     assert_eq!(status["sync"]["revisions"], json!([good, good]), "{status:#}");
-    assert_eq!(status["history"][0]["revisions"], json!([good, good]), "{status:#}");
+    assert_eq!(
+        status["history"][0]["revisions"],
+        json!([good, good]),
+        "{status:#}"
+    );
 
     let bad = agent.commit(&[
         ("app/config.yaml", &CONFIG.replace("'1'", "'2'")),

@@ -357,9 +357,7 @@ async fn who_is_judged_is_the_service_account_that_will_apply() -> anyhow::Resul
         .collect();
     let commit = agent.commit(&files)?;
     for name in names {
-        agent
-            .application(name, name, json!({"project": "shop"}))
-            .await?;
+        agent.application(name, name, json!({"project": "shop"})).await?;
     }
     // The stranger is of the same namespace, and neither the subject nor bound to the role.
     agent.wait_synced("by-group", &commit).await?;

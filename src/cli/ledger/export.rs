@@ -67,9 +67,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             name.push(".position");
             name.into()
         }
-        (None, Sink::Siem(endpoint)) => anyhow::bail!(
-            "where it ended has to be kept: give --position FILE for the export to {endpoint}"
-        ),
+        (None, Sink::Siem(endpoint)) => {
+            anyhow::bail!("where it ended has to be kept: give --position FILE for the export to {endpoint}")
+        }
     };
     let filter = args.filter.into_filter()?;
     let patience = (!args.follow).then_some(ATTEMPTS);
@@ -98,11 +98,12 @@ fn sink(args: &Args) -> anyhow::Result<Sink> {
     let Some(file) = &args.token_file else {
         return Ok(Sink::Siem(endpoint));
     };
-    let token = fs::read_to_string(file).with_context(|| format!("could not read the token in {file:?}"))?;
+    let token = fs::read_to_string(file)
+        .with_context(|| format!("could not read the token in {}", file.display()))?;
     let endpoint = endpoint.with_token(&token);
     endpoint
         .map(Sink::Siem)
-        .with_context(|| format!("the token in {file:?} holds what no HTTP header can"))
+        .with_context(|| format!("the token in {} holds what no HTTP header can", file.display()))
 }
 
 fn export(
@@ -179,7 +180,8 @@ impl Sink {
     fn hand_on(&self, batch: &Batch, patience: Option<u32>) -> anyhow::Result<()> {
         let endpoint = match self {
             Self::File(path) => {
-                return append(path, &batch.lines).with_context(|| format!("could not write {}", path.display()));
+                return append(path, &batch.lines)
+                    .with_context(|| format!("could not write {}", path.display()));
             }
             Self::Siem(endpoint) => endpoint,
         };
@@ -191,7 +193,8 @@ impl Sink {
             };
             failures += 1;
             if patience.is_some_and(|patience| failures >= patience) {
-                return Err(error).context("the export did not go on; the next one goes on where this one ended");
+                return Err(error)
+                    .context("the export did not go on; the next one goes on where this one ended");
             }
             anstream::eprintln!("warning: {error}; it is tried again in {} s.", delay.as_secs());
             thread::sleep(delay);

@@ -40,7 +40,9 @@ impl Judge {
             for namespace in own.chain(control_namespaces) {
                 let api: Api<AppProject> = Api::namespaced(cluster.client().clone(), namespace);
                 // One that cannot be read tells nothing of who will write.
-                let found = cluster.ask("read the AppProject", api.get_opt(&spec.project)).await;
+                let found = cluster
+                    .ask("read the AppProject", api.get_opt(&spec.project))
+                    .await;
                 if let Ok(Some(project)) = found {
                     let account = service_account_of(&project, spec.namespace.as_deref().unwrap_or_default());
                     if let Some(account) = account {

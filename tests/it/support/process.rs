@@ -83,7 +83,9 @@ impl<'c> Process<'c> {
     pub(crate) async fn run_in_background(&mut self) -> anyhow::Result<()> {
         self.begin(&[])?;
         let provost = self.running()?;
-        provost.wait_for_line("Another agent holds the lease", LIMIT).await?;
+        provost
+            .wait_for_line("Another agent holds the lease", LIMIT)
+            .await?;
         Ok(())
     }
 
@@ -163,12 +165,26 @@ impl<'c> Process<'c> {
             "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]},
         });
         // The agent makes one of that name, whose fields are its own.
-        wait_for("the project to be taken", LIMIT, async || self.apply(&project.to_string()).await).await
+        wait_for("the project to be taken", LIMIT, async || {
+            self.apply(&project.to_string()).await
+        })
+        .await
     }
 
     pub(crate) async fn apply(&self, objects: &str) -> anyhow::Result<()> {
-        let apply = ["-n", &self.namespace, "apply", "--server-side", "--force-conflicts", "-f", "-"];
-        self.cluster.kubectl(User::Admin, &apply, objects).await?.success()?;
+        let apply = [
+            "-n",
+            &self.namespace,
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            "-",
+        ];
+        self.cluster
+            .kubectl(User::Admin, &apply, objects)
+            .await?
+            .success()?;
         Ok(())
     }
 
