@@ -162,6 +162,10 @@ mod tests {
     fn the_json_schema_that_is_kept_is_the_one_of_the_rules() {
         let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../../reports/schemas/rules.v1.json");
         let schema = format!("{:#}\n", schemars::schema_for!(Rules).to_value());
-        assert_eq!(std::fs::read_to_string(kept).unwrap(), schema, "{kept} should hold:\n{schema}");
+        assert_eq!(
+            std::fs::read_to_string(kept).unwrap(),
+            schema,
+            "{kept} should hold:\n{schema}"
+        );
     }
 }
