@@ -3,6 +3,7 @@
 //! reports/frameworks/*.yaml come with the program; a team's own lie in `.provost/frameworks/` of its repository. A
 //! control is never mapped to "compliant": its tables are evidence, and what has to come from elsewhere is said.
 
+use provost_manifest::yaml;
 use serde::Deserialize;
 
 use crate::facts::{Control, ControlTable};
@@ -38,7 +39,8 @@ pub const VERSION: &str = "provost.dev/framework/v1";
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Framework {
     version: String,
-    framework: String,
+    #[serde(rename = "framework")]
+    name: String,
     edition: String,
     controls: Vec<Entry>,
 }
@@ -78,7 +80,9 @@ pub enum Error {
 
 /// Reads a framework.
 pub fn parse(text: &str) -> Result<(Vec<Control>, Vec<ControlTable>), Error> {
-    let read: Framework = serde_saphyr::from_str(text).map_err(|error| Error::Form(error.to_string()))?;
+    let form = |reason: &dyn std::fmt::Display| Error::Form(reason.to_string());
+    let mut document = yaml::parse_one(text).map_err(|error| form(&error))?;
+    let read: Framework = serde_json::from_value(document.value.take()).map_err(|error| form(&error))?;
     if read.version != VERSION {
         return Err(Error::Version(read.version));
     }
@@ -88,12 +92,12 @@ pub fn parse(text: &str) -> Result<(Vec<Control>, Vec<ControlTable>), Error> {
             return Err(Error::Twice(entry.control));
         }
         tables.extend(entry.tables.into_iter().map(|table_name| ControlTable {
-            framework: read.framework.clone(),
+            framework: read.name.clone(),
             control: entry.control.clone(),
             table_name,
         }));
         controls.push(Control {
-            framework: read.framework.clone(),
+            framework: read.name.clone(),
             framework_version: read.edition.clone(),
             position,
             control: entry.control,
