@@ -22,6 +22,7 @@ pub mod anchor;
 pub mod checkpoints;
 pub mod read;
 pub mod segments;
+pub mod serve;
 pub mod verify;
 mod verify_checkpoints;
 mod writer;

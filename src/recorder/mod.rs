@@ -16,6 +16,7 @@
 mod anchor;
 mod follow;
 mod key;
+pub mod pull;
 mod retention;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use self::follow::Follower;
 use crate::ledger::{Ledger, anchor::Address, checkpoints};
 
 pub use key::Error as KeyError;
+pub use pull::PullConfig;
 
 /// The longest time between two checkpoints.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(MAX_INTERVAL_SECONDS);

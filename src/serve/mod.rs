@@ -16,6 +16,7 @@ mod admin;
 mod agent;
 mod connect;
 mod heartbeat;
+mod ledger;
 mod policies;
 mod webhook;
 
@@ -25,10 +26,10 @@ use provost_evidence::event;
 
 use crate::{
     cluster,
-    config::{Address, ClientCertificates, FailurePolicy, Role},
+    config::{Address, ClientCertificates, FailurePolicy, LedgerListener, Role},
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
-    recorder::{self, RecorderConfig},
+    recorder::{self, PullConfig, RecorderConfig},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
@@ -48,6 +49,10 @@ pub struct Config {
     pub agent: Option<SyncConfig>,
     /// What the recorder is told, where it works.
     pub recorder: Option<RecorderConfig>,
+    /// Whose chains the recorder takes, where they lie elsewhere.
+    pub pull: Option<PullConfig>,
+    /// Where the recorder may read this process's chains.
+    pub ledger_listener: Option<LedgerListener>,
     /// A folder of policies, beside those of the cluster.
     pub policies: Option<PathBuf>,
     /// Where the admission listener binds.
@@ -159,6 +164,8 @@ pub struct Serving {
     shutdown: Shutdown,
     webhook: Option<webhook::Running>,
     agent: Option<agent::Running>,
+    /// What hands the ledger on, and what takes others'.
+    background: Vec<tokio::task::JoinHandle<()>>,
 }
 
 /// Starts every role, in order.
@@ -194,6 +201,21 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         client: client.clone(),
     };
     tokio::spawn(pulse.run(shutdown.drain.clone()));
+    let handing = match (&config.ledger_listener, ledger.directory()) {
+        (Some(listener), Some(directory)) => {
+            Some(ledger::start(listener, directory.to_owned(), &shutdown).await?)
+        }
+        _ => None,
+    };
+    let pulling = config.pull.clone().map(|pull| {
+        let writer = boot(&config).writer;
+        tokio::spawn(recorder::pull::run(
+            pull,
+            ledger.clone(),
+            writer,
+            shutdown.drain.clone(),
+        ))
+    });
     let announcement = Announcement {
         webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
         agent: config.agent.clone(),
@@ -207,6 +229,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         shutdown,
         webhook,
         agent,
+        background: handing.into_iter().chain(pulling).collect(),
     })
 }
 
@@ -243,6 +266,7 @@ impl Serving {
             shutdown,
             webhook,
             mut agent,
+            background,
         } = self;
         let failed = tokio::select! {
             biased; // An agent that was told to stop may have ended by now.
@@ -258,10 +282,15 @@ impl Serving {
             if let Some(agent) = agent {
                 agent.stop().await;
             }
-            match webhook {
+            let drained = match webhook {
                 Some(webhook) => webhook.stop().await,
                 None => Drained::Completely,
+            };
+            for task in background {
+                // One that panicked has nothing left to finish.
+                let _ = task.await;
             }
+            drained
         };
         let drained = tokio::select! {
             biased;
