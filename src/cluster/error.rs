@@ -35,6 +35,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Another agent may be at work by now.
+    #[error("{what}: not asked, since the lease is not ours any more")]
+    LeaseLost {
+        /// What was to be asked.
+        what: String,
+    },
     /// A kind that we need did not become ready.
     #[error("{what} did not become ready within {seconds} s")]
     NotReady {

@@ -57,7 +57,7 @@ pub(super) struct Task {
     pub(super) owner: Owner,
     pub(super) state: State,
     pub(super) inventory: Option<Inventory>,
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) application: Arc<Application>,
     /// One for each source, in order.
     repositories: Vec<Subscription>,
@@ -232,7 +232,7 @@ impl Task {
         }
     }
 
-    fn take_mail(&mut self) {
+    pub(super) fn take_mail(&mut self) {
         let pending = self.mailbox.take();
         if let Some(application) = pending.application {
             let annotations = |application: &Application| application.metadata.annotations.clone();
@@ -301,6 +301,8 @@ impl Task {
         if outcome.errors.iter().any(|error| matches!(error, Error::Waiting)) {
             return Next::Whenever;
         }
+        self.turn = None;
+        let outcome = self.settle(outcome, end).await;
         let mut failed = !outcome.errors.is_empty();
         let waits = outcome.waiting;
         for error in &outcome.errors {

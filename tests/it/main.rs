@@ -50,6 +50,7 @@ mod suites;
 mod support;
 mod sync;
 mod sync_drift;
+mod sync_edits;
 mod sync_errors;
 mod sync_faults;
 mod sync_hooks;
