@@ -209,6 +209,13 @@ fn service(settings: &Settings, role: Role, name: &str, ports: &Value, cluster_i
     }))
 }
 
+/// Adds to a list.
+fn push(list: &mut Value, item: Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.push(item);
+    }
+}
+
 // === impl Workload ===
 
 impl Workload {
@@ -259,17 +266,11 @@ impl Workload {
             };
             let secret = json!({"secretName": secret, "optional": optional});
             let volume = json!({"name": LEDGER_CERTIFICATES, "secret": secret});
-            pod["volumes"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|volumes| volumes.push(volume.clone()));
+            push(&mut pod["volumes"], volume);
         }
         if self.asks_clients(settings) {
             let volume = json!({"name": CLIENT_AUTHORITY, "configMap": {"name": CLIENT_AUTHORITY}});
-            pod["volumes"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|volumes| volumes.push(volume.clone()));
+            push(&mut pod["volumes"], volume);
         }
         if let Some(priority) = self.priority {
             pod["priorityClassName"] = priority.into();
@@ -309,18 +310,12 @@ impl Workload {
         });
         if settings.is_recorded() {
             let mount = json!({"name": LEDGER_CERTIFICATES, "mountPath": LEDGER_CERTIFICATES_FOLDER, "readOnly": true});
-            container["volumeMounts"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|mounts| mounts.push(mount.clone()));
+            push(&mut container["volumeMounts"], mount);
         }
         if self.asks_clients(settings) {
             let mount =
                 json!({"name": CLIENT_AUTHORITY, "mountPath": CLIENT_AUTHORITY_FOLDER, "readOnly": true});
-            container["volumeMounts"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|mounts| mounts.push(mount.clone()));
+            push(&mut container["volumeMounts"], mount);
         }
         json_patch::merge(&mut container, &self.probes);
         container

@@ -70,7 +70,7 @@ async fn whom_a_policys_conditions_leave_out_is_not_judged_also_while_nobody_ans
         .replace("name: team}", "name: other}")
         .replace(
             "\"!object.metadata.name.startsWith('our-')\"",
-            "namespaceObject.metadata.name != 'never'",
+            "has(request.nothing) == false",
         )
         .replace("[ConfigMap]", "[Secret]");
     fs::write(folder.join("other.yaml"), namespaced)?;
@@ -104,6 +104,35 @@ async fn whom_a_policys_conditions_leave_out_is_not_judged_also_while_nobody_ans
         Ok(())
     })
     .await?;
+
+    // An apiserver knows no namespace there: what asks for it is for Provost to look at, not an error.
+    let by_namespace = POLICY
+        .replace("name: team}", "name: named}")
+        .replace(
+            "\"!object.metadata.name.startsWith('our-')\"",
+            "namespaceObject.metadata.name != 'never'",
+        )
+        .replace("[ConfigMap]", "[ServiceAccount]");
+    fs::write(folder.join("named.yaml"), by_namespace)?;
+    wait_for("the apiserver asks about ServiceAccounts", SOON, async || {
+        let args = [
+            "-n",
+            &namespace,
+            "create",
+            "serviceaccount",
+            "bare",
+            "--dry-run=server",
+        ];
+        let output = cluster.kubectl(User::Admin, &args, "").await?;
+        ensure!(output.stderr.contains("A team is wanted"), "{output:?}");
+        Ok(())
+    })
+    .await?;
+    let told = conditions(&cluster).await?;
+    assert!(
+        told.contains("whom we trust") && !told.contains("namespaceObject"),
+        "{told}"
+    );
 
     webhook.provost.signal("KILL")?;
     webhook.ended().await?;
