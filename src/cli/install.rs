@@ -26,8 +26,8 @@ Examples:
     provost install --ledger-certificates | kubectl apply --server-side -f -
     provost install --role webhook,agent,recorder | kubectl apply --server-side -f -
 
-  Beside Kyverno or Argo CD, whose CRDs are there already
-    provost install --no-crds | kubectl apply --server-side -f -
+  Beside Kyverno or Argo CD, whose CRDs are there already; its projects and repositories count
+    provost install --no-crds --control-namespace argocd | kubectl apply --server-side -f -
 
 The webhook makes its certificates and its ValidatingWebhookConfiguration itself, once it can answer.
 To take it out again: provost uninstall";
@@ -76,6 +76,13 @@ pub(super) struct Args {
     /// Common name or DNS name of that certificate; may be given often [default: any]
     #[arg(long = "client-name", value_name = "NAME", requires = "client_ca")]
     client_names: Vec<String>,
+    /// Namespace whose AppProjects count, and Argo CD's Secrets and ConfigMaps about repositories; may be given often
+    /// [default: Provost's own]
+    #[arg(long = "control-namespace", value_name = "NAME")]
+    control_namespaces: Vec<Namespace>,
+    /// Let forges tell the agent of pushes: a Service provost-hooks, for an Ingress of yours
+    #[arg(long)]
+    git_hooks: bool,
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
@@ -108,6 +115,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         policy_call_hosts,
         client_ca,
         client_names,
+        control_namespaces,
+        git_hooks,
         no_crds,
         ledger_certificates,
         output,
@@ -135,6 +144,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         exception_namespaces,
         policy_call_hosts,
         clients,
+        control_namespaces,
+        takes_pushes: git_hooks,
         crds: !no_crds,
     };
     print(&manifests(&settings)?, output)

@@ -67,6 +67,10 @@ pub struct Settings {
     pub policy_call_hosts: Vec<CallHost>,
     /// Whose certificate the apiserver has to show, where any.
     pub clients: Option<ClientAuthority>,
+    /// Namespaces whose AppProjects count, and the Secrets and ConfigMaps about repositories; empty for Provost's own.
+    pub control_namespaces: Vec<Namespace>,
+    /// Whether forges may tell the agent of pushes.
+    pub takes_pushes: bool,
     /// Whether CRDs are among the manifests.
     pub crds: bool,
 }
@@ -264,6 +268,8 @@ impl Settings {
             exception_namespaces: Vec::new(),
             policy_call_hosts: Vec::new(),
             clients: None,
+            control_namespaces: Vec::new(),
+            takes_pushes: false,
             crds: true,
         }
     }
@@ -477,6 +483,57 @@ mod tests {
         ] {
             assert!(text.contains(argument), "{argument} is missing in {text}");
         }
+    }
+
+    #[test]
+    fn the_agent_is_told_where_projects_and_credentials_are_and_gets_no_right_to_write_there() {
+        let settings = Settings {
+            control_namespaces: vec!["argocd".parse().unwrap(), "team-a".parse().unwrap()],
+            ..settings()
+        };
+        let manifests = manifests(&settings).unwrap();
+        let text = to_json(&manifests);
+        for argument in ["--control-namespace=argocd", "--control-namespace=team-a"] {
+            assert_eq!(text.matches(argument).count(), 1, "{argument} in {text}");
+        }
+        let inside = |manifest: &Manifest| manifest.object["metadata"]["namespace"] == "argocd";
+        assert!(!manifests.iter().any(inside));
+        // Secrets and ConfigMaps are read there as everywhere.
+        let is_agents = |manifest: &&Manifest| {
+            manifest.object["metadata"]["name"] == "provost-agent" && manifest.object["kind"] == "ClusterRole"
+        };
+        let role = manifests.iter().find(is_agents).unwrap();
+        let reading = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]});
+        assert_eq!(role.object["rules"][0], reading);
+    }
+
+    #[test]
+    fn pushes_reach_the_agent_where_they_are_taken_and_nowhere_else() {
+        let without = to_json(&manifests(&settings()).unwrap());
+        assert!(!without.contains("hooks"), "{without}");
+        let settings = Settings {
+            takes_pushes: true,
+            ..settings()
+        };
+        let manifests = manifests(&settings).unwrap();
+        assert!(to_json(&manifests).contains("--hooks-listen=0.0.0.0:8445"));
+        let find = |kind: &str, name: &str| {
+            let is_it = |manifest: &&Manifest| {
+                manifest.object["kind"] == kind && manifest.object["metadata"]["name"] == name
+            };
+            &manifests.iter().find(is_it).unwrap().object
+        };
+        let service = find("Service", "provost-hooks");
+        assert_eq!(service["spec"]["ports"][0]["targetPort"], "hooks");
+        assert_eq!(
+            service["spec"]["selector"]["app.kubernetes.io/component"],
+            "agent"
+        );
+        let policy = find("NetworkPolicy", "provost-agent");
+        assert!(policy["spec"]["ingress"].to_string().contains("8445"), "{policy}");
+        let pod = &find("StatefulSet", "provost-agent")["spec"]["template"]["spec"];
+        let ports = pod["containers"][0]["ports"].to_string();
+        assert!(ports.contains("8445") && ports.contains("hooks"), "{ports}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Manifest, Settings, metadata, name, selector,
-    workload::{ADMISSION, LEDGER, METRICS},
+    workload::{ADMISSION, HOOKS, LEDGER, METRICS},
 };
 use crate::{config::Role, policies::CallHost};
 
@@ -47,7 +47,10 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
             (vec![metrics], writers)
         }
         Role::Agent => (
-            vec![metrics],
+            // A forge is outside the cluster, and comes through whatever proxy there is.
+            std::iter::once(metrics)
+                .chain(settings.takes_pushes.then(|| json!({"ports": [tcp(HOOKS)]})))
+                .collect(),
             anywhere([apiserver, vec![tcp(GIT_SSH)], called(settings)].concat()),
         ),
     };

@@ -15,12 +15,19 @@ const CLIENT_AUTHORITY: &str = "provost-webhook-clients";
 const CLIENT_AUTHORITY_FOLDER: &str = "/etc/provost/clients";
 const CLIENT_AUTHORITY_FILE: &str = "ca.crt";
 /// Where the recorder takes a pod's ledger.
-pub(super) const LEDGER: u16 = 8445;
+pub(super) const LEDGER: u16 = 8446;
 /// Where the certificates for that are mounted, and the name of their volume.
 const LEDGER_CERTIFICATES_FOLDER: &str = "/etc/provost/ledger";
 const LEDGER_CERTIFICATES: &str = "ledger-certificates";
+/// Where forges tell of pushes.
+pub(super) const HOOKS: u16 = 8445;
+/// The Service through which they do.
+const HOOKS_SERVICE: &str = "provost-hooks";
 /// The volume of what outlives a pod.
 const DATA: &str = "/var/lib/provost";
+const HOOKS_COMMENT: &str = "\
+Forges reach it through an Ingress of yours, which ends TLS, on the path /hooks/git. A push counts only with the secret
+that Secret argocd-secret of a control namespace names, such as webhook.github.secret.";
 /// Nobody's user id, also the image's.
 const USER: u32 = 65_532;
 /// Longer than a webhook goes on answering while its end becomes known to Services, and draining, take together.
@@ -87,10 +94,15 @@ pub(super) fn webhook(settings: &Settings) -> Vec<Manifest> {
 /// The agent: one pod, since two would apply the same.
 pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
     let role = Role::Agent;
-    let arguments = [
-        common_arguments(settings, role),
-        vec![format!("--state={DATA}/agent")],
-    ];
+    let mut own = vec![format!("--state={DATA}/agent")];
+    let control = settings.control_namespaces.iter();
+    own.extend(control.map(|namespace| format!("--control-namespace={namespace}")));
+    own.extend(
+        settings
+            .takes_pushes
+            .then(|| format!("--hooks-listen=0.0.0.0:{HOOKS}")),
+    );
+    let arguments = [common_arguments(settings, role), own];
     let probe = json!({"path": "/metrics", "port": "metrics"});
     let workload = Workload {
         role,
@@ -104,7 +116,17 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
         storage: "10Gi",
         priority: None,
     };
-    vec![governing_service(settings, role), workload.stateful_set(settings)]
+    let mut manifests = vec![governing_service(settings, role)];
+    if settings.takes_pushes {
+        let hooks = json!([{"name": "http", "port": 80, "targetPort": "hooks"}]);
+        let service = service(settings, role, HOOKS_SERVICE, &hooks, None);
+        manifests.push(Manifest {
+            comment: HOOKS_COMMENT,
+            ..service
+        });
+    }
+    manifests.push(workload.stateful_set(settings));
+    manifests
 }
 
 /// The recorder: one pod, with the key that signs on its volume. It takes the ledger of each other pod by its name.
@@ -293,6 +315,9 @@ impl Workload {
         }
         if settings.is_recorded() && self.role != Role::Recorder {
             ports.push(json!({"name": "ledger", "containerPort": LEDGER}));
+        }
+        if self.role == Role::Agent && settings.takes_pushes {
+            ports.push(json!({"name": "hooks", "containerPort": HOOKS}));
         }
         let mut container = json!({
             "name": "provost",

@@ -21,6 +21,7 @@
 //! `provost verify DIR` checks the files ([`verify`]), against a Git branch that others keep ([`anchor`]).
 
 pub mod anchor;
+pub mod changes;
 pub mod checkpoints;
 pub mod digest_key;
 pub mod http;
@@ -32,6 +33,7 @@ pub mod thinning;
 pub mod timestamps;
 pub mod verify;
 mod verify_checkpoints;
+mod witnesses;
 mod writer;
 
 pub use verify_checkpoints::{Anchored, CheckpointFinding, CheckpointReport, Findings, Timestamped};

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::identities::Identities;
 use super::segments::{self, ChainFiles};
 use super::verify::MAX_LINE_BYTES;
+use super::witnesses;
 
 /// Which records are wanted; what is `None` is not asked.
 #[derive(Clone, Debug, Default)]
@@ -280,6 +281,13 @@ impl Entry {
                 user: String::new(),
                 detail: format!("{} by {}", drift.fields.join(", "), list(&drift.managers)),
             },
+            Some(
+                event @ (Event::Witness(_)
+                | Event::Audit(_)
+                | Event::Observation(_)
+                | Event::Restoration(_)
+                | Event::Sample(_)),
+            ) => witnesses::summary(event),
             Some(Event::Gap(gap)) => Summary {
                 detail: format!("{} lost: {}", gap.lost, gap.reason),
                 ..Summary::default()

@@ -18,6 +18,7 @@
 //! - After a start it reads on where it ended, as far as the files are what they were.
 
 mod anchor;
+pub mod audit;
 mod follow;
 mod key;
 mod outside;

@@ -14,6 +14,7 @@
 
 mod admin;
 mod agent;
+mod audit;
 mod connect;
 mod heartbeat;
 mod ledger;
@@ -26,7 +27,7 @@ use provost_evidence::event;
 
 use crate::{
     cluster,
-    config::{Address, ClientCertificates, FailurePolicy, LedgerListener, Role},
+    config::{Address, ClientCertificates, FailurePolicy, LedgerListener, Role, WitnessScope},
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
     recorder::{self, PullConfig, RecorderConfig},
@@ -36,6 +37,7 @@ use crate::{
     webhook::{rotation::Lifetimes, run::AnnounceError, store},
 };
 
+pub use audit::AuditConfig;
 pub use connect::Connection;
 
 /// All that `provost serve` is told.
@@ -53,6 +55,8 @@ pub struct Config {
     pub pull: Option<PullConfig>,
     /// Where the recorder may read this process's chains.
     pub ledger_listener: Option<LedgerListener>,
+    /// Where the apiserver's audit log comes from, where the recorder takes it.
+    pub audit: Option<AuditConfig>,
     /// A folder of policies, beside those of the cluster.
     pub policies: Option<PathBuf>,
     /// Where the admission listener binds.
@@ -71,6 +75,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What happens to writes while the webhook does not answer.
     pub failure_policy: FailurePolicy,
+    /// Of which writes the apiserver is to tell, whether or not a policy judges them.
+    pub witness: WitnessScope,
     /// Namespaces that are not judged, besides the usual.
     pub exempt_namespaces: Vec<String>,
     /// Namespaces whose PolicyExceptions count.
@@ -120,6 +126,9 @@ pub enum Error {
     /// The agent cannot run.
     #[error("the agent cannot run")]
     Agent(#[from] sync::Error),
+    /// The audit log cannot be taken.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The agent ended although nobody stopped it.
     #[error("the agent ended although nobody stopped it")]
     AgentEnded,
@@ -138,6 +147,8 @@ pub struct Announcement {
     pub webhook: Option<WebhookAnnouncement>,
     /// What the agent was told.
     pub agent: Option<SyncConfig>,
+    /// Where audit events may be sent, and the file of the token.
+    pub audit: Option<(String, PathBuf)>,
 }
 
 /// What a person reads of the webhook.
@@ -166,6 +177,7 @@ pub struct Serving {
     agent: Option<agent::Running>,
     /// What hands the ledger on, and what takes others'.
     background: Vec<tokio::task::JoinHandle<()>>,
+    audit: Option<audit::Running>,
 }
 
 /// Starts every role, in order.
@@ -216,9 +228,14 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
             shutdown.drain.clone(),
         ))
     });
+    let audit = match &config.audit {
+        Some(audit) => Some(audit::start(audit, config.lifetimes, &ledger, &shutdown).await?),
+        None => None,
+    };
     let announcement = Announcement {
         webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
         agent: config.agent.clone(),
+        audit: audit.as_ref().and_then(|audit| audit.endpoint.clone()),
     };
     let agent = config
         .agent
@@ -230,6 +247,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         webhook,
         agent,
         background: handing.into_iter().chain(pulling).collect(),
+        audit,
     })
 }
 
@@ -239,6 +257,11 @@ pub fn boot(config: &Config) -> event::Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         roles: config.roles().into_iter().map(str::to_owned).collect(),
         exempt_namespaces: config.all_exempt_namespaces().into_iter().collect(),
+        witness: config.webhook && config.cluster.is_some() && config.witness != WitnessScope::Nothing,
+        witness_namespaces: match &config.witness {
+            WitnessScope::Named(names) => names.iter().cloned().collect(),
+            WitnessScope::Nothing | WitnessScope::Governed => Vec::new(),
+        },
         writer: format!("{}@{}", config.roles().join("+"), crate::config::host_name()),
         heartbeat_seconds: heartbeat::INTERVAL.as_secs(),
     }
@@ -267,6 +290,7 @@ impl Serving {
             webhook,
             mut agent,
             background,
+            audit,
         } = self;
         let failed = tokio::select! {
             biased; // An agent that was told to stop may have ended by now.
@@ -289,6 +313,10 @@ impl Serving {
             for task in background {
                 // One that panicked has nothing left to finish.
                 let _ = task.await;
+            }
+            // Last of all, so that it has what the apiserver answered until the end.
+            if let Some(audit) = audit {
+                audit.stop().await;
             }
             drained
         };

@@ -29,6 +29,7 @@ pub mod rotation;
 pub mod run;
 pub mod store;
 mod strict;
+mod witness;
 
 use std::{
     collections::BTreeSet,
@@ -210,9 +211,13 @@ impl Webhook {
             group: request.kind.group.clone(),
             version: request.kind.version.clone(),
             kind: request.kind.kind.clone(),
+            resource: review.resource().1.to_owned(),
             subresource: request.subresource.to_owned(),
             namespace: request.namespace.to_owned(),
-            name: request.name.to_owned(),
+            name: match request.name {
+                "" => generated_name(&request).to_owned(),
+                name => name.to_owned(),
+            },
             user: review.user().username.clone(),
             dry_run: request.dry_run,
             class: class
@@ -225,6 +230,12 @@ impl Webhook {
             object_digest: None,
         }
     }
+}
+
+/// The name that the apiserver made up, where the request has none yet.
+fn generated_name<'a>(request: &Request<'a>) -> &'a str {
+    let name = request.object.and_then(|object| object.pointer("/metadata/name"));
+    name.and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 fn other(class: Class) -> Class {
@@ -285,6 +296,8 @@ enum Reviewed {
     Object(Option<Class>),
     /// A policy, by the language of policies.
     Policy,
+    /// Anything, by nobody: it is recorded.
+    Witness,
 }
 
 impl Reviewed {
@@ -292,6 +305,9 @@ impl Reviewed {
     fn by(part: &str) -> Option<Self> {
         if policies::PATH.strip_prefix('/') == Some(part) {
             return Some(Self::Policy);
+        }
+        if configuration::witness::PATH.strip_prefix('/') == Some(part) {
+            return Some(Self::Witness);
         }
         configuration::class(part).map(|class| Self::Object(Some(class)))
     }
@@ -310,6 +326,7 @@ async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) ->
             let answer = match reviewed {
                 Reviewed::Object(class) => webhook.review(&review, class, patience).await,
                 Reviewed::Policy => webhook.review_policy(&review).await,
+                Reviewed::Witness => webhook.witness(&review),
             };
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());

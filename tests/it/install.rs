@@ -49,7 +49,7 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
       {"apiGroups":[""],"resources":["namespaces"],"verbs":["get","list","watch"]}
       {"apiGroups":[""],"resources":["configmaps"],"verbs":["get"]}
       {"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterrolebindings","rolebindings"],"verbs":["list","watch"]}
-      {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
+      {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost","provost-witness"],"verbs":["create","get","list","patch","update","watch"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io","globalcontextentries.kyverno.io"],"verbs":["get"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["list","watch"]}
     ClusterRole "provost-agent"

@@ -44,7 +44,7 @@ fn the_recorder_is_printed_with_no_power_and_alone_keeps_what_signs() -> anyhow:
         assert_eq!(mounted, [wanted], "{name}");
         let arguments = pod["containers"][0]["args"].to_string();
         assert_eq!(
-            arguments.contains("--ledger-listen=0.0.0.0:8445"),
+            arguments.contains("--ledger-listen=0.0.0.0:8446"),
             !recorder,
             "{arguments}"
         );

@@ -35,6 +35,7 @@ mod policies_security;
 mod policies_shipped;
 mod policy;
 mod real_input;
+mod record_hour;
 mod recorder_pull;
 mod render;
 mod render_cache;

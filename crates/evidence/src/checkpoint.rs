@@ -169,7 +169,10 @@ impl Checkpoint {
         let number = |text: &str| text.parse::<u64>().map_err(|_| FormError);
         let (first, last) = numbers.split_once('-').ok_or(FormError)?;
         let numbers = number(first)?..=number(last)?;
-        let follows = self.thinned.last().is_none_or(|before| before.end() < numbers.start());
+        let follows = self
+            .thinned
+            .last()
+            .is_none_or(|before| before.end() < numbers.start());
         if !follows || numbers.is_empty() || *numbers.end() >= self.number {
             return Err(FormError);
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::witness::{Audit, Observation, Restoration, Sample, Witness};
+
 /// One thing that happened. The record around it adds sequence number, time and hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -26,6 +28,16 @@ pub enum Event {
     Sync(Sync),
     /// A live object was not as Git says.
     Drift(Drift),
+    /// The apiserver told of a request, which nobody judges here.
+    Witness(Witness),
+    /// The apiserver's audit log told of a request.
+    Audit(Audit),
+    /// A watch saw an object change.
+    Observation(Observation),
+    /// A webhook configuration of ours was written again.
+    Restoration(Restoration),
+    /// What no API keeps a history of, as it is now.
+    Sample(Sample),
     /// Records were lost before they could be written.
     Gap(Gap),
     /// The key that the keyed digests of this chain are made with.
@@ -58,6 +70,12 @@ pub struct Boot {
     /// Who writes, `webhook@host`: the same after each boot.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub writer: String,
+    /// Whether the apiserver is to tell it of writes that no policy judges.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub witness: bool,
+    /// The only namespaces of which it is to tell; empty where of all that are not exempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness_namespaces: Vec<String>,
     /// Seconds between heartbeats; 0 promises none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub heartbeat_seconds: u64,
@@ -66,6 +84,11 @@ pub struct Boot {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A process works.
@@ -122,6 +145,9 @@ pub struct Admission {
     pub version: String,
     /// Kind.
     pub kind: String,
+    /// The kind's name in URLs; records of before it was kept have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource: String,
     /// Subresource, empty for none.
     pub subresource: String,
     /// Namespace, empty for what is cluster-scoped.
@@ -250,6 +276,13 @@ impl Event {
     pub fn users_mut(&mut self) -> Vec<&mut String> {
         match self {
             Self::Admission(admission) | Self::PolicyChange(admission) => vec![&mut admission.user],
+            Self::Witness(witness) => vec![&mut witness.user],
+            Self::Audit(audit) => {
+                let mut users = vec![&mut audit.user, &mut audit.impersonated];
+                // Who impersonates nobody has left the second empty, and that is no pseudonym.
+                users.retain(|user| !user.is_empty());
+                users
+            }
             Self::Boot(_)
             | Self::Policies(_)
             | Self::Heartbeat(_)
@@ -258,6 +291,9 @@ impl Event {
             | Self::Alarm(_)
             | Self::Sync(_)
             | Self::Drift(_)
+            | Self::Observation(_)
+            | Self::Restoration(_)
+            | Self::Sample(_)
             | Self::Gap(_)
             | Self::DigestKey(_)
             | Self::End(_) => Vec::new(),

@@ -188,7 +188,10 @@ mod tests {
         let other = DigestKey::secret_text(&[8; KEY_LENGTH]);
         let (_, secret) = other.rsplit_once('+').unwrap();
         let (head, _) = text.rsplit_once('+').unwrap();
-        assert_eq!(DigestKey::parse(&format!("{head}+{secret}")).unwrap_err(), KeyError::Id);
+        assert_eq!(
+            DigestKey::parse(&format!("{head}+{secret}")).unwrap_err(),
+            KeyError::Id
+        );
         assert_eq!(DigestKey::parse("alice").unwrap_err(), KeyError::Form);
     }
 }

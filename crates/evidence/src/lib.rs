@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 pub mod chain;
+pub mod change;
 pub mod checkpoint;
 pub mod count;
 pub mod csv;
@@ -26,3 +27,4 @@ pub mod table;
 pub mod tables;
 pub mod timestamp;
 pub mod verify;
+pub mod witness;

@@ -1,5 +1,6 @@
 //! `provost ledger`.
 
+mod changes;
 mod export;
 
 use std::collections::VecDeque;
@@ -87,6 +88,7 @@ enum Command {
         #[command(flatten)]
         what: What,
     },
+    Changes(changes::Args),
     /// Hand each record on to a file or a SIEM, as JSON lines; the next run goes on where this one ends
     #[command(after_help = EXPORT_EXAMPLES)]
     Export(export::Args),
@@ -164,6 +166,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             })
             .with_context(|| unread(&what.ledger))?;
         }
+        Command::Changes(args) => changes::run(args)?,
         Command::Export(args) => export::run(args)?,
         Command::Forget { user, identities } => {
             let map = beside(identities, IDENTITIES_FILE, "--identities")?;

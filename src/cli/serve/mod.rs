@@ -14,14 +14,17 @@ use anyhow::Context as _;
 use agent::AgentArgs;
 
 use crate::{
-    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, LedgerListener, Role, host_name},
+    config::{
+        Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, LedgerListener, Role, WitnessScope,
+        host_name,
+    },
     ledger::{
         DIGEST_KEY_FILE, Destination, IDENTITIES_FILE, Ledger, Privacy, SegmentLimits, anchor, digest_key,
         http::Endpoint,
     },
     policies::{self, CallHost, ServiceCalls},
     recorder::{self, PullConfig, RecorderConfig},
-    serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
+    serve::{self, Announcement, AuditConfig, Config, Connection, WebhookAnnouncement},
     telemetry::{self, LogFormat},
     webhook::rotation::Lifetimes,
 };
@@ -106,6 +109,17 @@ pub(super) struct Args {
     /// Another namespace that is not judged; may be given often
     #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Cluster")]
     exempt_namespaces: Vec<String>,
+    /// Of which namespaces the apiserver tells of every write, for the record
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        default_value = "governed",
+        help_heading = "Cluster"
+    )]
+    witness: Witness,
+    /// The only namespace whose writes are witnessed; may be given often [default: all that are not exempt]
+    #[arg(long = "witness-namespace", value_name = "NAME", help_heading = "Cluster")]
+    witness_namespaces: Vec<String>,
     /// How long reviews are still taken once the process is to stop and no longer ready [default: 5s; without --service: 0s]
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Cluster")]
     drain_delay: Option<Duration>,
@@ -157,6 +171,14 @@ pub(super) struct Args {
     log: String,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Witness {
+    /// Those that are not exempt; and of RBAC, CRDs, Applications and policies everywhere
+    Governed,
+    /// None: the record has only what policies judge
+    None,
+}
+
 #[derive(Debug, clap::Args)]
 struct PrivacyArgs {
     /// Record people as keyed pseudonyms; who they are stands in a map from which a name can be erased
@@ -205,6 +227,12 @@ struct RecorderArgs {
     /// How far apart checkpoints are, at most 60s
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_checkpoint_interval, help_heading = "Recorder")]
     checkpoint_interval: Duration,
+    /// File of the apiserver's audit log, which is followed over its rotations; may be given often
+    #[arg(long = "audit-log", value_name = "FILE", help_heading = "Recorder")]
+    audit_logs: Vec<PathBuf>,
+    /// Address to which the apiserver's audit webhook sends its events, as https://ADDR/audit [default: none]
+    #[arg(long, value_name = "ADDR", help_heading = "Recorder")]
+    audit_listen: Option<SocketAddr>,
     /// Days that the records of the ledger are kept
     #[arg(long, value_name = "DAYS", default_value = "400", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recorder")]
     ledger_retention: u32,
@@ -236,7 +264,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorder::Running>) {
-    let Announcement { webhook, agent } = announcement;
+    let Announcement {
+        webhook,
+        agent,
+        audit,
+    } = announcement;
     anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
     if let Some(webhook) = webhook {
         print_webhook(webhook);
@@ -252,6 +284,9 @@ fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorde
     }
     if let Some(recorder) = recorder {
         anstream::println!("  checkpoints signed by  {}", recorder.key);
+    }
+    if let Some((url, token)) = audit {
+        anstream::println!("  audit events           {url} (token in {})", token.display());
     }
     anstream::println!("Ready.");
 }
@@ -358,6 +393,8 @@ impl Args {
             service,
             failure_policy,
             exempt_namespaces,
+            witness,
+            witness_namespaces,
             drain_delay,
             install_crds,
             client_ca,
@@ -389,6 +426,8 @@ impl Args {
             Destination::None => None,
             Destination::StateDirectory | Destination::Directory(_) => privacy.into_privacy(agent.state())?,
         };
+        let audit = recorder.audit(agent.state().as_deref())?;
+        let audit = audit.filter(|_| roles.contains(&Role::Recorder) && ledger != Destination::None);
         let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
             let state = agent.state();
             let state =
@@ -417,6 +456,7 @@ impl Args {
                     address,
                     certificates,
                 }),
+            audit,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: address(service, webhook_url),
             install_crds: install_crds || !(standalone || in_cluster),
@@ -431,6 +471,7 @@ impl Args {
             drain_delay: drain_delay.unwrap_or(if in_cluster { DRAIN_DELAY } else { Duration::ZERO }),
             failure_policy,
             exempt_namespaces,
+            witness: witness.scope(witness_namespaces),
             exception_namespaces,
             service_calls,
         };
@@ -470,6 +511,18 @@ impl PrivacyArgs {
     }
 }
 
+// === impl Witness ===
+
+impl Witness {
+    fn scope(self, named: Vec<String>) -> WitnessScope {
+        match self {
+            Self::None => WitnessScope::Nothing,
+            Self::Governed if named.is_empty() => WitnessScope::Governed,
+            Self::Governed => WitnessScope::Named(named.into_iter().collect()),
+        }
+    }
+}
+
 // === impl RecorderArgs ===
 
 impl RecorderArgs {
@@ -479,6 +532,19 @@ impl RecorderArgs {
             endpoints: self.pull.clone(),
             certificates,
         })
+    }
+
+    /// `None` where no audit log is given.
+    fn audit(&self, state: Option<&Path>) -> anyhow::Result<Option<AuditConfig>> {
+        if self.audit_logs.is_empty() && self.audit_listen.is_none() {
+            return Ok(None);
+        }
+        let state = state.context("there is no state directory for the recorder: name one with --state")?;
+        Ok(Some(AuditConfig {
+            logs: self.audit_logs.clone(),
+            listen: self.audit_listen,
+            state: state.join("recorder"),
+        }))
     }
 
     fn into_config(self, state: &Path) -> RecorderConfig {

@@ -20,7 +20,7 @@ use crate::config::LEDGER_NAME;
 /// How long a connection may take, and how long an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Where ledgers are read unless the URL says otherwise.
-const PORT: u16 = 8445;
+const PORT: u16 = 8446;
 
 /// An open connection.
 #[derive(Debug)]

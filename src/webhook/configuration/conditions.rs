@@ -149,6 +149,6 @@ fn list(texts: &[&str]) -> String {
 }
 
 /// A string of CEL, whose escapes are those of JSON.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -116,16 +116,15 @@ pub enum TokenError {
     #[error("its signature is wrong: it was changed")]
     Signature,
     /// The certificate leads to nobody who is trusted.
-    #[error("no authority that is trusted signed it, or none for timestamps, or not while its certificate was valid")]
+    #[error(
+        "no authority that is trusted signed it, or none for timestamps, or not while its certificate was valid"
+    )]
     Untrusted,
 }
 
 /// What an authority is sent (`application/timestamp-query`).
 pub fn query(digest: Digest) -> Vec<u8> {
-    let algorithm = element(
-        SEQUENCE,
-        &[&element(OBJECT_IDENTIFIER, ID_SHA256), NULL].concat(),
-    );
+    let algorithm = element(SEQUENCE, &[&element(OBJECT_IDENTIFIER, ID_SHA256), NULL].concat());
     let imprint = element(
         SEQUENCE,
         &[algorithm, element(OCTET_STRING, digest.as_bytes())].concat(),
@@ -158,7 +157,10 @@ impl Authority {
         if certificates.is_empty() {
             return Err(AuthorityError::Empty);
         }
-        if certificates.iter().any(|one| anchor_from_trusted_cert(one).is_err()) {
+        if certificates
+            .iter()
+            .any(|one| anchor_from_trusted_cert(one).is_err())
+        {
             return Err(AuthorityError::Certificate);
         }
         Ok(Self { certificates })
@@ -243,9 +245,11 @@ impl<'a> Token<'a> {
         let certificate = CertificateDer::from(signer);
         let by = common_name(signer).unwrap_or_else(|| "an authority without a name".to_owned());
         let entity = EndEntityCert::try_from(&certificate).map_err(|_| TokenError::Untrusted)?;
-        let is_signed = algorithms(self.digest)
-            .iter()
-            .any(|algorithm| entity.verify_signature(*algorithm, &signed, self.signature).is_ok());
+        let is_signed = algorithms(self.digest).iter().any(|algorithm| {
+            entity
+                .verify_signature(*algorithm, &signed, self.signature)
+                .is_ok()
+        });
         if !is_signed {
             return Err(TokenError::Signature);
         }
@@ -259,7 +263,11 @@ impl<'a> Token<'a> {
             .iter()
             .filter_map(|certificate| anchor_from_trusted_cert(certificate).ok())
             .collect();
-        let others: Vec<_> = self.certificates.iter().map(|one| CertificateDer::from(*one)).collect();
+        let others: Vec<_> = self
+            .certificates
+            .iter()
+            .map(|one| CertificateDer::from(*one))
+            .collect();
         let seconds = u64::try_from(self.time.as_second()).map_err(|_| TokenError::Form)?;
         let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         entity
