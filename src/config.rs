@@ -18,6 +18,11 @@ pub const SERVICE_ANNOTATION: &str = "provost.dev/service";
 /// Name of the Secret that keeps the webhook's certificates in a cluster.
 pub const WEBHOOK_SECRET: &str = "provost-webhook";
 
+/// The name in the certificate of whoever gives its ledger to the recorder, wherever it runs.
+pub const LEDGER_NAME: &str = "ledger.provost";
+/// The name in the certificate of the recorder.
+pub const RECORDER_NAME: &str = "recorder.provost";
+
 /// How long a replica of a Service goes on taking reviews after it is told to stop, and no longer ready: until kube-proxy
 /// everywhere has heard of it.
 pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
@@ -56,6 +61,16 @@ pub struct ClientCertificates {
     pub authority: PathBuf,
     /// Common names and DNS names, one of which a certificate has to have; all where it is empty.
     pub names: Vec<String>,
+}
+
+/// Where the recorder may read this process's ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerListener {
+    /// Where it listens.
+    pub address: std::net::SocketAddr,
+    /// Folder with the certificate `tls.crt`, its key `tls.key`, and the recorder's authority `ca.crt`. They may come
+    /// later, and change.
+    pub certificates: PathBuf,
 }
 
 /// What happens to a write while the webhook does not answer.

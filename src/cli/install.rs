@@ -2,9 +2,15 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
+use jiff::Timestamp;
+
 use crate::{
     config::{FailurePolicy, OWN_NAMESPACE, Role},
-    install::{ClientAuthority, Namespace, Settings, WebhookUrl, default_image, manifests, to_json, to_yaml},
+    install::{
+        ClientAuthority, Manifest, Namespace, Settings, WebhookUrl, certificates, default_image, manifests,
+        to_json, to_yaml,
+    },
     policies::CallHost,
 };
 
@@ -15,6 +21,10 @@ Examples:
 
   The webhook alone, which lets writes in while it does not answer
     provost install --role webhook --failure-policy ignore | kubectl apply --server-side -f -
+
+  With a recorder, which takes the ledgers of both and signs what they are
+    provost install --ledger-certificates | kubectl apply --server-side -f -
+    provost install --role webhook,agent,recorder | kubectl apply --server-side -f -
 
   Beside Kyverno or Argo CD, whose CRDs are there already; its projects and repositories count
     provost install --no-crds --control-namespace argocd | kubectl apply --server-side -f -
@@ -76,6 +86,9 @@ pub(super) struct Args {
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
+    /// Print, instead, the Secrets by which webhook, agent and recorder know one another; made anew each time
+    #[arg(long)]
+    ledger_certificates: bool,
     /// Form of the manifests
     #[arg(short, long, value_name = "FORM", default_value = "yaml")]
     output: Form,
@@ -105,17 +118,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         control_namespaces,
         git_hooks,
         no_crds,
+        ledger_certificates,
         output,
     } = args;
     anyhow::ensure!(
         !namespace.is_taken(),
         "Provost cannot live in namespace {namespace}: name one of its own, such as {OWN_NAMESPACE}"
     );
-    anyhow::ensure!(
-        !roles.contains(&Role::Recorder),
-        "the recorder is not installed in a cluster yet: each pod's ledger lies on a volume of its own, which \
-         provost ledger and provost verify read; name the roles webhook and agent"
-    );
+    if ledger_certificates {
+        let secrets = certificates::secrets(&namespace, Timestamp::now());
+        return print(&secrets.context("cannot make certificates")?, output);
+    }
     let clients = match client_ca {
         Some(file) => Some(ClientAuthority::read(&file, client_names)?),
         None => None,
@@ -135,10 +148,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         takes_pushes: git_hooks,
         crds: !no_crds,
     };
-    let manifests = manifests(&settings)?;
+    print(&manifests(&settings)?, output)
+}
+
+fn print(manifests: &[Manifest], output: Form) -> anyhow::Result<ExitCode> {
     let text = match output {
-        Form::Yaml => to_yaml(&manifests)?,
-        Form::Json => to_json(&manifests),
+        Form::Yaml => to_yaml(manifests)?,
+        Form::Json => to_json(manifests),
     };
     anstream::print!("{text}");
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@
 //!   apiserver asks nobody who cannot answer yet.
 //! - Each role has a ServiceAccount of its own, which may do what the role's code asks for, and nothing else.
 
+pub mod certificates;
 pub mod remove;
 
 mod network;
@@ -161,13 +162,14 @@ pub fn manifests(settings: &Settings) -> Result<Vec<Manifest>, Error> {
         manifests.extend(match role {
             Role::Webhook => rbac::webhook(settings, &policies),
             Role::Agent => rbac::agent(settings),
-            Role::Recorder => continue,
+            // It asks the apiserver nothing.
+            Role::Recorder => Vec::new(),
         });
         manifests.push(network::policy(settings, *role));
         manifests.extend(match role {
             Role::Webhook => workload::webhook(settings),
             Role::Agent => workload::agent(settings),
-            Role::Recorder => continue,
+            Role::Recorder => workload::recorder(settings),
         });
     }
     Ok(manifests)
@@ -248,6 +250,11 @@ fn metadata(settings: &Settings, role: Role, name: &str) -> Value {
 // === impl Settings ===
 
 impl Settings {
+    /// Whether a recorder takes the ledgers of the other roles.
+    fn is_recorded(&self) -> bool {
+        self.roles.contains(&Role::Recorder)
+    }
+
     /// What an installation may have: all roles, the rest as nobody decided it.
     pub fn all(namespace: Namespace) -> Self {
         Self {
@@ -271,6 +278,7 @@ impl Settings {
     fn whole(namespace: Namespace) -> Self {
         Self {
             clients: Some(ClientAuthority::default()),
+            roles: BTreeSet::from([Role::Webhook, Role::Agent, Role::Recorder]),
             ..Self::all(namespace)
         }
     }

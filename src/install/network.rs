@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Manifest, Settings, metadata, name, selector,
-    workload::{ADMISSION, HOOKS, METRICS},
+    workload::{ADMISSION, HOOKS, LEDGER, METRICS},
 };
 use crate::{config::Role, policies::CallHost};
 
@@ -29,20 +29,34 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
         "ports": [tcp(METRICS)],
     });
     let apiserver = APISERVER.map(tcp).to_vec();
-    let (ingress, targets) = match role {
+    let taken = json!({
+        "from": [{"podSelector": {"matchLabels": selector(Role::Recorder)}}],
+        "ports": [tcp(LEDGER)],
+    });
+    let taken = Some(taken).filter(|_| settings.is_recorded());
+    let anywhere = |ports: Vec<Value>| json!({"ports": ports});
+    let (mut ingress, targets) = match role {
         Role::Webhook => (
             vec![json!({"ports": [tcp(ADMISSION)]}), metrics],
-            [apiserver, called(settings)].concat(),
+            anywhere([apiserver, called(settings)].concat()),
         ),
-        Role::Recorder => (vec![metrics], Vec::new()),
+        Role::Recorder => {
+            let pods = |role| json!({"podSelector": {"matchLabels": selector(role)}});
+            let (webhooks, agent) = (pods(Role::Webhook), pods(Role::Agent));
+            let writers = json!({"to": [webhooks, agent], "ports": [tcp(LEDGER)]});
+            (vec![metrics], writers)
+        }
         Role::Agent => (
             // A forge is outside the cluster, and comes through whatever proxy there is.
             std::iter::once(metrics)
                 .chain(settings.takes_pushes.then(|| json!({"ports": [tcp(HOOKS)]})))
                 .collect(),
-            [apiserver, vec![tcp(GIT_SSH)], called(settings)].concat(),
+            anywhere([apiserver, vec![tcp(GIT_SSH)], called(settings)].concat()),
         ),
     };
+    if role != Role::Recorder {
+        ingress.extend(taken);
+    }
     Manifest {
         comment: COMMENT,
         object: json!({
@@ -54,7 +68,7 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": ingress,
                 "egress": [
-                    {"ports": targets},
+                    targets,
                     {"ports": [{"protocol": "UDP", "port": DNS}, tcp(DNS)]},
                 ],
             },

@@ -21,7 +21,7 @@ use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Manifest, Namespace, PART_OF, PROVOST, Settings, manifests};
+use super::{Manifest, Namespace, PART_OF, PROVOST, Settings, certificates, manifests};
 use crate::{
     cluster::{self, Cluster, Target},
     config::{SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET, WITNESS_CONFIGURATION},
@@ -235,12 +235,17 @@ impl Plan {
 
     /// The webhook's Secret has no label: it is made by the webhook, and known by its name.
     async fn add_secret(&mut self, cluster: &Cluster, namespace: &Namespace) -> Result<(), Error> {
-        let secret = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": WEBHOOK_SECRET, "namespace": namespace.to_string()},
-        });
-        self.add(cluster, &secret, |_| true).await
+        for name in [WEBHOOK_SECRET, certificates::WRITERS, certificates::RECORDER] {
+            let secret = json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": namespace.to_string()},
+            });
+            let by_name = name == WEBHOOK_SECRET;
+            self.add(cluster, &secret, |live| by_name || is_ours(live))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn add(

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Manifest, SERVICE, Settings, labels, metadata, name, selector};
+use super::{Manifest, SERVICE, Settings, certificates, labels, metadata, name, selector};
 use crate::config::Role;
 
 /// Where the admission listener listens.
@@ -14,6 +14,11 @@ const CLIENT_AUTHORITY: &str = "provost-webhook-clients";
 /// Where it is mounted, and its file.
 const CLIENT_AUTHORITY_FOLDER: &str = "/etc/provost/clients";
 const CLIENT_AUTHORITY_FILE: &str = "ca.crt";
+/// Where the recorder takes a pod's ledger.
+pub(super) const LEDGER: u16 = 8446;
+/// Where the certificates for that are mounted, and the name of their volume.
+const LEDGER_CERTIFICATES_FOLDER: &str = "/etc/provost/ledger";
+const LEDGER_CERTIFICATES: &str = "ledger-certificates";
 /// Where forges tell of pushes.
 pub(super) const HOOKS: u16 = 8445;
 /// The Service through which they do.
@@ -124,6 +129,42 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
     manifests
 }
 
+/// The recorder: one pod, with the key that signs on its volume. It takes the ledger of each other pod by its name.
+pub(super) fn recorder(settings: &Settings) -> Vec<Manifest> {
+    let role = Role::Recorder;
+    let mut arguments = vec![
+        "serve".to_owned(),
+        format!("--role={}", role.name()),
+        format!("--metrics-listen=0.0.0.0:{METRICS}"),
+        format!("--ledger={DATA}/ledger"),
+        format!("--state={DATA}/state"),
+        format!("--pull-certs={LEDGER_CERTIFICATES_FOLDER}"),
+        "--log-format=json".to_owned(),
+    ];
+    let pods = |role, count: u8| {
+        let name = name(role);
+        (0..count).map(move |number| format!("--pull=https://{name}-{number}.{name}:{LEDGER}"))
+    };
+    let webhooks = settings.roles.contains(&Role::Webhook);
+    arguments.extend(pods(Role::Webhook, settings.replicas).filter(|_| webhooks));
+    let agent = settings.roles.contains(&Role::Agent);
+    arguments.extend(pods(Role::Agent, 1).filter(|_| agent));
+    let probe = json!({"path": "/metrics", "port": "metrics"});
+    let workload = Workload {
+        role,
+        replicas: 1,
+        arguments,
+        probes: json!({
+            "readinessProbe": {"httpGet": probe, "periodSeconds": 5},
+            "livenessProbe": {"httpGet": probe, "initialDelaySeconds": 30, "periodSeconds": 10, "failureThreshold": 6},
+        }),
+        resources: json!({"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}),
+        storage: "20Gi",
+        priority: None,
+    };
+    vec![governing_service(settings, role), workload.stateful_set(settings)]
+}
+
 fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
     let mut arguments = vec![
         "serve".to_owned(),
@@ -133,6 +174,10 @@ fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
         format!("--ledger={DATA}/ledger"),
         "--log-format=json".to_owned(),
     ];
+    if settings.is_recorded() {
+        arguments.push(format!("--ledger-listen=0.0.0.0:{LEDGER}"));
+        arguments.push(format!("--ledger-certs={LEDGER_CERTIFICATES_FOLDER}"));
+    }
     // The agent judges what it is about to apply as the webhook will.
     let exempt = settings.exempt_namespaces.iter();
     arguments.extend(exempt.map(|namespace| format!("--exempt-namespace={namespace}")));
@@ -173,6 +218,10 @@ fn service(settings: &Settings, role: Role, name: &str, ports: &Value, cluster_i
     let mut spec = json!({"selector": selector(role), "ports": ports});
     if let Some(address) = cluster_ip {
         spec["clusterIP"] = address.into();
+        // What a pod that is not ready has recorded is taken too.
+        if settings.is_recorded() {
+            spec["publishNotReadyAddresses"] = true.into();
+        }
     }
     Manifest::from(json!({
         "apiVersion": "v1",
@@ -180,6 +229,13 @@ fn service(settings: &Settings, role: Role, name: &str, ports: &Value, cluster_i
         "metadata": metadata(settings, role, name),
         "spec": spec,
     }))
+}
+
+/// Adds to a list.
+fn push(list: &mut Value, item: Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.push(item);
+    }
 }
 
 // === impl Workload ===
@@ -211,7 +267,7 @@ impl Workload {
     fn pod(&self, settings: &Settings) -> Value {
         let mut pod = json!({
             "serviceAccountName": name(self.role),
-            "automountServiceAccountToken": true,
+            "automountServiceAccountToken": self.role != Role::Recorder,
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             "securityContext": {
@@ -224,12 +280,19 @@ impl Workload {
             "containers": [self.container(settings)],
             "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
         });
+        if settings.is_recorded() {
+            let (secret, optional) = match self.role {
+                Role::Recorder => (certificates::RECORDER, false),
+                // Who judges and syncs does not wait for who records.
+                Role::Webhook | Role::Agent => (certificates::WRITERS, true),
+            };
+            let secret = json!({"secretName": secret, "optional": optional});
+            let volume = json!({"name": LEDGER_CERTIFICATES, "secret": secret});
+            push(&mut pod["volumes"], volume);
+        }
         if self.asks_clients(settings) {
             let volume = json!({"name": CLIENT_AUTHORITY, "configMap": {"name": CLIENT_AUTHORITY}});
-            pod["volumes"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|volumes| volumes.push(volume.clone()));
+            push(&mut pod["volumes"], volume);
         }
         if let Some(priority) = self.priority {
             pod["priorityClassName"] = priority.into();
@@ -250,6 +313,9 @@ impl Workload {
         if self.role == Role::Webhook {
             ports.insert(0, json!({"name": "https", "containerPort": ADMISSION}));
         }
+        if settings.is_recorded() && self.role != Role::Recorder {
+            ports.push(json!({"name": "ledger", "containerPort": LEDGER}));
+        }
         if self.role == Role::Agent && settings.takes_pushes {
             ports.push(json!({"name": "hooks", "containerPort": HOOKS}));
         }
@@ -267,13 +333,14 @@ impl Workload {
             },
             "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": "/tmp"}],
         });
+        if settings.is_recorded() {
+            let mount = json!({"name": LEDGER_CERTIFICATES, "mountPath": LEDGER_CERTIFICATES_FOLDER, "readOnly": true});
+            push(&mut container["volumeMounts"], mount);
+        }
         if self.asks_clients(settings) {
             let mount =
                 json!({"name": CLIENT_AUTHORITY, "mountPath": CLIENT_AUTHORITY_FOLDER, "readOnly": true});
-            container["volumeMounts"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|mounts| mounts.push(mount.clone()));
+            push(&mut container["volumeMounts"], mount);
         }
         json_patch::merge(&mut container, &self.probes);
         container

@@ -28,6 +28,7 @@ pub mod http;
 pub mod identities;
 pub mod read;
 pub mod segments;
+pub mod serve;
 pub mod thinning;
 pub mod timestamps;
 pub mod verify;

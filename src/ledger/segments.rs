@@ -27,7 +27,7 @@ pub struct ChainFiles {
 }
 
 /// The name of the file that begins with this record.
-pub(super) fn file_name(boot: &str, first: u64) -> String {
+pub fn file_name(boot: &str, first: u64) -> String {
     match first {
         0 => format!("{boot}.{FILE_EXTENSION}"),
         first => format!("{boot}.{first:0NUMBER_DIGITS$}.{FILE_EXTENSION}"),

@@ -22,6 +22,7 @@ pub mod audit;
 mod follow;
 mod key;
 mod outside;
+pub mod pull;
 mod resume;
 mod retention;
 mod stamp;
@@ -46,6 +47,7 @@ use crate::ledger::http::{self, Endpoint};
 use crate::ledger::{Ledger, anchor::Address, checkpoints, thinning::Thinning};
 
 pub use key::Error as KeyError;
+pub use pull::PullConfig;
 
 /// The longest time between two checkpoints.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(MAX_INTERVAL_SECONDS);

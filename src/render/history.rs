@@ -74,7 +74,7 @@ impl History {
             source,
         };
         fs::create_dir_all(folder).map_err(unusable)?;
-        let key = load_or_create_key(&folder.join("digest.key"))?;
+        let key = load_or_create_key(&folder.join("rendered.key"))?;
         let folder = folder.join("rendered.git");
         if !folder.exists() {
             Repository::init_bare(&folder).map_err(|source| HistoryError::Write {

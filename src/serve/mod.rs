@@ -17,6 +17,7 @@ mod agent;
 mod audit;
 mod connect;
 mod heartbeat;
+mod ledger;
 mod policies;
 mod webhook;
 
@@ -26,10 +27,10 @@ use provost_evidence::event;
 
 use crate::{
     cluster,
-    config::{Address, ClientCertificates, FailurePolicy, Role, WitnessScope},
+    config::{Address, ClientCertificates, FailurePolicy, LedgerListener, Role, WitnessScope},
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
-    recorder::{self, RecorderConfig},
+    recorder::{self, PullConfig, RecorderConfig},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
@@ -50,6 +51,10 @@ pub struct Config {
     pub agent: Option<SyncConfig>,
     /// What the recorder is told, where it works.
     pub recorder: Option<RecorderConfig>,
+    /// Whose chains the recorder takes, where they lie elsewhere.
+    pub pull: Option<PullConfig>,
+    /// Where the recorder may read this process's chains.
+    pub ledger_listener: Option<LedgerListener>,
     /// Where the apiserver's audit log comes from, where the recorder takes it.
     pub audit: Option<AuditConfig>,
     /// A folder of policies, beside those of the cluster.
@@ -170,6 +175,8 @@ pub struct Serving {
     shutdown: Shutdown,
     webhook: Option<webhook::Running>,
     agent: Option<agent::Running>,
+    /// What hands the ledger on, and what takes others'.
+    background: Vec<tokio::task::JoinHandle<()>>,
     audit: Option<audit::Running>,
 }
 
@@ -206,6 +213,21 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         client: client.clone(),
     };
     tokio::spawn(pulse.run(shutdown.drain.clone()));
+    let handing = match (&config.ledger_listener, ledger.directory()) {
+        (Some(listener), Some(directory)) => {
+            Some(ledger::start(listener, directory.to_owned(), &shutdown).await?)
+        }
+        _ => None,
+    };
+    let pulling = config.pull.clone().map(|pull| {
+        let writer = boot(&config).writer;
+        tokio::spawn(recorder::pull::run(
+            pull,
+            ledger.clone(),
+            writer,
+            shutdown.drain.clone(),
+        ))
+    });
     let audit = match &config.audit {
         Some(audit) => Some(audit::start(audit, config.lifetimes, &ledger, &shutdown).await?),
         None => None,
@@ -224,6 +246,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         shutdown,
         webhook,
         agent,
+        background: handing.into_iter().chain(pulling).collect(),
         audit,
     })
 }
@@ -266,6 +289,7 @@ impl Serving {
             shutdown,
             webhook,
             mut agent,
+            background,
             audit,
         } = self;
         let failed = tokio::select! {
@@ -286,6 +310,10 @@ impl Serving {
                 Some(webhook) => webhook.stop().await,
                 None => Drained::Completely,
             };
+            for task in background {
+                // One that panicked has nothing left to finish.
+                let _ = task.await;
+            }
             // Last of all, so that it has what the apiserver answered until the end.
             if let Some(audit) = audit {
                 audit.stop().await;

@@ -263,7 +263,11 @@ async fn the_agent_syncs(installed: &Installed) -> anyhow::Result<()> {
                 "-ojsonpath={.status.conditions}",
             ];
             let conditions = installed.kubectl(&get, "").await?;
-            ensure!(conditions.contains(refusal), "it is {conditions}");
+            ensure!(
+                conditions.contains(refusal),
+                "it is {conditions}, and the agent says: {}",
+                agent.log()
+            );
             Ok(())
         })
         .await?;

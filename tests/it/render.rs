@@ -363,7 +363,7 @@ fn the_rendered_history_has_a_commit_for_each_render_and_no_secret() -> anyhow::
         text.contains("password: hmac-sha256:") && !text.contains("hunter"),
         "{text}"
     );
-    assert_eq!(mode(&folder.path().join("digest.key"))?, 0o600);
+    assert_eq!(mode(&folder.path().join("rendered.key"))?, 0o600);
     Ok(())
 }
 

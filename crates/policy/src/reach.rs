@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use provost_expression::cel::Program;
 use provost_manifest::wildcard::Wildcard;
 
 use crate::matching::{EPHEMERAL_CONTAINERS, Filter, KindSelector, Match};
@@ -70,8 +71,12 @@ impl Reach {
         if let Some(namespace) = &policy.namespace {
             reach.namespaces = names([namespace.as_str()].into_iter());
         }
-        let conditions: Vec<String> = policy.match_conditions().map(str::to_owned).collect();
-        reach.conditions = (!conditions.is_empty()).then(|| BTreeSet::from([conditions]));
+        // An apiserver knows no namespace where it looks at conditions: one that asks for it would be an error there.
+        let mut programs = policy.match_conditions.iter();
+        if !programs.any(Program::uses_namespace) {
+            let conditions: Vec<String> = policy.match_conditions().map(str::to_owned).collect();
+            reach.conditions = (!conditions.is_empty()).then(|| BTreeSet::from([conditions]));
+        }
         reach
     }
 

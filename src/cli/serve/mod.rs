@@ -14,13 +14,16 @@ use anyhow::Context as _;
 use agent::AgentArgs;
 
 use crate::{
-    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, WitnessScope, host_name},
+    config::{
+        Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, LedgerListener, Role, WitnessScope,
+        host_name,
+    },
     ledger::{
         DIGEST_KEY_FILE, Destination, IDENTITIES_FILE, Ledger, Privacy, SegmentLimits, anchor, digest_key,
         http::Endpoint,
     },
     policies::{self, CallHost, ServiceCalls},
-    recorder::{self, RecorderConfig},
+    recorder::{self, PullConfig, RecorderConfig},
     serve::{self, Announcement, AuditConfig, Config, Connection, WebhookAnnouncement},
     telemetry::{self, LogFormat},
     webhook::rotation::Lifetimes,
@@ -70,6 +73,12 @@ pub(super) struct Args {
     /// Folder of the ledger, or "none" [default: below the state directory]
     #[arg(long, value_name = "DIR")]
     ledger: Option<Destination>,
+    /// Address at which the recorder of another pod takes this process's ledger, over TLS [default: it does not]
+    #[arg(long, value_name = "ADDR", requires = "ledger_certs")]
+    ledger_listen: Option<SocketAddr>,
+    /// Folder with tls.crt, tls.key and the recorder's authority ca.crt for it
+    #[arg(long, value_name = "DIR")]
+    ledger_certs: Option<PathBuf>,
     /// Roles to run
     #[arg(
         long = "role",
@@ -190,6 +199,17 @@ struct RecorderArgs {
     /// directory]
     #[arg(long, value_name = "FILE", help_heading = "Recorder")]
     signing_key: Option<PathBuf>,
+    /// URL of a webhook or an agent whose ledger is taken, https://HOST:PORT; may be given often
+    #[arg(
+        long = "pull",
+        value_name = "URL",
+        requires = "pull_certs",
+        help_heading = "Recorder"
+    )]
+    pull: Vec<hyper::Uri>,
+    /// Folder with tls.crt, tls.key and the writers' authority ca.crt for it
+    #[arg(long, value_name = "DIR", help_heading = "Recorder")]
+    pull_certs: Option<PathBuf>,
     /// File of the key that signed until now, where --signing-key is another one: both sign the change
     #[arg(
         long,
@@ -363,6 +383,8 @@ impl Args {
             listen,
             certs,
             ledger,
+            ledger_listen,
+            ledger_certs,
             roles,
             metrics_listen,
             kubeconfig,
@@ -390,6 +412,8 @@ impl Args {
         let cluster = match (standalone, kubeconfig, context) {
             (true, _, _) => None,
             (false, None, None) if in_cluster => Some(Connection::InCluster),
+            // Who only records need not know any.
+            (false, None, None) if roles.iter().all(|role| *role == Role::Recorder) => None,
             // A person's own cluster is touched only when it is named.
             (false, None, None) => anyhow::bail!(
                 "no cluster is named: give --context NAME or --kubeconfig FILE, or --standalone to serve without one"
@@ -397,6 +421,7 @@ impl Args {
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
         let ledger = ledger.unwrap_or_default();
+        let pull = recorder.pull();
         let privacy = match &ledger {
             Destination::None => None,
             Destination::StateDirectory | Destination::Directory(_) => {
@@ -425,7 +450,14 @@ impl Args {
             policies: policies.or_else(|| standalone.then(|| PathBuf::from("policies"))),
             webhook: standalone || roles.contains(&Role::Webhook),
             agent,
+            pull: pull.filter(|_| recorder.is_some()),
             recorder,
+            ledger_listener: ledger_listen
+                .zip(ledger_certs)
+                .map(|(address, certificates)| LedgerListener {
+                    address,
+                    certificates,
+                }),
             audit,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: address(service, webhook_url),
@@ -496,6 +528,14 @@ impl Witness {
 // === impl RecorderArgs ===
 
 impl RecorderArgs {
+    fn pull(&self) -> Option<PullConfig> {
+        let certificates = self.pull_certs.clone()?;
+        (!self.pull.is_empty()).then(|| PullConfig {
+            endpoints: self.pull.clone(),
+            certificates,
+        })
+    }
+
     /// `None` where no audit log is given.
     fn audit(&self, state: Option<&Path>) -> anyhow::Result<Option<AuditConfig>> {
         if self.audit_logs.is_empty() && self.audit_listen.is_none() {

@@ -435,6 +435,12 @@ fn conditions_of_policies_are_asked_about_where_each_policy_for_a_resource_has_s
             "{kinds: [ConfigMap, Service]}",
         ),
         policy("c", "Enforce", "Fail", "{kinds: [Service]}"),
+        // The apiserver knows no namespace there.
+        asking(
+            "{matchConditions: [{name: a, expression: namespaceObject.metadata.name == 'shop'}]}",
+            "d",
+            "{kinds: [apps/v1/Deployment]}",
+        ),
     ];
     assert_snapshot!(outline(&policies), @r#"
     enforce.provost.dev Fail /validate/t
@@ -442,6 +448,7 @@ fn conditions_of_policies_are_asked_about_where_each_policy_for_a_resource_has_s
       not-the-apiserver
       !((request.resource.group == "" && request.resource.resource in ["configmaps"])) || (((object.metadata.name == 'b') && (true)) || ((request.userInfo.username != 'robot')))
       "" configmaps services: CREATE UPDATE DELETE
+      "apps" deployments: CREATE UPDATE DELETE
       "example.com" services: CREATE UPDATE DELETE
     "#);
 }

@@ -60,7 +60,21 @@ pub(crate) async fn http1_as(
     path: &str,
     body: Body,
 ) -> anyhow::Result<Answer> {
-    let tls = connect(client, address, authority, "http/1.1").await?;
+    let name = address.ip().to_string();
+    http1_named(&name, client, address, authority, method, path, body).await
+}
+
+/// The same of a server whose certificate has this name.
+pub(crate) async fn http1_named(
+    name: &str,
+    client: Option<&(String, String)>,
+    address: SocketAddr,
+    authority: &str,
+    method: Method,
+    path: &str,
+    body: Body,
+) -> anyhow::Result<Answer> {
+    let tls = connect(name, client, address, authority, "http/1.1").await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
     tokio::spawn(connection);
     let request = Request::builder()
@@ -72,6 +86,7 @@ pub(crate) async fn http1_as(
 }
 
 async fn connect(
+    name: &str,
     client: Option<&(String, String)>,
     address: SocketAddr,
     authority: &str,
@@ -95,7 +110,7 @@ async fn connect(
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let stream = TcpStream::connect(address).await.context("connecting")?;
     stream.set_nodelay(true)?;
-    let name = ServerName::IpAddress(address.ip().into());
+    let name = ServerName::try_from(name.to_owned())?;
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, stream).await.context("shaking hands")
 }
@@ -104,7 +119,7 @@ async fn connect(
 
 impl Http2 {
     pub(crate) async fn connect(address: SocketAddr, authority: &str) -> anyhow::Result<Self> {
-        let tls = connect(None, address, authority, "h2").await?;
+        let tls = connect(&address.ip().to_string(), None, address, authority, "h2").await?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .handshake(TokioIo::new(tls))
             .await?;

@@ -116,7 +116,10 @@ impl Installed {
             })
             .collect();
         let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        arguments.extend(["--kubeconfig", &kubeconfig]);
+        // Its pod has no token.
+        if role != "recorder" {
+            arguments.extend(["--kubeconfig", &kubeconfig]);
+        }
         arguments.extend(more);
         Provost::start(&arguments, &[])
     }

@@ -2,9 +2,9 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use harness::folder::copy_files;
-use harness::{Cluster, Folder, Provost, User, wait_for, wait_until};
+use harness::{Cluster, Folder, Output, Provost, User, wait_for, wait_until};
 
 use super::https::Http2;
 
@@ -143,6 +143,28 @@ pub(crate) async fn denied_soon(cluster: &Cluster, namespace: &str) -> anyhow::R
     wait_until("a bad Pod is denied", SOON, async || {
         let output = cluster.kubectl(User::Developer, &args, BAD_POD).await;
         output.is_ok_and(|output| output.code != 0 && output.stderr.contains("denied the request"))
+    })
+    .await
+}
+
+/// Applies a manifest as the administrator.
+pub(crate) async fn apply(cluster: &Cluster, namespace: &str, manifest: &str) -> anyhow::Result<Output> {
+    let args = ["-n", namespace, "apply", "-f", "-"];
+    cluster.kubectl(User::Admin, &args, manifest).await
+}
+
+/// Waits until what is printed for a manifest that is not written holds a text.
+pub(crate) async fn soon(
+    cluster: &Cluster,
+    namespace: &str,
+    manifest: &str,
+    text: &str,
+) -> anyhow::Result<()> {
+    let args = ["-n", namespace, "apply", "--dry-run=server", "-f", "-"];
+    wait_for(&format!("kubectl prints {text:?}"), SOON, async || {
+        let output = cluster.kubectl(User::Admin, &args, manifest).await?;
+        ensure!(output.stderr.contains(text), "{}", output.stderr);
+        Ok(())
     })
     .await
 }
