@@ -17,7 +17,9 @@ mod anchor;
 pub mod audit;
 mod follow;
 mod key;
+pub mod observe;
 mod retention;
+pub mod sample;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};

@@ -64,3 +64,4 @@ mod webhook_classes;
 mod webhook_in_force;
 mod webhook_rotation;
 mod webhook_service;
+mod witness;
