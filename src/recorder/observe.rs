@@ -261,10 +261,13 @@ fn is_reported(metadata: &ObjectMeta) -> bool {
     managed(metadata).any(is_of_status)
 }
 
-/// Who wrote last, by their own claim.
+/// Who wrote last, by their own claim; `None` where several did in the same second.
 fn newest(metadata: &ObjectMeta) -> Option<&ManagedFieldsEntry> {
-    let written = managed(metadata).filter(|entry| !is_of_status(entry));
-    written.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
+    let written = || managed(metadata).filter(|entry| !is_of_status(entry));
+    let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
+    let newest = written().max_by_key(|entry| time(entry))?;
+    let mut others = written().filter(|entry| entry.manager != newest.manager);
+    (!others.any(|entry| time(entry) == time(newest))).then_some(newest)
 }
 
 /// What a sample has of an object: its digest, by kind and name.
@@ -295,6 +298,15 @@ mod tests {
             newest(&object.metadata).unwrap().manager.as_deref(),
             Some("kubectl")
         );
+    }
+
+    #[test]
+    fn of_two_who_wrote_in_the_same_second_none_is_named() {
+        let both = object(&json!({"metadata": {"managedFields": [
+            {"manager": "kubectl", "operation": "Update", "time": "2026-11-24T11:14:32Z"},
+            {"manager": "kubectl-create", "operation": "Update", "time": "2026-11-24T11:14:32Z"},
+        ]}}));
+        assert_eq!(newest(&both.metadata), None);
     }
 
     #[rstest]
