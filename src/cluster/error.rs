@@ -35,6 +35,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Another agent may be at work by now.
+    #[error("{what}: not asked, since the lease is not ours any more")]
+    LeaseLost {
+        /// What was to be asked.
+        what: String,
+    },
     /// A kind that we need did not become ready.
     #[error("{what} did not become ready within {seconds} s")]
     NotReady {
@@ -80,6 +86,11 @@ impl Error {
     /// Whether the object was not the one that was planned for.
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
+    }
+
+    /// Whether who asks may not.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
     }
 
     /// Whether the apiserver, or a webhook of its, judged the object and said no: asking again alone will not help.

@@ -6,13 +6,14 @@
 //!
 //! RBAC: get, create, update on the one lease.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// How long a lease holds without being renewed.
@@ -24,6 +25,11 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long one request may take: several fit into what is left of a lease.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Until when a lease is ours for certain, by our own clock: whoever was kept from renewing it, by a network or by being
+/// frozen, knows that before anybody tells.
+#[derive(Clone, Debug, Default)]
+pub struct Validity(Arc<Mutex<Option<Instant>>>);
+
 /// A lease that one of several processes holds.
 #[derive(Clone)]
 pub struct Lease {
@@ -31,6 +37,7 @@ pub struct Lease {
     namespace: String,
     name: String,
     identity: String,
+    validity: Validity,
 }
 
 /// Why a lease is not ours now.
@@ -60,6 +67,24 @@ struct Seen {
     since: Instant,
 }
 
+// === impl Validity ===
+
+impl Validity {
+    /// Whether the lease is ours now.
+    pub fn is_ours(&self) -> bool {
+        self.until().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn until(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It was written by a request that began then. Whoever waits counts from our last write; we stop before they start.
+    fn renewed_at(&self, began: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(began + DURATION - RENEWAL);
+    }
+}
+
 // === impl Lease ===
 
 impl Lease {
@@ -71,7 +96,13 @@ impl Lease {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             identity,
+            validity: Validity::default(),
         }
+    }
+
+    /// Until when it is ours, as it changes.
+    pub fn validity(&self) -> Validity {
+        self.validity.clone()
     }
 
     /// Runs `work` whenever the lease is ours, with a token that is cancelled when it no longer is, until `shutdown`.
@@ -146,12 +177,21 @@ impl Lease {
 
     /// Renews until the lease is lost.
     async fn renew(&self) {
-        let mut renewed = Instant::now();
+        while let Some(until) = self.validity.until() {
+            match timeout_at(until, self.renew_once()).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Comes back once it was renewed, or with `false` where it is somebody else's.
+    async fn renew_once(&self) -> bool {
         loop {
             tokio::time::sleep(RENEWAL).await;
             match self.attempt(None).await {
-                Ok(Attempt::Ours) => renewed = Instant::now(),
-                Ok(Attempt::Theirs { .. }) => return,
+                Ok(Attempt::Ours) => return true,
+                Ok(Attempt::Theirs { .. }) => return false,
                 Ok(Attempt::Raced) => {}
                 Err(error) => {
                     tracing::warn!(
@@ -161,18 +201,15 @@ impl Lease {
                     );
                 }
             }
-            // Whoever waits counts from our last write; we stop before they start.
-            if renewed.elapsed() + RENEWAL >= DURATION {
-                return;
-            }
         }
     }
 
     /// Takes or renews the lease where nobody else has it, or where it still is in the version that has expired.
     async fn attempt(&self, expired: Option<&str>) -> Result<Attempt, Error> {
+        let began = Instant::now();
         let Some(found) = ask(self.api.get_opt(&self.name)).await? else {
             let created = ask(self.api.create(&PostParams::default(), &self.object(None))).await;
-            return ours_unless_raced(created);
+            return self.ours_unless_raced(began, created);
         };
         let version = found.metadata.resource_version.clone().unwrap_or_default();
         let holder = found
@@ -187,7 +224,18 @@ impl Lease {
             .api
             .replace(&self.name, &PostParams::default(), &self.object(Some(found))))
         .await;
-        ours_unless_raced(written)
+        self.ours_unless_raced(began, written)
+    }
+
+    fn ours_unless_raced<T>(&self, began: Instant, written: Result<T, Error>) -> Result<Attempt, Error> {
+        match written {
+            Ok(_) => {
+                self.validity.renewed_at(began);
+                Ok(Attempt::Ours)
+            }
+            Err(Error::Request(kube::Error::Api(status))) if status.code == 409 => Ok(Attempt::Raced),
+            Err(error) => Err(error),
+        }
     }
 
     async fn give_back(&self) {
@@ -256,13 +304,5 @@ async fn ask<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result
     match timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Error::Timeout),
-    }
-}
-
-fn ours_unless_raced<T>(written: Result<T, Error>) -> Result<Attempt, Error> {
-    match written {
-        Ok(_) => Ok(Attempt::Ours),
-        Err(Error::Request(kube::Error::Api(status))) if status.code == 409 => Ok(Attempt::Raced),
-        Err(error) => Err(error),
     }
 }

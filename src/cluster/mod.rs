@@ -25,7 +25,7 @@ pub use crds::{ensure_crd, install_crds, is_established, wait_established};
 pub use error::Error;
 pub use fold::Folded;
 pub use kinds::{Kind, Kinds, Target};
-pub use lease::Lease;
+pub use lease::{Lease, Validity};
 pub use watch::{Observation, watch_owned};
 
 /// The field manager of everything we write.
@@ -43,6 +43,8 @@ pub struct Cluster {
     requests: Arc<AtomicU64>,
     /// As whom single objects are read and written, where not as ourselves.
     service_account: Option<Arc<str>>,
+    /// The lease without which nothing is asked.
+    lease: Option<Validity>,
 }
 
 // === impl Cluster ===
@@ -55,6 +57,7 @@ impl Cluster {
             kinds: Arc::new(ArcSwap::from_pointee(Kinds::default())),
             requests: Arc::new(AtomicU64::new(0)),
             service_account: None,
+            lease: None,
         };
         cluster.rediscover().await?;
         Ok(cluster)
@@ -68,6 +71,16 @@ impl Cluster {
     pub fn as_service_account(&self, namespace: &str, name: &str) -> Self {
         Self {
             service_account: Some(format!("system:serviceaccount:{namespace}:{name}").into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same cluster, which is asked nothing when the lease is not ours: a process that was frozen wakes up in the
+    /// middle of its work, and another does it by then.
+    #[must_use]
+    pub fn under(&self, lease: Validity) -> Self {
+        Self {
+            lease: Some(lease),
             ..self.clone()
         }
     }
@@ -168,13 +181,28 @@ impl Cluster {
 
     /// Puts the object in the place of the one whose uid and resourceVersion it carries.
     pub async fn replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        self.put(target, "replace", object, false).await
+    }
+
+    /// What would come of a replacement; nothing is written.
+    pub async fn dry_run_replace(&self, target: &Target, object: &Value) -> Result<Value, Error> {
+        self.put(target, "dry-run", object, true).await
+    }
+
+    async fn put(
+        &self,
+        target: &Target,
+        verb: &'static str,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<Value, Error> {
         let parameters = PostParams {
+            dry_run,
             field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
         };
         let body = object.to_string().into_bytes();
         let request = Request::new(target.collection()).replace(&target.name, &parameters, body);
-        self.send(target, "replace", request).await
+        self.send(target, verb, request).await
     }
 
     /// Deletes the object of that uid and no other. `false` where it is gone, or another object has its name now.
@@ -236,6 +264,11 @@ impl Cluster {
         what: &str,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Error> {
+        if self.lease.as_ref().is_some_and(|lease| !lease.is_ours()) {
+            return Err(Error::LeaseLost {
+                what: what.to_owned(),
+            });
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(answer) => answer.map_err(|source| Error::of(what, source)),

@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const MAX_LISTED: u32 = 500;
 
 /// The kinds of an installation in the order in which they go.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "StatefulSet",
     "PersistentVolumeClaim",
     "PodDisruptionBudget",
@@ -46,6 +46,7 @@ const ORDER: [&str; 11] = [
     "ClusterRole",
     "Role",
     "ServiceAccount",
+    "ConfigMap",
     "Secret",
 ];
 
@@ -98,7 +99,7 @@ pub enum Error {
 
 /// Reads what the cluster holds of an installation in `namespace`. Nothing is written.
 pub async fn plan(cluster: &Cluster, namespace: &Namespace, crds: bool) -> Result<Plan, Error> {
-    let installed = manifests(&Settings::all(namespace.clone()))?;
+    let installed = manifests(&Settings::whole(namespace.clone()))?;
     let mut plan = Plan::default();
     for name in [WEBHOOK_CONFIGURATION, WITNESS_CONFIGURATION] {
         plan.add_configuration(cluster, namespace, name).await?;

@@ -189,7 +189,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
     let cluster = client.as_ref().filter(|_| judges);
     let policies = policies::read(&config, cluster, &ledger, &shutdown).await?;
     let known = Arc::clone(&policies);
-    let fetcher = policies::fetcher(&config, cluster, &shutdown);
+    let fetcher = policies::fetcher(&config, cluster, &policies, &shutdown);
     let exempt_namespaces = config.all_exempt_namespaces();
     let admission = Admission::new(Arc::clone(&policies), fetcher.clone(), exempt_namespaces);
     let webhook = if config.webhook {

@@ -42,8 +42,10 @@ pub(super) async fn apply_object(
         }
         Verdict::Update(update) if update.needs_apply => {
             let mut live = update.live.clone();
-            if settings.options_of(&desired.object).replace == Some(true) {
-                let object = with_version(&desired.object, &live.uid, &live.resource_version);
+            let replaces = settings.options_of(&desired.object).replace == Some(true);
+            let declared = replaces.then_some(&desired.object);
+            if let Some(object) = update.replacement.as_ref().or(declared) {
+                let object = with_version(object, &live.uid, &live.resource_version);
                 live = Folded::of(&cluster.replace(&target, &object).await?);
             }
             // Also after a replacement, which leaves the fields to nobody's declaration.

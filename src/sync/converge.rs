@@ -97,12 +97,18 @@ impl Task {
                     (None, None) => started_at,
                 },
                 brings_revision: asked.as_ref().is_none_or(AskedSync::brings_revision),
+                failures: 0,
                 operation: asked.map(|asked| asked.written),
                 outcome,
             });
         }
         if !is_running {
             self.end_asked(error.is_some());
+        }
+        if let (Some(run), true) = (&mut converged.sync_run, error.is_some())
+            && (spec.automated.is_some() || self.asked.is_some())
+        {
+            run.failures = self.failures + 1;
         }
         (converged, error)
     }
@@ -150,10 +156,13 @@ impl Task {
             .as_ref()
             .map(|run| run.pending().clone())
             .unwrap_or_default();
-        let mut planned = self.plan(&settings, &recorded, &todo, &coming).await?;
+        let (mut planned, refusals) = self.plan_all(&settings, &recorded, &todo, &coming).await?;
         self.leave_unasked(&mut planned);
         fights.append(&mut planned.fights);
         if !settings.writes {
+            if let Some(refusals) = refusals {
+                return Err(refusals);
+            }
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
         }
@@ -162,6 +171,13 @@ impl Task {
             || planned.brings_news()
             || progress.is_some()
             || (settings.prunes && !removals.is_empty());
+        if let Some(refusals) = refusals {
+            // Nothing of a sync is written; but what somebody changed by hand is put back beside what cannot be.
+            if !is_sync && self.run.is_none() {
+                self.put_back(&settings, goal, &recorded, planned, tally).await?;
+            }
+            return Err(refusals);
+        }
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
             let is_unfinished = progress.is_some();
             let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
@@ -288,6 +304,8 @@ impl Task {
         if !run.is_promised {
             self.promise(goal, recorded, Some(run.progress())).await?;
             run.is_promised = true;
+            let done = steps.get(..run.completed).unwrap_or_default();
+            self.end_left_hooks(goal, done, run).await?;
         }
         while let Some(step) = steps.get(run.completed) {
             if end.is_cancelled() {

@@ -160,6 +160,25 @@ impl Task {
         Ok(())
     }
 
+    /// Deletes the hooks of steps that an earlier agent noted as done, where it had no time left to delete them.
+    pub(super) async fn end_left_hooks(&self, goal: &Goal, done: &[Step], run: &Run) -> Result<(), Error> {
+        let cluster = self.actor()?;
+        for step in done {
+            for hook in step.hooks.iter().filter(|hook| hook.hook.is_deleted_after(true)) {
+                let (key, object) = hook.named(goal, step.phase, run.started_at);
+                let target = self.hook_target(hook, &key)?;
+                let Some(live) = cluster.get(&target).await? else {
+                    continue;
+                };
+                if is_of_one_sync(&live, &object) {
+                    let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+                    cluster.delete(&target, uid, Propagation::Background).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the hook; `None` while one of an earlier sync is in its place and has to go.
     async fn begin_hook(
         &mut self,
@@ -172,9 +191,7 @@ impl Task {
         self.context.watch(&target.kind);
         if let Some(live) = cluster.get(&target).await? {
             let metadata = &live["metadata"];
-            let is_of_this_sync = metadata["annotations"][SYNC_ANNOTATION]
-                == object["metadata"]["annotations"][SYNC_ANNOTATION];
-            if is_of_this_sync {
+            if is_of_one_sync(&live, object) {
                 return Ok(Some(Folded::of(&live)));
             }
             if !self.owner.owns(&live) {
@@ -212,4 +229,10 @@ impl Task {
             .ok_or_else(|| Error::Unserved(vec![format!("{key}: the cluster does not serve its kind")]))?;
         Ok(kind.target(key))
     }
+}
+
+/// Whether both are the hook of one and the same sync.
+fn is_of_one_sync(live: &Value, hook: &Value) -> bool {
+    let began = |object: &Value| object["metadata"]["annotations"][SYNC_ANNOTATION].clone();
+    began(live) == began(hook)
 }

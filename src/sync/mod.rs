@@ -23,13 +23,14 @@
 //!
 //! - Nothing is read, written or deleted that the Application's project does not allow, and its objects are written as
 //!   the service account that the project names.
-//! - One agent at a time: the lease says which. Should two ever take themselves for the holder, the inventory's fence
-//!   lets one of them write.
+//! - One agent at a time: the lease says which, and whoever could not renew it in time asks nothing more, by its own
+//!   clock. Should two ever take themselves for the holder, the inventory's fence lets one of them write.
 //!
 //! *Not yet*: policy before write for hooks, which the webhook judges when they are made.
 
 mod application;
 mod apply;
+mod compare;
 mod configuration;
 mod controller;
 mod converge;
@@ -54,12 +55,14 @@ mod push;
 mod record;
 mod run;
 mod settings;
+mod settle;
 mod signatures;
 mod sources;
 mod stage;
 mod standing;
 mod state;
 mod status;
+mod untangle;
 mod window;
 
 use std::net::SocketAddr;
@@ -75,6 +78,7 @@ use crate::policies::Admission;
 use crate::render::Launcher;
 use crate::telemetry::Metrics;
 
+pub use configuration::credentials;
 pub use error::Error;
 pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
 pub use push::PushSecrets;
@@ -160,7 +164,7 @@ pub async fn run_on(
     let lease = Lease::new(client, &config.lease_namespace, LEASE, identity.name().to_owned());
     let instance = identity.name().to_owned();
     let work = |held| {
-        let (config, cluster, ledger) = (config.clone(), cluster.clone(), ledger.clone());
+        let (config, cluster, ledger) = (config.clone(), cluster.under(lease.validity()), ledger.clone());
         let (admission, instance) = (admission.clone(), instance.clone());
         async {
             let precheck = precheck::Precheck::new(admission, &cluster).await?;

@@ -16,6 +16,7 @@ use super::desired::Desired;
 use super::drift;
 use super::precheck::{Judgement, Precheck};
 use super::settings::Settings;
+use super::untangle::untangle;
 use crate::cluster::{self, Cluster, FIELD_MANAGER, Folded, Target};
 
 /// How many requests one Application has under way at a time.
@@ -57,6 +58,8 @@ pub(super) struct Update {
     pub(super) needs_apply: bool,
     /// What is applied where ignored fields keep their live values.
     pub(super) respectful: Option<Value>,
+    /// What is put in the object's place first, where an apply alone would be refused.
+    pub(super) replacement: Option<Value>,
 }
 
 /// Why an object could not be planned or applied.
@@ -189,6 +192,23 @@ async fn plan_object(
                     _ => Err(error.into()),
                 };
             }
+            Err(error) if error.code() == Some(422) => {
+                let Some(untangled) = untangle(cluster, owner, desired, &target, settings).await? else {
+                    return Err(error.into());
+                };
+                let (live, replaced) = (untangled.live, untangled.replaced);
+                let verdict = judge(owner, desired, &live, &replaced, settings)?;
+                let judgement = precheck.judge(cluster, desired, Some(&live), &replaced).await;
+                let Verdict::Update(update) = verdict else {
+                    return Err(error.into());
+                };
+                let update = Update {
+                    needs_apply: true,
+                    replacement: Some(untangled.replacement),
+                    ..update
+                };
+                return Ok((Verdict::Update(update), judgement));
+            }
             Err(error) if error.code() == Some(403) && error.misses().is_none() => {
                 return Err(denied(cluster, precheck, desired, &target, error).await);
             }
@@ -312,6 +332,7 @@ fn judge(
         managers: managers(live, &declared, &foreign),
         needs_apply: lost || !declared.is_empty(),
         respectful: None,
+        replacement: None,
         declared,
         foreign,
     }))

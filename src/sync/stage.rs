@@ -66,6 +66,20 @@ impl Task {
         objects: &[Arc<Desired>],
         coming: &BTreeMap<ObjectKey, Write>,
     ) -> Result<Planned, Error> {
+        match self.plan_all(settings, recorded, objects, coming).await? {
+            (planned, None) => Ok(planned),
+            (_, Some(refusals)) => Err(refusals),
+        }
+    }
+
+    /// The same; what is refused does not hide what is not.
+    pub(super) async fn plan_all(
+        &mut self,
+        settings: &Settings,
+        recorded: &Entries,
+        objects: &[Arc<Desired>],
+        coming: &BTreeMap<ObjectKey, Write>,
+    ) -> Result<(Planned, Option<Error>), Error> {
         let (context, cluster) = (Arc::clone(&self.context), self.actor()?);
         for desired in objects {
             if let Some(kind) = cluster.kinds().get(&desired.gvk) {
@@ -117,13 +131,11 @@ impl Task {
                 refused.push(refusal(&desired, &error.sentence()));
             }
         }
-        if refused.is_empty() {
-            return Ok(planned);
-        }
-        Err(Error::Stage {
+        let refusals = (!refused.is_empty()).then(|| Error::Stage {
             refused,
             total: objects.len(),
-        })
+        });
+        Ok((planned, refusals))
     }
 
     /// Whether the object is to be written; if not, how it stands is remembered.

@@ -1,212 +1,283 @@
 //! Faults on the real thing: after each the cluster is as Git says, and nothing was lost or deleted that should not be.
+//!
+//! `make test` tries each once; `make soak` tries each as often as `PROVOST_SOAK_ROUNDS` says.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use harness::git::{DANA, Repository};
-use harness::{Cluster, Folder, Provost, User, wait_for};
-use kube::api::{Api, DynamicObject, ListParams};
-use serde_json::{Value, json};
+use harness::wait_for;
+use serde_json::json;
 
-use crate::support::agent::{Agent, LIMIT, resource};
+use crate::support::agent::{Agent, LIMIT};
+use crate::support::gate::Side;
+use crate::support::process::{Process, rounds};
 
-/// How many objects a sync has.
+/// How many objects a sync has that is cut off by the apiserver's end.
 const OBJECTS: usize = 40;
+
+/// The uid and the value of each ConfigMap.
+type Parts = BTreeMap<String, (String, String)>;
+
+fn config_map(name: &str, value: &str, annotations: &str) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, annotations: {{{annotations}}}}}, data: {{A: '{value}'}}}}\n"
+    )
+}
 
 /// ConfigMaps that all say the same.
 fn config_maps(value: &str) -> String {
-    let mut text = String::new();
-    for number in 0..OBJECTS {
-        let _ = writeln!(
-            text,
-            "---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: part-{number:02}}}, data: {{A: '{value}'}}}}"
-        );
-    }
-    text
+    (0..OBJECTS).fold(String::new(), |mut text, number| {
+        let _ = write!(text, "{}", config_map(&format!("part-{number:02}"), value, ""));
+        text
+    })
 }
 
-/// The uid and the value of each ConfigMap that the Application is to have.
-async fn parts(client: &kube::Client, namespace: &str) -> anyhow::Result<BTreeMap<String, (String, String)>> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), namespace, &resource("v1", "ConfigMap"));
-    let list = api.list(&ListParams::default()).await?;
-    let parts = list.items.into_iter().filter_map(|part| {
-        let value = part.data["data"]["A"].as_str()?.to_owned();
-        Some((part.metadata.name?, (part.metadata.uid?, value)))
-    });
-    Ok(parts.collect())
+/// What a round brings: two waves, hooks before and after, an object that only this round has.
+fn round_files(round: usize) -> Vec<(String, String)> {
+    let value = round.to_string();
+    let hook = |phase: &str| {
+        format!("argocd.argoproj.io/hook: {phase}, argocd.argoproj.io/hook-delete-policy: HookSucceeded")
+    };
+    let wave = "argocd.argoproj.io/sync-wave: '1'";
+    vec![
+        (
+            "before".to_owned(),
+            config_map("before", &value, &hook("PreSync")),
+        ),
+        ("a".to_owned(), config_map("a", &value, "")),
+        ("b".to_owned(), config_map("b", &value, "")),
+        (
+            "of-round".to_owned(),
+            config_map(&format!("of-round-{round}"), &value, ""),
+        ),
+        ("c".to_owned(), config_map("c", &value, wave)),
+        ("after".to_owned(), config_map("after", &value, &hook("PostSync"))),
+    ]
 }
 
-fn having(parts: &BTreeMap<String, (String, String)>, value: &str) -> usize {
+fn having(parts: &Parts, value: &str) -> usize {
     parts.values().filter(|(_, found)| found == value).count()
 }
 
-/// Waits until at least so many of the objects have the value.
-async fn wait_parts(client: &kube::Client, namespace: &str, value: &str, least: usize) -> anyhow::Result<()> {
-    wait_for(&format!("{least} objects with {value}"), LIMIT, async || {
-        let found = having(&parts(client, namespace).await?, value);
-        anyhow::ensure!(found >= least, "{found} have it");
-        Ok(())
-    })
-    .await
+impl Process<'_> {
+    async fn commit_round(&mut self, round: usize) -> anyhow::Result<String> {
+        let files = round_files(round);
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, text)| (format!("app/{name}.yaml"), text.as_str()))
+            .collect();
+        self.commit(&files)
+    }
+
+    /// Holds what is there against what the round's commit says; `before` are the uids of what stays.
+    async fn assert_round(&self, round: usize, before: &Parts, when: &str) -> anyhow::Result<Parts> {
+        let now = self.parts().await?;
+        let value = round.to_string();
+        let names: Vec<_> = now.keys().map(String::as_str).collect();
+        let own = format!("of-round-{round}");
+        assert_eq!(names, ["a", "b", "c", own.as_str(), "stranger"], "{when}");
+        for name in ["a", "b", "c", own.as_str()] {
+            assert_eq!(now[name].1, value, "{when}: {name}");
+        }
+        for name in ["a", "b", "c", "stranger"] {
+            if let Some((uid, _)) = before.get(name) {
+                assert_eq!(&now[name].0, uid, "{when}: {name} was made anew");
+            }
+        }
+        Ok(now)
+    }
 }
 
-fn start(cluster: &Cluster, folder: &Folder, namespace: &str) -> anyhow::Result<Provost> {
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let kubeconfig = cluster.kubeconfig(User::Agent).display().to_string();
-    let (state, ledger) = (path("state"), path("ledger"));
-    let arguments = [
-        "serve",
-        "--role",
-        "agent",
-        "--kubeconfig",
-        &kubeconfig,
-        "--state",
-        &state,
-        "--ledger",
-        &ledger,
-        "--applications-namespace",
-        namespace,
-        "--allow-local-repositories",
-        "--poll-interval",
-        "1s",
-        "--metrics-listen",
-        "127.0.0.1:0",
-    ];
-    Provost::start(&arguments, &[])
+/// Kills the agent at each write of a sync in turn, before the apiserver sees it and after it was done, until so many
+/// kills were made and every step had its turn.
+async fn kill_at_every_step(least: usize) -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Process::start(cluster, "killed").await?;
+    agent.stranger().await?;
+    let first = agent.commit_round(0).await?;
+    agent.application("my-app", "app").await?;
+    agent.wait_synced("my-app", &first).await?;
+    let mut before = agent.assert_round(0, &Parts::new(), "at first").await?;
+    let (mut round, mut kills, mut at) = (0, 0, 0);
+    let mut steps = Vec::new();
+    loop {
+        round += 1;
+        let side = if at == 0 { Side::Before } else { Side::After };
+        agent.gate.hold_at(at.max(1) - 1, side);
+        let commit = agent.commit_round(round).await?;
+        let caught = wait_for("a write or the end of the sync", LIMIT, async || {
+            match agent.gate.caught() {
+                Some(caught) => anyhow::Ok(Some(caught)),
+                None if agent.is_synced("my-app", &commit).await? => Ok(None),
+                None => anyhow::bail!("neither"),
+            }
+        })
+        .await?;
+        let when = format!("killed {side:?} write {at} ({caught:?})");
+        if let Some(caught) = caught {
+            agent.kill().await?;
+            kills += 1;
+            at += 1;
+            steps.push(caught);
+            agent.gate.open();
+            agent.run().await?;
+        } else {
+            agent.gate.open();
+            if kills >= least {
+                break;
+            }
+            at = 0;
+        }
+        agent.wait_synced("my-app", &commit).await?;
+        before = agent.assert_round(round, &before, &when).await?;
+        harness::progress::note(&when);
+    }
+    for (method, path) in [
+        ("PUT", "/inventories/"),
+        ("PATCH", "/configmaps/a"),
+        ("PATCH", "/configmaps/c"),
+        ("PATCH", "/configmaps/before"),
+        ("DELETE", "/configmaps/before"),
+        ("DELETE", "/configmaps/of-round-"),
+        ("PATCH", "/configmaps/after"),
+        ("PATCH", "/applications/my-app"),
+    ] {
+        let is_it = |step: &&String| step.starts_with(method) && step.contains(path);
+        assert!(
+            steps.iter().any(|step| is_it(&step)),
+            "no kill at {method} {path}: {steps:#?}"
+        );
+    }
+    harness::progress::note(&format!("{kills} kills at: {steps:#?}"));
+    agent.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_is_killed_in_the_middle_of_a_sync_ends_it_when_it_comes_back() -> anyhow::Result<()> {
-    let cluster = harness::cluster_or_skip!(own);
-    let (folder, namespace) = (Folder::new()?, cluster.namespace("killed").await?);
-    let client = cluster.client(User::Admin).await?;
-    let mut repository = Repository::init(&folder.path().join("infrastructure"))?;
-    repository.write("app/parts.yaml", &config_maps("0"))?;
-    repository.write(
-        "app/gone.yaml",
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: gone}, data: {A: gone}}\n",
-    )?;
-    repository.commit(DANA, "The first")?;
-    let stranger = "{apiVersion: v1, kind: ConfigMap, metadata: {name: stranger}, data: {A: stranger}}";
-    let apply = ["-n", &namespace, "apply", "--server-side", "-f", "-"];
-    cluster.kubectl(User::Admin, &apply, stranger).await?.success()?;
+async fn an_agent_that_is_killed_at_any_step_ends_the_sync_when_it_comes_back() -> anyhow::Result<()> {
+    kill_at_every_step(1).await
+}
 
-    let mut provost = start(&cluster, &folder, &namespace)?;
-    provost.wait_for_line("Ready.", LIMIT).await?;
-    let application = json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-        "metadata": {"name": "my-app", "namespace": namespace},
-        "spec": {
-            "project": "default",
-            "source": {"repoURL": repository.path(), "path": "app", "targetRevision": "main"},
-            "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
-            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
-        },
-    });
-    let project = json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
-        "metadata": {"name": "default", "namespace": namespace},
-        "spec": {
-            "sourceRepos": ["*"],
-            "destinations": [{"server": "*", "namespace": "*"}],
-        },
-    });
-    // The agent makes a project of that name, whose fields are its own.
-    let take = [
-        "-n",
-        &namespace,
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "-f",
-        "-",
-    ];
-    for object in [project, application] {
-        wait_for("the project and the Application to be taken", LIMIT, async || {
-            cluster
-                .kubectl(User::Admin, &take, &object.to_string())
-                .await?
-                .success()
-        })
-        .await?;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes: make soak runs it"]
+async fn soak_an_agent_that_is_killed_at_any_step_ends_the_sync_when_it_comes_back() -> anyhow::Result<()> {
+    kill_at_every_step(rounds()).await
+}
+
+/// Freezes the agent in the middle of a sync until another has taken over, and lets it go on.
+async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut first = Process::start(cluster, "frozen").await?;
+    first.stranger().await?;
+    let mut commit = first.commit_round(0).await?;
+    first.application("my-app", "app").await?;
+    first.wait_synced("my-app", &commit).await?;
+    let mut before = first.assert_round(0, &Parts::new(), "at first").await?;
+    let mut second = first.beside().await?;
+    let mut round = 0;
+    for time in 0..times {
+        // In turn before an object's write is done, after it, and after the inventory's.
+        let (at, side) = [(4, Side::Before), (4, Side::After), (0, Side::After)][time % 3];
+        round += 1;
+        first.gate.hold_at(at, side);
+        first.commit_round(round).await?;
+        let caught = first.gate.wait_caught(LIMIT).await?;
+        first.signal("STOP")?;
+        round += 1;
+        second.repository = first.repository.clone();
+        commit = second.commit_round(round).await?;
+        second.wait_synced("my-app", &commit).await?;
+        let when = format!("frozen {side:?} {caught}");
+        before = second.assert_round(round, &before, &when).await?;
+        // It wakes up in the middle of its sync, and believes to hold the lease.
+        first.gate.open();
+        first.signal("CONT")?;
+        first.wait_for_new_line("The lease was lost").await?;
+        round += 1;
+        commit = second.commit_round(round).await?;
+        second.wait_synced("my-app", &commit).await?;
+        before = second.assert_round(round, &before, &when).await?;
+        assert_eq!(first.gate.writes(), [""; 0], "{when}: who lost the lease wrote");
+        harness::progress::note(&when);
+        // Now the other way around.
+        first.repository = second.repository.clone();
+        std::mem::swap(&mut first, &mut second);
     }
-    wait_parts(&client, &namespace, "0", OBJECTS).await?;
-    let uids: BTreeMap<_, _> = parts(&client, &namespace)
-        .await?
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("part-"))
-        .map(|(name, (uid, _))| (name, uid))
-        .collect();
-
-    // Before anything is applied, after the first, in the middle, near the end, and once all is there.
-    for (round, least) in [0, 1, OBJECTS / 2, OBJECTS - 2, OBJECTS].into_iter().enumerate() {
-        let value = format!("{}", round + 1);
-        repository.write("app/parts.yaml", &config_maps(&value))?;
-        if round == 2 {
-            std::fs::remove_file(repository.path().join("app/gone.yaml"))?;
-        }
-        let commit = repository.commit(DANA, "The next")?;
-        wait_parts(&client, &namespace, &value, least).await?;
-        provost.signal("KILL")?;
-        wait_for("the agent to be gone", LIMIT, async || {
-            provost.ended()?.ok_or_else(|| anyhow::anyhow!("it runs"))
-        })
+    // And one that is killed: its lease expires.
+    first.kill().await?;
+    second.repository = first.repository.clone();
+    round += 1;
+    commit = second.commit_round(round).await?;
+    second.wait_synced("my-app", &commit).await?;
+    second
+        .assert_round(round, &before, "the leader was killed")
         .await?;
-        provost = start(&cluster, &folder, &namespace)?;
-        provost.wait_for_line("Ready.", LIMIT).await?;
-        wait_for("the sync to be ended", LIMIT, async || {
-            let get = ["-n", &namespace, "get", "application", "my-app", "-o", "json"];
-            let live: Value =
-                serde_json::from_str(&cluster.kubectl(User::Admin, &get, "").await?.success()?)?;
-            let sync = &live["status"]["sync"];
-            anyhow::ensure!(sync["status"] == "Synced" && sync["revision"] == commit, "{sync}");
+    first.run_in_background().await?;
+    round += 1;
+    first.gate.open();
+    commit = second.commit_round(round).await?;
+    second.wait_synced("my-app", &commit).await?;
+    assert_eq!(first.gate.writes(), [""; 0], "who waits for the lease wrote");
+    first.stop().await?;
+    second.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_frozen_writes_nothing_once_another_has_the_lease() -> anyhow::Result<()> {
+    freeze_the_leader(1).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "half an hour, most of it waiting for leases: make soak runs it"]
+async fn soak_a_leader_that_was_frozen_writes_nothing_once_another_has_the_lease() -> anyhow::Result<()> {
+    freeze_the_leader(rounds()).await
+}
+
+/// Ends the apiserver in the middle of a sync, so many times.
+async fn end_the_apiserver(times: usize) -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let mut agent = Agent::start(&cluster, "outage").await?;
+    agent.commit(&[("app/parts.yaml", &config_maps("start"))])?;
+    agent.application("my-app", "app", json!({})).await?;
+    agent.wait_parts("start", OBJECTS).await?;
+    let before = agent.parts().await?;
+    for time in 0..times {
+        // Somewhere else each time: before the first object, after it, in the middle.
+        let least = [1, 0, OBJECTS / 2, OBJECTS - 1][time % 4];
+        let commit = agent.commit(&[("app/parts.yaml", &config_maps(&format!("cut-{time}")))])?;
+        agent.wait_parts(&format!("cut-{time}"), least).await?;
+        cluster.stop_apiserver().await?;
+        // What is wrong in Git meanwhile is put right before anybody could read it.
+        agent.commit(&[("app/parts.yaml", "no manifest: [\n")])?;
+        let value = format!("end-{time}");
+        let good = agent.commit(&[("app/parts.yaml", &config_maps(&value))])?;
+        assert_ne!(commit, good);
+        cluster.start_apiserver().await?;
+        wait_for("the agent to be done", LIMIT * 2, async || {
+            let status = agent.status("my-app").await?;
+            let sync = &status["sync"];
+            anyhow::ensure!(
+                sync["status"] == "Synced" && sync["revision"] == good,
+                "{status:#}"
+            );
             Ok(())
         })
         .await?;
-        let now = parts(&client, &namespace).await?;
-        assert_eq!(having(&now, &value), OBJECTS, "round {round}");
-        assert!(now.contains_key("stranger"), "round {round}");
-        assert_eq!(now.contains_key("gone"), round < 2, "round {round}");
-        for (name, uid) in &uids {
-            assert_eq!(&now[name].0, uid, "round {round}: {name} was made anew");
+        let after = agent.parts().await?;
+        assert_eq!(having(&after, &value), OBJECTS, "after outage {time}");
+        for (name, (uid, _)) in &before {
+            assert_eq!(&after[name].0, uid, "{name} was made anew in outage {time}");
         }
     }
-    assert_eq!(provost.stop().await?, 0);
-    Ok(())
+    agent.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_apiserver_that_goes_in_the_middle_of_a_sync_is_waited_for() -> anyhow::Result<()> {
-    let cluster = harness::cluster_or_skip!(own);
-    let mut agent = Agent::start(&cluster, "outage").await?;
-    agent.commit(&[("app/parts.yaml", &config_maps("0"))])?;
-    agent.application("my-app", "app", json!({})).await?;
-    wait_parts(&agent.client, &agent.namespace, "0", OBJECTS).await?;
-    let before = parts(&agent.client, &agent.namespace).await?;
+    end_the_apiserver(1).await
+}
 
-    let commit = agent.commit(&[("app/parts.yaml", &config_maps("1"))])?;
-    wait_parts(&agent.client, &agent.namespace, "1", 1).await?;
-    cluster.stop_apiserver().await?;
-    // What is wrong in Git meanwhile is put right before anybody could read it.
-    agent.commit(&[("app/parts.yaml", "no manifest: [\n")])?;
-    let good = agent.commit(&[("app/parts.yaml", &config_maps("2"))])?;
-    assert_ne!(commit, good);
-    cluster.start_apiserver().await?;
-    wait_for("the agent to be done", LIMIT * 2, async || {
-        let status = agent.status("my-app").await?;
-        let sync = &status["sync"];
-        anyhow::ensure!(
-            sync["status"] == "Synced" && sync["revision"] == good,
-            "{status:#}"
-        );
-        Ok(())
-    })
-    .await?;
-    let after = parts(&agent.client, &agent.namespace).await?;
-    assert_eq!(having(&after, "2"), OBJECTS);
-    for (name, (uid, _)) in before {
-        assert_eq!(after[&name].0, uid, "{name} was made anew");
-    }
-    agent.stop().await
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a quarter of an hour: make soak runs it"]
+async fn soak_an_apiserver_that_goes_in_the_middle_of_a_sync_is_waited_for() -> anyhow::Result<()> {
+    end_the_apiserver(rounds()).await
 }

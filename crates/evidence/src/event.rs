@@ -40,8 +40,22 @@ pub enum Event {
     Sample(Sample),
     /// Records were lost before they could be written.
     Gap(Gap),
+    /// The key that the keyed digests of this chain are made with.
+    DigestKey(DigestKeyInUse),
     /// A chain closes.
     End(End),
+}
+
+/// Which key hides names and Secrets from here on. Digests by two keys do not compare.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DigestKeyInUse {
+    /// Its id, which stands in each digest.
+    pub id: String,
+    /// The id of the key before it; none where it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// Whether people stand in the records as pseudonyms.
+    pub pseudonyms: bool,
 }
 
 /// A process started to write.
@@ -253,4 +267,31 @@ pub struct Gap {
 pub struct End {
     /// Why.
     pub reason: String,
+}
+
+// === impl Event ===
+
+impl Event {
+    /// The fields that name a user. Whoever adds an event says here which these are: they are what becomes a pseudonym.
+    pub fn users_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Admission(admission) | Self::PolicyChange(admission) => vec![&mut admission.user],
+            Self::Witness(witness) => vec![&mut witness.user],
+            Self::Audit(audit) => vec![&mut audit.user, &mut audit.impersonated],
+            Self::Boot(_)
+            | Self::Observation(_)
+            | Self::Restoration(_)
+            | Self::Sample(_)
+            | Self::Policies(_)
+            | Self::Heartbeat(_)
+            | Self::Clock(_)
+            | Self::Retention(_)
+            | Self::Alarm(_)
+            | Self::Sync(_)
+            | Self::Drift(_)
+            | Self::Gap(_)
+            | Self::DigestKey(_)
+            | Self::End(_) => Vec::new(),
+        }
+    }
 }

@@ -15,7 +15,10 @@ use agent::AgentArgs;
 
 use crate::{
     config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, WitnessScope, host_name},
-    ledger::{Destination, Ledger, anchor},
+    ledger::{
+        DIGEST_KEY_FILE, Destination, IDENTITIES_FILE, Ledger, Privacy, SegmentLimits, anchor, digest_key,
+        http::Endpoint,
+    },
     policies::{self, CallHost, ServiceCalls},
     recorder::{self, RecorderConfig},
     serve::{self, Announcement, AuditConfig, Config, Connection, WebhookAnnouncement},
@@ -137,6 +140,9 @@ pub(super) struct Args {
     rotation_overlap: Duration,
 
     #[command(flatten)]
+    privacy: PrivacyArgs,
+
+    #[command(flatten)]
     agent: AgentArgs,
 
     #[command(flatten)]
@@ -165,6 +171,20 @@ enum Witness {
 }
 
 #[derive(Debug, clap::Args)]
+struct PrivacyArgs {
+    /// Record people as keyed pseudonyms; who they are stands in a map from which a name can be erased
+    #[arg(long, help_heading = "Ledger")]
+    pseudonyms: bool,
+    /// File of that map [default: below the state directory]
+    #[arg(long, value_name = "FILE", requires = "pseudonyms", help_heading = "Ledger")]
+    identities: Option<PathBuf>,
+    /// File of the key for pseudonyms and the digests of Secrets; made where it is missing [default: below the state
+    /// directory]
+    #[arg(long, value_name = "FILE", help_heading = "Ledger")]
+    digest_key: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 struct RecorderArgs {
     /// File of the key that signs the checkpoints of the ledger; made where it is missing [default: below the state
     /// directory]
@@ -181,6 +201,9 @@ struct RecorderArgs {
     /// Git branch that others keep, to which each checkpoint is pushed [default branch: provost-anchor]
     #[arg(long, value_name = "REPO#BRANCH", help_heading = "Recorder")]
     anchor: Option<anchor::Address>,
+    /// Authority that stamps each checkpoint (RFC 3161), such as http://timestamps.example.com; may be given often
+    #[arg(long = "timestamp-url", value_name = "URL", help_heading = "Recorder")]
+    timestamp_urls: Vec<Endpoint>,
     /// How far apart checkpoints are, at most 60s
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_checkpoint_interval, help_heading = "Recorder")]
     checkpoint_interval: Duration,
@@ -197,8 +220,9 @@ struct RecorderArgs {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start_log(args.log_format, &args.log);
-    let (config, destination) = args.into_config()?;
-    let ledger = Ledger::open(&destination, serve::boot(&config))?;
+    let (config, destination, privacy) = args.into_config()?;
+    let boot = serve::boot(&config);
+    let ledger = Ledger::open_private(&destination, boot, SegmentLimits::default(), privacy)?;
     let recorder = serve::start_recorder(&config, &ledger)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
@@ -329,7 +353,7 @@ fn parse_service(text: &str) -> Result<Address, String> {
 // === impl Args ===
 
 impl Args {
-    fn into_config(self) -> anyhow::Result<(Config, Destination)> {
+    fn into_config(self) -> anyhow::Result<(Config, Destination, Option<Privacy>)> {
         let Self {
             standalone,
             policies,
@@ -356,6 +380,7 @@ impl Args {
             authority_lifetime,
             certificate_lifetime,
             rotation_overlap,
+            privacy,
             agent,
             recorder,
             log_format: _,
@@ -374,6 +399,10 @@ impl Args {
         let ledger = ledger.unwrap_or_default();
         let audit = recorder.audit(agent.state().as_deref())?;
         let audit = audit.filter(|_| roles.contains(&Role::Recorder) && ledger != Destination::None);
+        let privacy = match &ledger {
+            Destination::None => None,
+            Destination::StateDirectory | Destination::Directory(_) => privacy.into_privacy(agent.state())?,
+        };
         let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
             let state = agent.state();
             let state =
@@ -414,7 +443,39 @@ impl Args {
             exception_namespaces,
             service_calls,
         };
-        Ok((config, ledger))
+        Ok((config, ledger, privacy))
+    }
+}
+
+// === impl PrivacyArgs ===
+
+impl PrivacyArgs {
+    /// Without a place for the key there is none, unless it is asked for.
+    fn into_privacy(self, state: Option<PathBuf>) -> anyhow::Result<Option<Privacy>> {
+        let in_state = |name: &str| state.as_ref().map(|state| state.join(name));
+        let is_asked_for = self.pseudonyms || self.digest_key.is_some();
+        let Some(key) = self.digest_key.or_else(|| in_state(DIGEST_KEY_FILE)) else {
+            anyhow::ensure!(
+                !self.pseudonyms,
+                "--pseudonyms need a key: name its file with --digest-key"
+            );
+            return Ok(None);
+        };
+        let identities = self.identities.or_else(|| in_state(IDENTITIES_FILE));
+        let identities = identities.filter(|_| self.pseudonyms);
+        anyhow::ensure!(
+            identities.is_some() || !self.pseudonyms,
+            "--pseudonyms need a map of who they are: name its file with --identities"
+        );
+        match digest_key::load_or_make(&key) {
+            Ok(keys) => Ok(Some(Privacy { keys, identities })),
+            Err(error) if is_asked_for => Err(error.into()),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "There is no digest key: nothing of a Secret is recorded.");
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -455,6 +516,7 @@ impl RecorderArgs {
             interval: self.checkpoint_interval,
             retention_days: self.ledger_retention,
             anchor: self.anchor,
+            timestamp_authorities: self.timestamp_urls,
             origin: host_name(),
         }
     }

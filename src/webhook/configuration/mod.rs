@@ -63,10 +63,10 @@ pub use resources::is_needed_to_recover;
 
 /// Name of the configuration.
 pub const NAME: &str = WEBHOOK_CONFIGURATION;
+/// What an apiserver answers to an object with a field that it cannot take.
+const INVALID: u16 = 422;
 /// The domain of its webhooks' names.
 const DOMAIN: &str = "provost.dev";
-/// How long the apiserver waits for a verdict.
-pub const TIMEOUT_SECONDS: i32 = 10;
 
 /// All that the configuration says besides the kinds.
 #[derive(Clone, Debug)]
@@ -136,15 +136,48 @@ pub async fn write(
     }
     let served = Kinds::discover(client).await;
     let served = Arc::new(served.map_err(|source| Error::Discover(Box::new(source)))?);
-    let configuration = configuration(endpoint, kinds, &served);
     // Whoever is asked about a subresource looks here for the kind that it belongs to.
-    endpoint.served.store(served);
-    keep.write(&configurations, present, &configuration).await?;
+    endpoint.served.store(Arc::clone(&served));
+    let mut written = keep
+        .write(
+            &configurations,
+            present.clone(),
+            &configuration(endpoint, kinds, &served),
+        )
+        .await;
+    if let Err(error @ Error::Write { source, .. }) = &written
+        && matches!(&**source, kube::Error::Api(status) if status.code == INVALID)
+        && kinds.iter().any(|kind| kind.reach.conditions.is_some())
+    {
+        // One that this apiserver does not understand must not keep the others' policies out.
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "The apiserver does not take the matchConditions of policies: it asks without them, and they are looked at here."
+        );
+        let kinds = without_conditions(kinds);
+        written = keep
+            .write(
+                &configurations,
+                present,
+                &configuration(endpoint, &kinds, &served),
+            )
+            .await;
+    }
+    written?;
     if let Some(configuration) = witness::configuration(endpoint, scope) {
         let present = get(&configurations, witness::NAME).await?;
         keep.write(&configurations, present, &configuration).await?;
     }
     Ok(())
+}
+
+/// The kinds, asked about whatever the policies' own conditions say.
+fn without_conditions(kinds: &[MatchedKind]) -> Vec<MatchedKind> {
+    let mut kinds = kinds.to_vec();
+    for kind in &mut kinds {
+        kind.reach.conditions = None;
+    }
+    kinds
 }
 
 async fn get(
@@ -289,7 +322,7 @@ impl Endpoint {
             }),
             rules: Some(rules(shares)),
             side_effects: "None".to_owned(),
-            timeout_seconds: Some(TIMEOUT_SECONDS),
+            timeout_seconds: Some(purpose.timeout_seconds.into()),
         }
     }
 
