@@ -90,9 +90,10 @@ soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600 (fai
 
 bench: bench-webhook bench-policy bench-sync ## All benchmarks; each writes target/bench/PART.json
 
-bench-webhook: needs ## Admission throughput, latency and memory beside a server that always says yes; writes lost in restarts and rotations
+bench-webhook: needs ## Admission throughput, latency and memory beside a server that always says yes; writes lost in restarts and rotations; what the ledger costs, and a million records verified
 	cargo bench --locked --package provost --bench webhook
 	cargo bench --locked --package provost --bench availability
+	cargo bench --locked --package provost --bench ledger
 
 bench-policy: needs ## What judging costs: in process, end to end with 3 to 300 policies, and on the command line
 	cargo bench --locked --package provost --bench policy

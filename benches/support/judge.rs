@@ -26,8 +26,19 @@ impl Judge {
     /// Starts it with the policies of a folder, its ledger on.
     pub(crate) async fn start(policies: &Path) -> anyhow::Result<Self> {
         let folder = Folder::new()?;
+        let ledger = ledger_of(&folder);
+        Self::start_in(folder, policies, &ledger).await
+    }
+
+    /// The same without a ledger.
+    #[allow(dead_code, reason = "one benchmark compares with it")]
+    pub(crate) async fn start_without_ledger(policies: &Path) -> anyhow::Result<Self> {
+        Self::start_in(Folder::new()?, policies, "none").await
+    }
+
+    async fn start_in(folder: Folder, policies: &Path, ledger: &str) -> anyhow::Result<Self> {
         let certs = folder.path().join("certs");
-        let (policies, ledger) = (policies.display().to_string(), ledger_of(&folder));
+        let policies = policies.display().to_string();
         let args = [
             "serve",
             "--standalone",
@@ -36,7 +47,7 @@ impl Judge {
             "--policies",
             &policies,
         ];
-        let kept = ["--certs", &certs.display().to_string(), "--ledger", &ledger];
+        let kept = ["--certs", &certs.display().to_string(), "--ledger", ledger];
         let mut provost = Provost::start(&[&args[..], &kept[..]].concat(), &[])?;
         let line = provost.wait_for_line("  listens on  ", SOON).await?;
         provost.wait_for_line("Ready.", SOON).await?;

@@ -31,7 +31,8 @@ CREATE TABLE commits (
   subject TEXT,
   in_revision TEXT,
   on_first_parent_line TEXT,
-  brought_in_by TEXT
+  brought_in_by TEXT,
+  step TEXT
 );
 INSERT INTO commits
 SELECT NULLIF(commit_id, ''),
@@ -47,9 +48,11 @@ SELECT NULLIF(commit_id, ''),
        NULLIF(subject, ''),
        NULLIF(in_revision, ''),
        NULLIF(on_first_parent_line, ''),
-       NULLIF(brought_in_by, '')
+       NULLIF(brought_in_by, ''),
+       NULLIF(step, '')
 FROM csv_commits;
-CREATE INDEX commits_by_key ON commits (commit_id);
+CREATE INDEX commits_by_commit_id ON commits (commit_id);
+CREATE INDEX commits_by_step ON commits (step);
 
 CREATE TABLE pull_requests (
   commit_id TEXT,
@@ -61,7 +64,7 @@ SELECT NULLIF(commit_id, ''),
        NULLIF(number, ''),
        NULLIF(named_by, '')
 FROM csv_pull_requests;
-CREATE INDEX pull_requests_by_key ON pull_requests (commit_id);
+CREATE INDEX pull_requests_by_commit_id ON pull_requests (commit_id);
 
 CREATE TABLE commit_files (
   commit_id TEXT,
@@ -73,7 +76,7 @@ SELECT NULLIF(commit_id, ''),
        NULLIF(path, ''),
        NULLIF(change, '')
 FROM csv_commit_files;
-CREATE INDEX commit_files_by_key ON commit_files (commit_id, path);
+CREATE INDEX commit_files_by_commit_id ON commit_files (commit_id, path);
 
 CREATE TABLE files (
   revision TEXT,
@@ -85,7 +88,7 @@ SELECT NULLIF(revision, ''),
        NULLIF(path, ''),
        NULLIF(last_commit, '')
 FROM csv_files;
-CREATE INDEX files_by_key ON files (revision, path);
+CREATE INDEX files_by_revision ON files (revision, path);
 
 CREATE TABLE manifests (
   path TEXT,
@@ -107,7 +110,7 @@ SELECT NULLIF(path, ''),
        NULLIF(namespace, ''),
        NULLIF(name, '')
 FROM csv_manifests;
-CREATE INDEX manifests_by_key ON manifests (path);
+CREATE INDEX manifests_by_path ON manifests (path);
 
 CREATE TABLE inventory (
   object TEXT,
@@ -127,7 +130,7 @@ SELECT NULLIF(object, ''),
        NULLIF(file, ''),
        NULLIF(sync_option, '')
 FROM csv_inventory;
-CREATE INDEX inventory_by_key ON inventory (object);
+CREATE INDEX inventory_by_object ON inventory (object);
 
 CREATE TABLE live_objects (
   object TEXT,
@@ -155,7 +158,113 @@ SELECT NULLIF(object, ''),
        NULLIF(root_uid, ''),
        NULLIF(excluded, '')
 FROM csv_live_objects;
-CREATE INDEX live_objects_by_key ON live_objects (object);
+CREATE INDEX live_objects_by_object ON live_objects (object);
+
+CREATE TABLE steps (
+  step TEXT,
+  before TEXT,
+  merge TEXT,
+  files INTEGER,
+  additions INTEGER,
+  deletions INTEGER,
+  diff_sha256 TEXT,
+  rules TEXT
+);
+INSERT INTO steps
+SELECT NULLIF(step, ''),
+       NULLIF(before, ''),
+       NULLIF(merge, ''),
+       NULLIF(files, ''),
+       NULLIF(additions, ''),
+       NULLIF(deletions, ''),
+       NULLIF(diff_sha256, ''),
+       NULLIF(rules, '')
+FROM csv_steps;
+CREATE INDEX steps_by_step ON steps (step);
+
+CREATE TABLE rules (
+  rules TEXT,
+  documentation TEXT,
+  ticket TEXT
+);
+INSERT INTO rules
+SELECT NULLIF(rules, ''),
+       NULLIF(documentation, ''),
+       NULLIF(ticket, '')
+FROM csv_rules;
+CREATE INDEX rules_by_rules ON rules (rules);
+
+CREATE TABLE words (
+  step TEXT,
+  characters INTEGER,
+  reason TEXT,
+  subject_flag TEXT,
+  tickets TEXT,
+  impact TEXT,
+  test TEXT,
+  back_out TEXT,
+  missing TEXT
+);
+INSERT INTO words
+SELECT NULLIF(step, ''),
+       NULLIF(characters, ''),
+       NULLIF(reason, ''),
+       NULLIF(subject_flag, ''),
+       NULLIF(tickets, ''),
+       NULLIF(impact, ''),
+       NULLIF(test, ''),
+       NULLIF(back_out, ''),
+       NULLIF(missing, '')
+FROM csv_words;
+CREATE INDEX words_by_step ON words (step);
+
+CREATE TABLE trailers (
+  commit_id TEXT,
+  position INTEGER,
+  token TEXT,
+  value TEXT
+);
+INSERT INTO trailers
+SELECT NULLIF(commit_id, ''),
+       NULLIF(position, ''),
+       NULLIF(token, ''),
+       NULLIF(value, '')
+FROM csv_trailers;
+CREATE INDEX trailers_by_commit_id ON trailers (commit_id);
+
+CREATE TABLE signatures (
+  commit_id TEXT,
+  state TEXT,
+  signed_by TEXT,
+  detail TEXT
+);
+INSERT INTO signatures
+SELECT NULLIF(commit_id, ''),
+       NULLIF(state, ''),
+       NULLIF(signed_by, ''),
+       NULLIF(detail, '')
+FROM csv_signatures;
+CREATE INDEX signatures_by_commit_id ON signatures (commit_id);
+
+CREATE TABLE reverts (
+  commit_id TEXT,
+  step TEXT,
+  undoes TEXT,
+  undone_step TEXT,
+  is_claimed TEXT,
+  proof TEXT,
+  seconds INTEGER
+);
+INSERT INTO reverts
+SELECT NULLIF(commit_id, ''),
+       NULLIF(step, ''),
+       NULLIF(undoes, ''),
+       NULLIF(undone_step, ''),
+       NULLIF(is_claimed, ''),
+       NULLIF(proof, ''),
+       NULLIF(seconds, '')
+FROM csv_reverts;
+CREATE INDEX reverts_by_commit_id ON reverts (commit_id);
 
 CREATE TABLE controls (
   framework TEXT,
@@ -175,7 +284,7 @@ SELECT NULLIF(framework, ''),
        NULLIF(strength, ''),
        NULLIF(not_evidenced, '')
 FROM csv_controls;
-CREATE INDEX controls_by_key ON controls (framework, control);
+CREATE INDEX controls_by_framework ON controls (framework, control);
 
 CREATE TABLE control_tables (
   framework TEXT,
@@ -187,7 +296,7 @@ SELECT NULLIF(framework, ''),
        NULLIF(control, ''),
        NULLIF(table_name, '')
 FROM csv_control_tables;
-CREATE INDEX control_tables_by_key ON control_tables (framework, control);
+CREATE INDEX control_tables_by_framework ON control_tables (framework, control);
 
 CREATE TABLE gaps (
   source TEXT,

@@ -106,8 +106,9 @@ fn read_key(text: &str) -> anyhow::Result<VerifierKey> {
 }
 
 fn read_authority(path: &Path) -> anyhow::Result<Authority> {
-    let pem = fs::read(path).with_context(|| format!("could not read the certificates {path:?}"))?;
-    Authority::from_pem(&pem).with_context(|| format!("{path:?} names no authority of timestamps"))
+    let pem =
+        fs::read(path).with_context(|| format!("could not read the certificates {}", path.display()))?;
+    Authority::from_pem(&pem).with_context(|| format!("{} names no authority of timestamps", path.display()))
 }
 
 /// The most important first: damage, then gaps, then how much was looked at and what this can't show.

@@ -20,6 +20,8 @@
 
 mod changes;
 mod pull_requests;
+mod reverts;
+mod steps;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +32,8 @@ use git2::{Oid, Repository, Sort};
 pub use self::changes::{Change, ChangeKind};
 use self::changes::{Paths, Walkers};
 pub use self::pull_requests::{NamedBy, PullRequest};
+pub use self::reverts::{Proof, Revert, Undone};
+pub use self::steps::{MergeResult, Step};
 
 /// A repository whose history is whole.
 pub struct WholeRepository {
@@ -71,6 +75,8 @@ pub struct Commit {
     pub pull_request: Option<PullRequest>,
     /// The merge that brought it on to the line, where that one names a pull request.
     pub brought_in_by: Option<Oid>,
+    /// The commit of the line that brought it on to the line; itself, where it is on the line.
+    pub step: Option<Oid>,
 }
 
 /// Who, and when, as they say.
@@ -287,10 +293,12 @@ impl History {
         let line = pull_requests::line(&graph, &names, tip);
         for (position, place) in line.into_iter().enumerate() {
             let brought_in_by = place.brought_in_by.map(|merge| self.commits[merge].id);
+            let step = place.step.map(|step| self.commits[step].id);
             let commit = &mut self.commits[position];
             commit.in_revision = place.is_reached;
             commit.on_first_parent_line = place.is_on_line;
             commit.brought_in_by = brought_in_by;
+            commit.step = step;
         }
     }
 }
@@ -313,6 +321,7 @@ impl Commit {
             in_revision: false,
             on_first_parent_line: false,
             brought_in_by: None,
+            step: None,
         }
     }
 }

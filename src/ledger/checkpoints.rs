@@ -7,6 +7,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use provost_evidence::checkpoint::SignedCheckpoint;
 
@@ -18,6 +20,9 @@ pub const MAX_NOTE_BYTES: usize = 4 * 1024 * 1024;
 pub const KEPT_DAYS: i32 = 7;
 const FILE_EXTENSION: &str = "txt";
 const LOCK_FILE: &str = "lock";
+/// How long the lock is waited for: who is about to end, or a program that was just started, has it a moment longer.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// One thing that a file of checkpoints holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,8 +230,12 @@ impl Store {
             .mode(0o600)
             .open(folder.join(LOCK_FILE))
             .map_err(failed(&folder))?;
-        if lock.try_lock().is_err() {
-            return Err(Error::Locked(folder));
+        let patience = Instant::now() + LOCK_PATIENCE;
+        while lock.try_lock().is_err() {
+            if Instant::now() >= patience {
+                return Err(Error::Locked(folder));
+            }
+            thread::sleep(LOCK_RETRY);
         }
         let (mut last, mut damaged, mut torn) = (None, None, None);
         read(directory, |place, entry| match entry {

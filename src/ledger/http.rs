@@ -190,7 +190,7 @@ impl Endpoint {
             return Err(Error::Refused(self.origin.clone(), answer.status()));
         }
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-        body.map(|body| body.to_bytes())
+        body.map(http_body_util::Collected::to_bytes)
             .map_err(|error| self.broken(error))
     }
 

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 /// Pseudonyms that a writer remembers to have noted. Where there are more people, some are noted again, which harms
 /// nobody.
 const MAX_KNOWN: usize = 100_000;
+/// Names that wait for a file that refuses; of more, those who come again later are noted.
+const MAX_PENDING: usize = 10_000;
 
 /// The map, as it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +41,8 @@ pub(super) struct Hiding {
     key: DigestKey,
     map: PathBuf,
     known: BTreeSet<String>,
-    /// Whether the file refused the last time: said once.
-    refused: bool,
+    /// Names that the file refused: they are tried again with the next event.
+    pending: BTreeMap<String, String>,
 }
 
 /// Why a map could not be read or changed.
@@ -173,43 +175,41 @@ impl Hiding {
             key,
             map,
             known,
-            refused: false,
+            pending: BTreeMap::new(),
         })
     }
 
     /// Every user that is a person becomes a pseudonym. The record is never kept back: a name that cannot be noted now
-    /// is noted when its user comes again.
+    /// is noted with a later event, of which the end record is the last.
     pub(super) fn hide(&mut self, event: &mut Event) {
         for user in event.users_mut() {
             let Some(person) = self.key.person(user) else {
                 continue;
             };
             let name = std::mem::replace(user, person.clone());
-            if !self.known.contains(&person) {
-                self.note(person, name);
+            if !self.known.contains(&person) && self.pending.len() < MAX_PENDING {
+                self.pending.insert(person, name);
             }
         }
+        self.note();
     }
 
-    fn note(&mut self, person: String, user: String) {
-        let line = Line {
-            person,
-            user: Some(user),
-            forgotten: None,
-        };
-        match self.append(&line) {
-            Ok(()) => {
-                self.refused = false;
-                if self.known.len() >= MAX_KNOWN {
-                    self.known.clear();
-                }
-                self.known.insert(line.person);
+    fn note(&mut self) {
+        while let Some((person, user)) = self.pending.pop_first() {
+            let line = Line {
+                person,
+                user: Some(user),
+                forgotten: None,
+            };
+            if let Err(error) = self.append(&line) {
+                tracing::warn!(map = %self.map.display(), %error, "A name could not be noted; it is tried again.");
+                self.pending.extend(line.user.map(|user| (line.person, user)));
+                return;
             }
-            Err(error) => {
-                if !std::mem::replace(&mut self.refused, true) {
-                    tracing::error!(map = %self.map.display(), %error, "A name could not be noted.");
-                }
+            if self.known.len() >= MAX_KNOWN {
+                self.known.clear();
             }
+            self.known.insert(line.person);
         }
     }
 

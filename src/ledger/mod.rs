@@ -32,6 +32,7 @@ pub mod thinning;
 pub mod timestamps;
 pub mod verify;
 mod verify_checkpoints;
+mod verify_timestamps;
 mod witnesses;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! Verifies the checkpoints of a ledger: their form, their numbers, who signed them, and whether the anchor has the
 //! same ones.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -9,12 +10,12 @@ use jiff::Timestamp;
 use provost_evidence::checkpoint::{
     Checkpoint, Distrust, Expectations, MAX_INTERVAL_SECONDS, SignedCheckpoint, Signers,
 };
-use provost_evidence::timestamp::{Authority, Stamp, Token, TokenError};
+use provost_evidence::timestamp::Stamp;
 use provost_evidence::verify::{ChainReport, MAX_FINDINGS};
 use provost_manifest::digest::Digest;
 
 use super::checkpoints::{self, Entry, Place};
-use super::{anchor, timestamps, verify};
+use super::{anchor, verify};
 
 /// What is wrong with checkpoints, or missing between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,16 +101,16 @@ pub struct CheckpointReport {
 /// Reads checkpoints, then an anchor, and is asked what the chains have to be.
 #[derive(Debug)]
 pub(super) struct Reader {
-    report: CheckpointReport,
+    pub(super) report: CheckpointReport,
     signers: Option<Signers>,
     expectations: Expectations,
     /// By number: the digest of the note.
-    notes: BTreeMap<u64, Digest>,
+    pub(super) notes: BTreeMap<u64, Digest>,
     last: Option<Checkpoint>,
     anchored: Option<(String, String, Checkpoint)>,
     /// The last one that is stamped.
-    stamped: Option<(Stamp, u64)>,
-    stamps: u64,
+    pub(super) stamped: Option<(Stamp, u64)>,
+    pub(super) stamps: u64,
     /// What is missing before a checkpoint, and where that stands.
     holes: Vec<(String, RangeInclusive<u64>)>,
     /// What checkpoints say to be kept no more, by first number.
@@ -124,7 +125,7 @@ impl Findings {
         self.kept.len() as u64 + self.more
     }
 
-    fn add(&mut self, place: String, kind: &'static str, message: String) {
+    pub(super) fn add(&mut self, place: String, kind: &'static str, message: String) {
         if self.kept.len() < MAX_FINDINGS {
             self.kept.push(CheckpointFinding { place, kind, message });
         } else {
@@ -198,20 +199,20 @@ impl Reader {
         }
         let checkpoint = &signed.checkpoint;
         let expected = self.last.as_ref().map_or(0, |last| last.number + 1);
-        if checkpoint.number > expected {
+        match checkpoint.number.cmp(&expected) {
+            Ordering::Equal => self.look_for_gap(&place, checkpoint),
             // A later checkpoint may say that they are not kept.
-            self.holes.push((place.clone(), expected..=checkpoint.number - 1));
-        } else if checkpoint.number < expected {
-            let message = format!(
-                "checkpoint {} stands here after number {}",
-                checkpoint.number,
-                expected - 1
-            );
-            self.report
-                .findings
-                .add(place.clone(), "checkpoint-missing", message);
-        } else {
-            self.look_for_gap(&place, checkpoint);
+            Ordering::Greater => self.holes.push((place.clone(), expected..=checkpoint.number - 1)),
+            Ordering::Less => {
+                let message = format!(
+                    "checkpoint {} stands here after number {}",
+                    checkpoint.number,
+                    expected - 1
+                );
+                self.report
+                    .findings
+                    .add(place.clone(), "checkpoint-missing", message);
+            }
         }
         for numbers in &checkpoint.thinned {
             let last = self.thinned.entry(*numbers.start()).or_default();
@@ -270,7 +271,7 @@ impl Reader {
     }
 
     /// Whether a checkpoint says that this one is not kept.
-    fn is_thinned(&self, number: u64) -> bool {
+    pub(super) fn is_thinned(&self, number: u64) -> bool {
         let mut before = self.thinned.range(..=number);
         before.any(|(_, last)| *last >= number)
     }
@@ -302,65 +303,6 @@ impl Reader {
                 self.report
                     .findings
                     .add(place.clone(), "checkpoint-missing", message);
-            }
-        }
-    }
-
-    /// Reads the timestamps beside the checkpoints: each must be of the note that lies there.
-    pub(super) fn compare_with_timestamps(
-        &mut self,
-        directory: &Path,
-        authority: &Authority,
-    ) -> Result<(), verify::Error> {
-        self.report.authority_given = true;
-        timestamps::read(directory, |path, line, entry| {
-            let place = format!("{}:{line}", path.display());
-            self.timestamp(place, entry, authority);
-        })
-        .map_err(|source| verify::Error::Read {
-            path: directory.join(timestamps::FOLDER),
-            source,
-        })
-    }
-
-    fn timestamp(&mut self, place: String, entry: Option<timestamps::Entry>, authority: &Authority) {
-        let Some((entry, token)) = entry.and_then(|entry| entry.token().map(|token| (entry, token))) else {
-            let message = "this is not a timestamp: it was changed".to_owned();
-            return self.report.findings.add(place, "timestamp-changed", message);
-        };
-        let number = entry.checkpoint;
-        let Some(note) = self.notes.get(&number) else {
-            if !self.is_thinned(number) {
-                let message =
-                    format!("checkpoint {number} was timestamped and is not in the ledger: it was removed");
-                self.report.findings.add(place, "timestamp-only", message);
-            }
-            return;
-        };
-        match Token::read(&token).and_then(|token| token.verify(*note, authority)) {
-            Ok(stamp) => {
-                self.stamps += 1;
-                if self.stamped.as_ref().is_none_or(|(_, last)| *last <= number) {
-                    self.stamped = Some((stamp, number));
-                }
-            }
-            Err(TokenError::OtherDigest) => {
-                let message = format!(
-                    "checkpoint {number} of the ledger is not the one that was timestamped: it was made anew"
-                );
-                self.report.findings.add(place, "timestamp-differs", message);
-            }
-            Err(TokenError::Untrusted) => {
-                // Another authority's: it shows nothing, and proves no harm.
-                let message = format!(
-                    "the timestamp of checkpoint {number} by {} is not of an authority that is trusted",
-                    entry.authority
-                );
-                self.report.gaps.add(place, "timestamp-not-trusted", message);
-            }
-            Err(error) => {
-                let message = format!("the timestamp of checkpoint {number} counts for nothing: {error}");
-                self.report.findings.add(place, "timestamp-changed", message);
             }
         }
     }

@@ -375,3 +375,6 @@ impl Followed {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use provost_manifest::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl Resume {
 
 impl ReadFile {
     /// Whether it is what it was when it was read.
-    pub(super) fn is_same(&self, path: &PathBuf) -> bool {
+    pub(super) fn is_same(&self, path: &Path) -> bool {
         path.metadata()
             .is_ok_and(|now| now.len() == self.length && modified(&now) == self.modified)
     }

@@ -11,7 +11,7 @@ use provost_manifest::{list, yaml};
 
 use super::cluster::ClusterCapture;
 use super::own::{self, OwnTable};
-use super::{Error, Request};
+use super::{Error, Request, changes};
 use crate::git::history::{self, ChangeKind, History, TreeFile, Wanted, WholeRepository};
 
 /// Names of files that may hold objects.
@@ -45,7 +45,9 @@ pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Res
         facts.gaps = cluster.gaps;
     }
     let wanted = wanted(&repository, revision, &mut facts);
-    add_history(&repository.history(revision, &wanted)?, &mut facts);
+    let history = repository.history(revision, &wanted)?;
+    add_history(&history, &mut facts);
+    changes::add(&repository, &history, request.period, &mut facts)?;
     let files = repository.files(revision)?;
     for file in files.iter().filter(|file| may_hold_objects(&file.path)) {
         add_manifests(&repository, file, &mut facts)?;
@@ -144,6 +146,7 @@ fn commit_fact(commit: &history::Commit, id: String) -> Commit {
         in_revision: commit.in_revision,
         on_first_parent_line: commit.on_first_parent_line,
         brought_in_by: commit.brought_in_by.map(|merge| merge.to_string()),
+        step: commit.step.map(|step| step.to_string()),
     }
 }
 

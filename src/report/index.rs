@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use provost_evidence::count::{counted, number};
-use provost_evidence::facts::{Facts, Scope};
+use provost_evidence::facts::{Facts, Rule, Scope};
 use provost_evidence::html;
 use provost_evidence::table::{Cell, Table};
 use provost_evidence::tables::{self, Query};
@@ -32,6 +32,7 @@ pub(super) struct Index {
     gaps: Vec<(String, String, String)>,
     guarded: u64,
     tables: Vec<Counted>,
+    rules: Vec<Rule>,
 }
 
 /// A table, counted.
@@ -45,6 +46,10 @@ struct Counted {
 
 #[derive(Debug)]
 struct Commits {
+    /// Commits that the revision reaches, of all times.
+    reached: usize,
+    /// Those of them that belong to a change, and the changes that they belong to.
+    in_changes: usize,
     rows: usize,
     walked_again: u64,
     merges: usize,
@@ -87,14 +92,17 @@ impl Index {
             .map(|gap| (gap.source.clone(), gap.item.clone(), gap.reason.clone()))
             .collect();
         gaps.sort();
+        let mut rules = facts.rules.clone();
+        rules.sort();
         Self {
             scope: facts.scope.first().cloned().unwrap_or_default(),
             root_commits,
-            commits: Commits::of(table("commits"), walked_again),
+            commits: Commits::of(table("commits"), facts, walked_again),
             objects: Objects::of(table("objects"), facts),
             gaps,
             guarded,
             tables: tables.iter().map(|(_, table)| Counted::of(table)).collect(),
+            rules,
         }
     }
 
@@ -130,6 +138,7 @@ impl Index {
         );
         self.counted_tables(&mut page);
         self.population(&mut page);
+        self.rules(&mut page);
         self.reconciliation(&mut page);
         self.not_covered(&mut page);
         page
@@ -236,6 +245,8 @@ impl Index {
              else, and so are names and addresses.\n\
              - Files of a commit: those that differ from its first parent, of a merge too. A renamed file is one \
              deleted and one added.\n\
+             - Changes: the steps of the first-parent line, each with all commits that it brought on to the line. So \
+             every commit belongs to one change, and a period has the changes whose own commit is in it.\n\
              - Pull requests: numbers that the subjects of merges and squashed commits name. They are hints, which who \
              merges may edit; a forge was not asked.\n",
         );
@@ -264,6 +275,28 @@ impl Index {
         }
     }
 
+    /// By which rules changes were judged.
+    fn rules(&self, page: &mut String) {
+        page.push_str("\n## Rules in force\n\n");
+        for rule in &self.rules {
+            let file = if rule.rules == "defaults" {
+                "Defaults, where there was no .provost/rules.yaml".to_owned()
+            } else {
+                format!(".provost/rules.yaml, blob {}", rule.rules)
+            };
+            let _ = writeln!(
+                page,
+                "- {file}: the words of a change need {}.",
+                if rule.documentation.is_empty() {
+                    "nothing"
+                } else {
+                    &rule.documentation
+                }
+            );
+        }
+        page.push_str("- A change is judged by the version before it.\n");
+    }
+
     fn reconciliation(&self, page: &mut String) {
         let Self {
             commits,
@@ -290,6 +323,12 @@ impl Index {
             commits.rows as u64,
             commits.walked_again,
             &command,
+        );
+        row(
+            "commits that belong to a change, of all times",
+            commits.in_changes as u64,
+            commits.reached as u64,
+            "commits that the revision reaches",
         );
         if scope.cluster.is_some() {
             let excluded: usize = objects.excluded.iter().map(|(_, count)| count).sum();
@@ -374,7 +413,7 @@ impl Counted {
 // === impl Commits ===
 
 impl Commits {
-    fn of(table: Option<&Table>, walked_again: u64) -> Self {
+    fn of(table: Option<&Table>, facts: &Facts, walked_again: u64) -> Self {
         let numbers = |column| {
             table
                 .into_iter()
@@ -385,7 +424,10 @@ impl Commits {
                 })
         };
         let distinct: std::collections::BTreeSet<i64> = numbers("pull_request").collect();
+        let reached = facts.commits.iter().filter(|commit| commit.in_revision);
         Self {
+            reached: reached.clone().count(),
+            in_changes: reached.filter(|commit| commit.step.is_some()).count(),
             rows: table.map_or(0, |table| table.rows.len()),
             walked_again,
             merges: numbers("parent_count").filter(|parents| *parents > 1).count(),

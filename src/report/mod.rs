@@ -17,6 +17,7 @@
 //! content, and `get` on the namespace kube-system.
 
 mod capture;
+mod changes;
 pub mod cluster;
 mod index;
 mod output;

@@ -77,6 +77,8 @@ pub(super) struct Task {
     pub(super) has_started: bool,
     /// Whether the next try of a sync begins with its first step.
     pub(super) begins_anew: bool,
+    /// Whether the mail that was taken in said anything that was not known.
+    was_told: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
     /// Objects that were seen to go since the inventory was written.
@@ -157,6 +159,7 @@ impl Task {
             asked: None,
             has_started: false,
             begins_anew: false,
+            was_told: false,
             run: None,
         }
     }
@@ -169,8 +172,9 @@ impl Task {
                 () = end.cancelled() => return,
                 wake = self.something(deadline) => wake,
             };
-            let has_news = self.take_mail();
-            if wake == Wake::Mail && !has_news {
+            self.take_mail();
+            let is_news = std::mem::take(&mut self.was_told);
+            if wake == Wake::Mail && !is_news {
                 continue;
             }
             if end.run_until_cancelled(self.refresh()).await.is_none() {
@@ -217,12 +221,12 @@ impl Task {
         }
     }
 
-    /// Whether the mail says anything that is not known: the echo of what was written here says nothing.
-    pub(super) fn take_mail(&mut self) -> bool {
+    /// Takes the mail in. The echo of what was written here is no news.
+    pub(super) fn take_mail(&mut self) {
         let pending = self.mailbox.take();
-        let mut has_news = !pending.observed.is_empty();
+        self.was_told |= !pending.observed.is_empty();
         if let Some(application) = pending.application {
-            has_news |= is_news(&self.application, &application);
+            self.was_told |= is_news(&self.application, &application);
             let annotations = |application: &Application| application.metadata.annotations.clone();
             if application.spec != self.application.spec
                 || annotations(&application) != annotations(&self.application)
@@ -244,7 +248,6 @@ impl Task {
             };
         }
         self.state.observe(pending.observed);
-        has_news
     }
 
     /// What was left alone may be allowed now.

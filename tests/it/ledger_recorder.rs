@@ -6,15 +6,17 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use provost::ledger::verify::{Options, Verdict, verify};
-use provost::ledger::{Destination, Ledger, SegmentLimits};
+use provost::ledger::{Destination, Ledger, Privacy, SegmentLimits};
 use provost::recorder::{self, RecorderConfig, Running};
 use provost_evidence::checkpoint::SignedCheckpoint;
 use provost_evidence::event::{Admission, Boot, Event};
+use provost_evidence::timestamp::Authority;
 
 /// A ledger, a recorder and, where one is wanted, an anchor.
 pub(crate) struct Record {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) config: RecorderConfig,
+    pub(crate) privacy: Option<Privacy>,
 }
 
 impl Record {
@@ -31,7 +33,11 @@ impl Record {
             timestamp_authorities: Vec::new(),
             origin: "shop".into(),
         };
-        Self { folder, config }
+        Self {
+            folder,
+            config,
+            privacy: None,
+        }
     }
 
     pub(crate) fn anchored() -> Self {
@@ -46,7 +52,7 @@ impl Record {
         self.folder.path().join("ledger")
     }
 
-    fn open(&self) -> (Ledger, Running) {
+    pub(crate) fn open(&self) -> (Ledger, Running) {
         self.open_with(SegmentLimits::default())
     }
 
@@ -55,7 +61,8 @@ impl Record {
             writer: "webhook@host".into(),
             ..Boot::default()
         };
-        let ledger = Ledger::open_with(&Destination::Directory(self.directory()), boot, limits).unwrap();
+        let destination = Destination::Directory(self.directory());
+        let ledger = Ledger::open_private(&destination, boot, limits, self.privacy.clone()).unwrap();
         let recorder = recorder::start(self.config.clone(), &ledger).unwrap().unwrap();
         (ledger, recorder)
     }
@@ -68,7 +75,7 @@ impl Record {
         recorder.stop();
     }
 
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let mut public = self.config.signing_key.clone().into_os_string();
         public.push(".pub");
         fs::read_to_string(public).unwrap().trim().to_owned()
@@ -78,8 +85,14 @@ impl Record {
         Options {
             trust: vec![self.key().parse().unwrap()],
             anchor: self.config.anchor.clone(),
-            timestamp_authority: None,
+            timestamp_authority: self.authority(),
         }
+    }
+
+    /// That of the timestamps, where there is one.
+    fn authority(&self) -> Option<Authority> {
+        let pem = fs::read(self.folder.path().join("authority/ca.pem")).ok()?;
+        Some(Authority::from_pem(&pem).unwrap())
     }
 
     /// The exit code and what was printed by `provost verify`, with names that do not change.
@@ -108,7 +121,7 @@ impl Record {
     }
 }
 
-fn admission(number: u64) -> Event {
+pub(crate) fn admission(number: u64) -> Event {
     Event::Admission(Admission {
         uid: format!("uid-{number}"),
         user: "alice".into(),
@@ -126,7 +139,7 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn steady(text: &str, folder: &Path) -> String {
+pub(crate) fn steady(text: &str, folder: &Path) -> String {
     let text = text.replace(folder.to_str().unwrap(), "FOLDER");
     let patterns = [
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
@@ -144,7 +157,7 @@ fn steady(text: &str, folder: &Path) -> String {
     })
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_so() {
         assert!(Instant::now() < deadline, "in vain: {what}");

@@ -13,6 +13,8 @@ use provost_evidence::checkpoint::{ChainName, Head, SignedCheckpoint};
 use provost_evidence::event::Event;
 use provost_evidence::note::SigningKey;
 
+use crate::ledger_outside::stamped_by_an_authority;
+use crate::ledger_privacy::privacy;
 use crate::ledger_recorder::{Record, files};
 
 /// What an outsider does to one file.
@@ -53,9 +55,11 @@ fn tampering() -> impl Strategy<Value = Tampering> {
     ]
 }
 
-/// A ledger of two boots, its checkpoints and its anchor.
+/// A ledger of two boots, its checkpoints, its anchor and its timestamps, in which people are pseudonyms.
 fn anchored() -> Record {
-    let record = Record::anchored();
+    let mut record = Record::anchored();
+    let _authority = stamped_by_an_authority(&mut record);
+    record.privacy = Some(privacy(record.folder.path()));
     record.run(12);
     record.run(7);
     assert_eq!(
@@ -101,7 +105,7 @@ fn tamper(bytes: &[u8], tampering: Tampering) -> Option<Vec<u8>> {
 }
 
 /// The chain with a day less in each time, and each hash as it has to be.
-fn rewritten(bytes: &[u8]) -> Option<Vec<String>> {
+pub(crate) fn rewritten(bytes: &[u8]) -> Option<Vec<String>> {
     let records: Vec<ChainRecord> = std::str::from_utf8(bytes)
         .ok()?
         .lines()
@@ -189,8 +193,32 @@ fn soak_whatever_an_outsider_does_is_found_and_located() {
     every_tampering_is_found(10_000);
 }
 
+#[test]
+fn a_timestamp_that_was_changed_is_found_or_says_what_it_said() {
+    let record = anchored();
+    let (directory, options) = (record.directory(), record.options());
+    let before = verify(&directory, &options).unwrap().checkpoints.timestamped;
+    assert!(before.is_some());
+    let file = files(&directory.join("timestamps")).remove(0);
+    let bytes = fs::read(&file).unwrap();
+    let mut found = 0;
+    for at in (0..bytes.len()).step_by(37) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(&file, changed).unwrap();
+        let report = verify(&directory, &options).unwrap();
+        if report.verdict() == Verdict::Whole {
+            let after = report.checkpoints.timestamped;
+            assert!(after.is_none() || after == before, "byte {at}: {after:?}");
+        } else {
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{found}");
+}
+
 /// Who holds the key makes a chain and all checkpoints anew.
-fn rewrite_as_insider(record: &Record) {
+pub(crate) fn rewrite_as_insider(record: &Record) {
     let key = fs::read_to_string(&record.config.signing_key).unwrap();
     let key = SigningKey::parse(&key).unwrap();
     let chain = files(&record.directory()).remove(0);
@@ -230,6 +258,7 @@ fn who_holds_the_key_is_found_where_there_is_an_anchor() {
         .map(|finding| finding.kind)
         .collect();
     assert!(kinds.contains(&"anchor-differs"), "{kinds:?}");
+    assert!(kinds.contains(&"timestamp-differs"), "{kinds:?}");
     assert!(
         report.checkpoints.findings.total() >= record.checkpoints().len() as u64 / 2,
         "the checkpoints that were made anew are named"
@@ -243,6 +272,7 @@ fn who_holds_the_key_is_not_excluded_where_there_is_no_anchor_and_verify_says_so
     rewrite_as_insider(&record);
     let options = Options {
         anchor: None,
+        timestamp_authority: None,
         ..record.options()
     };
     assert_eq!(

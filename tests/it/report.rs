@@ -220,6 +220,9 @@ fn a_report_reads_well() {
     | --- | ---: | ---: | ---: | ---: | ---: |
     | objects | 4 |  |  |  |  |
     | commits | 9 |  |  |  |  |
+    | changes | 5 |  |  |  |  |
+    | documentation | 5 | 4 | 0 | 0 | 0 |
+    | rollbacks | 0 |  |  |  |  |
     | control\_matrix | 222 |  |  |  |  |
 
     A table without verdicts shows and does not test. Unknown is not a pass: it could not be determined.
@@ -229,14 +232,21 @@ fn a_report_reads_well() {
     - The repository is the one whose history begins with 5a208d769260fc7c4bc146d7bcb5c2001ea84f3b.
     - Commits: every commit that the revision reaches by any parent, not only along the first. The period is cut on the committer's date. Git takes it from whoever commits: it is claimed, not recorded by anybody else, and so are names and addresses.
     - Files of a commit: those that differ from its first parent, of a merge too. A renamed file is one deleted and one added.
+    - Changes: the steps of the first-parent line, each with all commits that it brought on to the line. So every commit belongs to one change, and a period has the changes whose own commit is in it.
     - Pull requests: numbers that the subjects of merges and squashed commits name. They are hints, which who merges may edit; a forge was not asked.
     - Objects: those that are written in YAML and JSON files of the revision. No cluster was read.
+
+    ## Rules in force
+
+    - Defaults, where there was no .provost/rules.yaml: the words of a change need reason.
+    - A change is judged by the version before it.
 
     ## Counts, and what they were checked against
 
     | what | here | there | equal | there is |
     | --- | ---: | ---: | --- | --- |
     | rows of commits | 9 | 9 | yes | a second walk: `git rev-list --count 088c70fa0c7809431761ac922725d233220c1481` |
+    | commits that belong to a change, of all times | 9 | 9 | yes | commits that the revision reaches |
     | rows of objects | 4 | 4 | yes | facts/manifests.csv |
     | in Git, by Application, not in Git and not known | 4 | 4 | yes | rows of objects |
 
@@ -348,7 +358,7 @@ fn hostile_text_is_kept_in_csv_and_defused_elsewhere() {
         "{guarded}"
     );
     let page = fs::read_to_string(out.join("README.md")).unwrap();
-    assert!(page.contains("6 cells defused"), "{page}");
+    assert!(page.contains("9 cells defused"), "{page}");
     for gap in [
         "binary.yaml: not UTF-8",
         "broken.yaml: line 1",

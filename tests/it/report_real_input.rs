@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::report_changes::assert_diffs_are_as_git_has_them;
 use crate::support::evidence::{
     assert_commits_are_as_git_log_says, assert_last_commits_are_as_git_log_says,
     assert_sqlite3_makes_the_same_tables, filled, read, report, rows,
@@ -75,6 +76,7 @@ fn the_history_of_kube_prometheus_is_reported_as_git_has_it() {
         git_names("--no-merges", "^Merge pull request #[0-9]+")
     );
     assert_brought_in(&repository, &commits);
+    assert_changes(&repository, &out);
 
     assert_commits_are_as_git_log_says(&repository, &out);
     assert_eq!(assert_last_commits_are_as_git_log_says(&repository, &out), 95);
@@ -83,6 +85,39 @@ fn the_history_of_kube_prometheus_is_reported_as_git_has_it() {
     let files: std::collections::BTreeSet<_> = rows(&objects, &["file"]).concat().into_iter().collect();
     assert_eq!(files.len(), 95, "every file of the project holds an object");
     assert_sqlite3_makes_the_same_tables(&out);
+}
+
+/// Each step of the first-parent line is a change, all commits are in one, and what it changed is as git has it.
+fn assert_changes(repository: &std::path::Path, out: &std::path::Path) {
+    let changes = read(out, "changes");
+    let number = |command: &str| shell(repository, command).parse::<usize>().unwrap();
+    assert_eq!(
+        changes.rows.len(),
+        number("git rev-list --count --first-parent HEAD")
+    );
+    let members: usize = rows(&changes, &["commit_count"])
+        .concat()
+        .iter()
+        .map(|count| count.parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(members, number("git rev-list --count HEAD"));
+    let named = changes
+        .column("change_kind")
+        .filter(|cell| cell.as_text() == Some("pull request named"));
+    assert_eq!(
+        named.count(),
+        number(
+            "git log --first-parent --format=%s HEAD | grep -cE '^Merge pull request #[0-9]+( |$)|\\(#[0-9]+\\)$'"
+        )
+    );
+    assert_diffs_are_as_git_has_them(repository, 20);
+    let reverts = rows(&read(out, "rollbacks"), &["message_says_so"]).concat();
+    let claimed = reverts.iter().filter(|claimed| *claimed == "true").count();
+    // All of them name commits that were squashed away before they came here.
+    assert_eq!(
+        claimed,
+        number("git log --format=%B HEAD | grep -oE 'This reverts commit [0-9a-f]{7,40}' | wc -l")
+    );
 }
 
 /// Each commit that a merge of the first-parent line with a pull request brought in is in `rev-list MERGE ^MERGE^1`, and

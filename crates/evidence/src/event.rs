@@ -277,7 +277,12 @@ impl Event {
         match self {
             Self::Admission(admission) | Self::PolicyChange(admission) => vec![&mut admission.user],
             Self::Witness(witness) => vec![&mut witness.user],
-            Self::Audit(audit) => vec![&mut audit.user, &mut audit.impersonated],
+            Self::Audit(audit) => {
+                let mut users = vec![&mut audit.user, &mut audit.impersonated];
+                // Who impersonates nobody has left the second empty, and that is no pseudonym.
+                users.retain(|user| !user.is_empty());
+                users
+            }
             Self::Boot(_)
             | Self::Observation(_)
             | Self::Restoration(_)
@@ -289,6 +294,9 @@ impl Event {
             | Self::Alarm(_)
             | Self::Sync(_)
             | Self::Drift(_)
+            | Self::Observation(_)
+            | Self::Restoration(_)
+            | Self::Sample(_)
             | Self::Gap(_)
             | Self::DigestKey(_)
             | Self::End(_) => Vec::new(),

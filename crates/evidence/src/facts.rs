@@ -5,6 +5,8 @@
 //! cell. An object is named as `Kind.group namespace/name` (`Deployment.apps shop/my-app`, `Service shop/web`,
 //! `Namespace shop`), which is the key that joins what is live, what was applied and what is written in files.
 
+use std::fmt::Write as _;
+
 use crate::table::{Cell, ColumnType, HasColumnType, Table};
 
 /// A row of a facts file.
@@ -17,6 +19,8 @@ pub trait Fact: Ord {
     const TYPES: &'static [ColumnType];
     /// By which columns queries look rows up.
     const KEY: &'static [&'static str];
+    /// By which other column, where there is one.
+    const SECOND_KEY: &'static [&'static str];
 
     /// The row.
     fn cells(&self) -> Vec<Cell>;
@@ -41,6 +45,18 @@ pub struct Facts {
     pub inventory: Vec<InventoryEntry>,
     /// Objects in the cluster.
     pub live_objects: Vec<LiveObject>,
+    /// Steps of the first-parent line.
+    pub steps: Vec<Step>,
+    /// Rules that were in force.
+    pub rules: Vec<Rule>,
+    /// What the words of steps hold.
+    pub words: Vec<Words>,
+    /// Trailers of messages.
+    pub trailers: Vec<Trailer>,
+    /// Signatures of commits.
+    pub signatures: Vec<Signature>,
+    /// Commits that undo others.
+    pub reverts: Vec<Revert>,
     /// What frameworks ask for.
     pub controls: Vec<Control>,
     /// Which tables evidence it.
@@ -51,7 +67,7 @@ pub struct Facts {
 
 /// Declares a fact: its type, its file and its columns are one list.
 macro_rules! fact {
-    ($(#[$doc:meta])* $name:ident in $file:literal by ($($key:ident),*) {
+    ($(#[$doc:meta])* $name:ident in $file:literal by ($($key:ident),*) $(and ($second:ident))? {
         $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
     }) => {
         $(#[$doc])*
@@ -65,6 +81,7 @@ macro_rules! fact {
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
             const TYPES: &'static [ColumnType] = &[$(<$type as HasColumnType>::TYPE),*];
             const KEY: &'static [&'static str] = &[$(stringify!($key)),*];
+            const SECOND_KEY: &'static [&'static str] = &[$(stringify!($second))?];
 
             fn cells(&self) -> Vec<Cell> {
                 vec![$(Cell::from(&self.$field)),*]
@@ -91,7 +108,7 @@ fact! {
 
 fact! {
     /// A commit. Author and committer are text that their clients set: claimed, not proven.
-    Commit in "commits" by (commit_id) {
+    Commit in "commits" by (commit_id) and (step) {
         /// Its id.
         commit_id: String,
         /// Its parents in order, joined by `; `.
@@ -120,6 +137,118 @@ fact! {
         on_first_parent_line: bool,
         /// The merge that brought it in and that names a pull request; none for what is on the line itself.
         brought_in_by: Option<String>,
+        /// The commit of the first-parent line that brought it on to the line; itself, where it is on the line; none
+        /// where the revision doesn't reach it.
+        step: Option<String>,
+    }
+}
+
+fact! {
+    /// A step of the first-parent line of the report's revision, in the period: a move of the branch, as far as Git
+    /// tells.
+    Step in "steps" by (step) {
+        /// The commit on the line.
+        step: String,
+        /// The one before it on the line; none for a root.
+        before: Option<String>,
+        /// `no merge`, `automatic` (a merge as Git makes it by itself), `conflicts` (somebody decided between two sides),
+        /// `other` (not the tree that merging gives) or `octopus` (more than two parents).
+        merge: String,
+        /// Files that differ.
+        files: u64,
+        /// Lines that came.
+        additions: u64,
+        /// Lines that went.
+        deletions: u64,
+        /// SHA-256 of what `git diff-tree -r -z --no-renames --no-abbrev BEFORE STEP` prints.
+        diff_sha256: String,
+        /// The rules in force before it: the blob of .provost/rules.yaml, or `defaults`; none where they can't be read.
+        rules: Option<String>,
+    }
+}
+
+fact! {
+    /// Rules that were in force before some step.
+    Rule in "rules" by (rules) {
+        /// The blob of .provost/rules.yaml, or `defaults`.
+        rules: String,
+        /// What the words of a change have to hold: `reason`, `ticket`, `impact`, `test` and `backOut`, joined by `; `.
+        documentation: String,
+        /// The regular expression that finds a ticket.
+        ticket: String,
+    }
+}
+
+fact! {
+    /// What the words that came with a step hold, by the rules in force: the messages of all its commits.
+    Words in "words" by (step) {
+        /// The step.
+        step: String,
+        /// Characters of all messages.
+        characters: u64,
+        /// Whether a subject says something.
+        reason: bool,
+        /// What is odd about the subject of the step: `empty`, `unfinished` (wip, fixup!), `generated` (as Git or a forge
+        /// writes it).
+        subject_flag: Option<String>,
+        /// The tickets that are named.
+        tickets: Option<String>,
+        /// Whether a paragraph is about the impact.
+        impact: bool,
+        /// Whether one is about how it was tested.
+        test: bool,
+        /// Whether one is about how it is taken back.
+        back_out: bool,
+        /// What the rules ask for and is not there, joined by `; `.
+        missing: Option<String>,
+    }
+}
+
+fact! {
+    /// A trailer of a commit's message.
+    Trailer in "trailers" by (commit_id) {
+        /// The commit.
+        commit_id: String,
+        /// Where it stands among the trailers.
+        position: u64,
+        /// Its key, in lower case.
+        token: String,
+        /// Its value.
+        value: String,
+    }
+}
+
+fact! {
+    /// What a commit's signature is worth.
+    Signature in "signatures" by (commit_id) {
+        /// The commit.
+        commit_id: String,
+        /// `good`, `unknown key`, `expired`, `revoked`, `bad` or `unverifiable`; a commit that is not here has none.
+        state: String,
+        /// Whose key it is, as .provost/allowed_signers before the step says; only of a good one.
+        signed_by: Option<String>,
+        /// The key, or why it is no good.
+        detail: Option<String>,
+    }
+}
+
+fact! {
+    /// A commit that undoes another.
+    Revert in "reverts" by (commit_id) {
+        /// The commit that undoes.
+        commit_id: String,
+        /// The step that it is part of.
+        step: String,
+        /// The commit that is undone.
+        undoes: String,
+        /// The step that this one was part of.
+        undone_step: Option<String>,
+        /// Whether its message says so.
+        is_claimed: bool,
+        /// `tree_equal` (the tree from before is back), `patch_inverse`, or none: then it undoes a part, or nothing.
+        proof: Option<String>,
+        /// Seconds from the undone step to this one, by the committers' dates.
+        seconds: Option<u64>,
     }
 }
 
@@ -277,7 +406,7 @@ fact! {
 
 // === impl Facts ===
 
-/// Calls a macro-like list once for each kind of fact, in the order in which they are loaded.
+/// What is done for each kind of fact, in the order in which they are loaded.
 macro_rules! for_each_fact {
     ($($field:ident: $fact:ident),* $(,)?) => {
         impl Facts {
@@ -305,6 +434,12 @@ for_each_fact! {
     manifests: Manifest,
     inventory: InventoryEntry,
     live_objects: LiveObject,
+    steps: Step,
+    rules: Rule,
+    words: Words,
+    trailers: Trailer,
+    signatures: Signature,
+    reverts: Revert,
     controls: Control,
     control_tables: ControlTable,
     gaps: Gap,
@@ -332,11 +467,11 @@ fn schema_of<F: Fact>() -> String {
         columns.join(",\n"),
         values.join(",\n       ")
     );
-    if !F::KEY.is_empty() {
-        sql.push_str(&format!(
-            "CREATE INDEX {name}_by_key ON {name} ({});\n",
-            F::KEY.join(", ")
-        ));
+    for key in [F::KEY, F::SECOND_KEY] {
+        if let Some(first) = key.first() {
+            let columns = key.join(", ");
+            let _ = writeln!(sql, "CREATE INDEX {name}_by_{first} ON {name} ({columns});");
+        }
     }
     sql
 }

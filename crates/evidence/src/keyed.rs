@@ -102,7 +102,7 @@ impl DigestKey {
         context.update(bytes);
         let tag = context.sign();
         let mut text = format!("{kind}:{}:", self.id);
-        write_hex(&mut text, tag.as_ref().get(..length).unwrap_or(tag.as_ref()));
+        write_hex(&mut text, tag.as_ref().get(..length).unwrap_or_default());
         text
     }
 }

@@ -23,6 +23,7 @@ pub mod json;
 pub mod keyed;
 pub mod markdown;
 pub mod note;
+pub mod rules;
 pub mod table;
 pub mod tables;
 pub mod timestamp;

@@ -66,6 +66,53 @@ pub const TABLES: &[Query<'static>] = &[
             "subject",
         ],
     },
+    Query {
+        name: "changes",
+        sql: include_str!("../../../reports/tables/changes.sql"),
+        shown: &[
+            "result_commit",
+            "claimed_at",
+            "pull_request",
+            "commit_count",
+            "authors",
+            "committers",
+            "merge_result",
+            "files",
+            "additions",
+            "deletions",
+            "signature",
+            "subject",
+        ],
+    },
+    Query {
+        name: "documentation",
+        sql: include_str!("../../../reports/tables/documentation.sql"),
+        shown: &[
+            "result_commit",
+            "claimed_at",
+            "reason_present",
+            "ticket_ref",
+            "impact_present",
+            "test_evidence",
+            "backout_present",
+            "verdict",
+            "reason",
+            "subject",
+        ],
+    },
+    Query {
+        name: "rollbacks",
+        sql: include_str!("../../../reports/tables/rollbacks.sql"),
+        shown: &[
+            "commit_id",
+            "claimed_at",
+            "method",
+            "undoes",
+            "evidence",
+            "time_to_restore",
+            "undone_subject",
+        ],
+    },
 ];
 
 /// The column that says how a row was judged: `pass`, `fail`, `exception` or `unknown`; no value where it is not tested.

@@ -79,6 +79,21 @@ impl Budget {
         }
     }
 
+    /// A whole budget for a further part of the same work: what was spent is back, and the clock runs on. So all
+    /// parts together take no longer than one may.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        let renewed = Self::default();
+        Self {
+            look_below: match self.watch {
+                Some(_) => renewed.steps.saturating_sub(STEPS_PER_LOOK),
+                None => 0,
+            },
+            watch: self.watch,
+            ..renewed
+        }
+    }
+
     /// The steps that are left.
     pub fn steps(&self) -> u64 {
         self.steps
@@ -209,6 +224,27 @@ mod tests {
         };
         let mut budget = Budget::default().with_deadline(past);
         assert_eq!(budget.spend(STEPS_PER_LOOK + 1), Err(EvalError::DeadlineExceeded));
+    }
+
+    #[test]
+    fn a_renewed_budget_has_its_steps_back_and_no_more_time() {
+        thread_local! {
+            static NOW: std::cell::Cell<Option<Instant>> = const { std::cell::Cell::new(None) };
+        }
+        let begin = Instant::now();
+        let clock = || NOW.get().unwrap_or_else(Instant::now);
+        let limit = Duration::from_secs(1);
+        let mut budget = Budget::default().with_deadline(deadline(limit, clock));
+        NOW.set(Some(begin));
+        assert_eq!(budget.spend(STEPS_PER_LOOK + 1), Ok(()), "the clock is looked at");
+        NOW.set(Some(begin + limit / 2));
+        let mut renewed = budget.renewed();
+        assert_eq!(renewed.steps(), DEFAULT_STEPS);
+        assert_eq!(renewed.spend(STEPS_PER_LOOK + 1), Ok(()));
+        NOW.set(Some(begin + limit));
+        let mut again = renewed.renewed();
+        assert_eq!(again.spend(STEPS_PER_LOOK + 1), Err(EvalError::DeadlineExceeded));
+        assert_eq!(Budget::new(1, 1).renewed().steps(), DEFAULT_STEPS);
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Digest {
     /// Of bytes that lie in several places, as if they followed each other.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         let digest = context.finish();
         let mut array = [0; 32];
         array.copy_from_slice(digest.as_ref());

@@ -54,7 +54,8 @@ pub(crate) fn generate(written: &[&Value], annotation: Option<&str>) -> Vec<(Str
 fn takes_part(written: &[&Value]) -> bool {
     let mut names_pods_or_controllers = false;
     for rule in written {
-        if rule.get("generate").is_some() || rule.pointer("/mutate/patchesJson6902").is_some() {
+        let generates = rule.get("generate").is_some_and(|action| !is_empty(action));
+        if generates || rule.pointer("/mutate/patchesJson6902").is_some() {
             return false;
         }
         for description in descriptions(rule, "match")

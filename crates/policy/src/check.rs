@@ -91,7 +91,10 @@ impl Check {
                 Ok(Judgement::Fail(messages.collect()))
             }
             (Self::Foreach(entries), _) => foreach(entries, subject, frame, budget),
-            (Self::PodSecurity(pods), Some(value)) => Ok(pods.judge(value, subject.excused)),
+            (Self::PodSecurity(pods), Some(value)) => {
+                let judgement = pods.judge(value, subject.excused, budget);
+                judgement.map_err(|error| frame.view().halt(&error))
+            }
             (Self::Cel(cel), _) => {
                 let view = frame.view();
                 cel.judge(view.shared().request, view.shared().inputs, budget)
@@ -120,7 +123,9 @@ impl Check {
                 let nearest = nearest(patterns, value, &path, frame, budget)?;
                 violations.extend(nearest);
             }
-            (Self::PodSecurity(pods), Some(value)) => pods.collect(value, subject.excused, violations),
+            (Self::PodSecurity(pods), Some(value)) => {
+                pods.collect(value, subject.excused, budget, violations);
+            }
             (Self::Pattern(_) | Self::AnyPattern(_) | Self::PodSecurity(_), None) => {}
             (Self::Deny(conditions), _) => {
                 let view = frame.view();

@@ -102,8 +102,11 @@ fn fields(
                 continue;
             };
             let alone = Value::Array(vec![(*value).clone()]);
-            if held.condition.holds(&alone, &held.value) {
-                found.extend(place(&item, object, budget));
+            match held.condition.holds(&alone, &held.value, budget) {
+                Ok(true) => found.extend(place(&item, object, budget)),
+                Ok(false) => {}
+                // What was found so far is told.
+                Err(_) => break,
             }
         }
     }

@@ -171,7 +171,6 @@ impl Evaluation<'_> {
             request: self.request,
             inputs: self.inputs,
             environment: self.environment,
-            deadline: self.deadline,
             policy,
             rule,
             exceptions: &candidate.exceptions,
@@ -183,7 +182,7 @@ impl Evaluation<'_> {
         {
             return Err(Halt::Error(stopped.to_string()));
         }
-        let properties = run.properties(&judgement)?;
+        let properties = run.properties(&judgement, budget)?;
         let result = |status, message: &str| {
             Ok(Some(RuleResult {
                 properties: properties.clone(),
@@ -195,13 +194,13 @@ impl Evaluation<'_> {
             Judgement::Pass => result(Status::Pass, ""),
             Judgement::Skip(why) => result(Status::Skip, &why),
             Judgement::Error(why) => result(Status::Error, &why),
-            Judgement::Fail(_) if self.failed_before(&run)? => result(
+            Judgement::Fail(_) if self.failed_before(&run, budget)? => result(
                 Status::Skip,
                 "the object failed before this update, and existing violations are allowed",
             ),
             Judgement::Fail(notes) => {
                 let status = if policy.scored { Status::Fail } else { Status::Warn };
-                let (message, violations) = run.explain(target.object, notes)?;
+                let (message, violations) = run.explain(target.object, notes, budget)?;
                 Ok(Some(RuleResult {
                     violations,
                     properties,
@@ -212,7 +211,7 @@ impl Evaluation<'_> {
     }
 
     /// Whether an enforced rule lets an update in because the old object, judged as if it were created, fails too.
-    fn failed_before(&self, run: &Run<'_>) -> Result<bool, Halt> {
+    fn failed_before(&self, run: &Run<'_>, budget: &Budget) -> Result<bool, Halt> {
         let action = run.rule.actions.action.or(run.policy.actions.action);
         let (Some(old), Some(_)) = (self.request.old_object, self.request.object) else {
             return Ok(false);
@@ -239,7 +238,7 @@ impl Evaluation<'_> {
         if !concerns(run.rule, &target)? {
             return Ok(false);
         }
-        match run.decide(&request, &mut budget(self.deadline)) {
+        match run.decide(&request, &mut budget.renewed()) {
             Ok(judgement) => Ok(matches!(judgement, Judgement::Fail(_))),
             Err(Halt::Error(_)) => Ok(false),
             Err(needs) => Err(needs),
@@ -247,8 +246,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// What one part of a rule's evaluation may spend.
-pub(crate) fn budget(deadline: Option<Deadline>) -> Budget {
+/// What the first part of a rule's evaluation may spend; each further part has a budget renewed, and the same time.
+fn budget(deadline: Option<Deadline>) -> Budget {
     let budget = Budget::default();
     match deadline {
         Some(deadline) => budget.with_deadline(deadline),

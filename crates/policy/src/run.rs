@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use provost_expression::{Budget, Deadline, Environment};
+use provost_expression::{Budget, Environment};
 use serde_json::Value;
 
 use crate::check::{Judgement, Subject};
 use crate::context::{Frame, Shared};
-use crate::evaluate::budget;
 use crate::exception::Exception;
 use crate::matching::{Halt, Target};
 use crate::pod_security::Exclude;
@@ -45,7 +44,6 @@ pub(crate) struct Run<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) inputs: &'a Inputs,
     pub(crate) environment: Environment,
-    pub(crate) deadline: Option<Deadline>,
     pub(crate) policy: &'a Policy,
     pub(crate) rule: &'a Rule,
     pub(crate) exceptions: &'a [Arc<Exception>],
@@ -119,11 +117,12 @@ impl Run<'_> {
         &self,
         object: &Value,
         notes: Vec<String>,
+        spent: &Budget,
     ) -> Result<(String, Vec<Violation>), Halt> {
         let request = self.request;
         let shared = self.shared(request);
         let frame = Frame::of_rule(&shared, &self.rule.context);
-        let mut budget = budget(self.deadline);
+        let mut budget = spent.renewed();
         let excuse = self.excuse(request, object, &frame, &mut budget)?;
         let subject = Subject {
             value: request.object,
@@ -143,14 +142,14 @@ impl Run<'_> {
         let mut words = Vec::new();
         // Each expression in CEL has words of its own, or repeats the rule's.
         if !matches!(self.rule.check, Check::Cel(_)) {
-            words.extend(Some(self.message(request)).filter(|message| !message.is_empty()));
+            words.extend(Some(self.message(request, spent)).filter(|message| !message.is_empty()));
         }
         words.extend(notes);
         Ok((words.join("; "), violations))
     }
 
     /// The author's message, completed; as it is written where it cannot be. Of a Secret nothing is put into it.
-    fn message(&self, request: &Request<'_>) -> String {
+    fn message(&self, request: &Request<'_>, spent: &Budget) -> String {
         let message = &self.rule.message;
         let shared = self.shared(request);
         let frame = Frame::of_rule(&shared, &self.rule.context);
@@ -158,13 +157,17 @@ impl Run<'_> {
         if violations::is_secret_kind(request.kind) {
             return written();
         }
-        let completed = message.text(&frame.view(), &mut budget(self.deadline));
+        let completed = message.text(&frame.view(), &mut spent.renewed());
         completed.map_or_else(|_| written(), |text| text.trim().to_owned())
     }
 
     /// The properties that the result carries into reports. They change no verdict: one that cannot be completed stays
     /// as it is written. A rule whose preconditions are not met has none.
-    pub(crate) fn properties(&self, judgement: &Judgement) -> Result<Vec<(String, String)>, Halt> {
+    pub(crate) fn properties(
+        &self,
+        judgement: &Judgement,
+        spent: &Budget,
+    ) -> Result<Vec<(String, String)>, Halt> {
         let unmet = matches!(judgement, Judgement::Skip(why) if why == UNMET);
         if self.rule.properties.is_empty() || unmet {
             return Ok(Vec::new());
@@ -178,7 +181,7 @@ impl Run<'_> {
             let value = if is_secret {
                 written()
             } else {
-                match text.text(&frame.view(), &mut budget(self.deadline)) {
+                match text.text(&frame.view(), &mut spent.renewed()) {
                     Ok(value) => value,
                     Err(needs @ Halt::Needs(_)) => return Err(needs),
                     Err(Halt::Error(_)) => written(),

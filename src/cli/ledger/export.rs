@@ -98,11 +98,12 @@ fn sink(args: &Args) -> anyhow::Result<Sink> {
     let Some(file) = &args.token_file else {
         return Ok(Sink::Siem(endpoint));
     };
-    let token = fs::read_to_string(file).with_context(|| format!("could not read the token in {file:?}"))?;
+    let token = fs::read_to_string(file)
+        .with_context(|| format!("could not read the token in {}", file.display()))?;
     let endpoint = endpoint.with_token(&token);
     endpoint
         .map(Sink::Siem)
-        .with_context(|| format!("the token in {file:?} holds what no HTTP header can"))
+        .with_context(|| format!("the token in {} holds what no HTTP header can", file.display()))
 }
 
 fn export(

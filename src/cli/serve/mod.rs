@@ -397,12 +397,14 @@ impl Args {
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
         let ledger = ledger.unwrap_or_default();
-        let audit = recorder.audit(agent.state().as_deref())?;
-        let audit = audit.filter(|_| roles.contains(&Role::Recorder) && ledger != Destination::None);
         let privacy = match &ledger {
             Destination::None => None,
-            Destination::StateDirectory | Destination::Directory(_) => privacy.into_privacy(agent.state())?,
+            Destination::StateDirectory | Destination::Directory(_) => {
+                privacy.into_privacy(agent.state().as_deref())?
+            }
         };
+        let audit = recorder.audit(agent.state().as_deref())?;
+        let audit = audit.filter(|_| roles.contains(&Role::Recorder) && ledger != Destination::None);
         let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
             let state = agent.state();
             let state =
@@ -451,8 +453,8 @@ impl Args {
 
 impl PrivacyArgs {
     /// Without a place for the key there is none, unless it is asked for.
-    fn into_privacy(self, state: Option<PathBuf>) -> anyhow::Result<Option<Privacy>> {
-        let in_state = |name: &str| state.as_ref().map(|state| state.join(name));
+    fn into_privacy(self, state: Option<&Path>) -> anyhow::Result<Option<Privacy>> {
+        let in_state = |name: &str| state.map(|state| state.join(name));
         let is_asked_for = self.pseudonyms || self.digest_key.is_some();
         let Some(key) = self.digest_key.or_else(|| in_state(DIGEST_KEY_FILE)) else {
             anyhow::ensure!(

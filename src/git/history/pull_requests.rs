@@ -34,6 +34,8 @@ pub(super) struct Place {
     pub(super) is_on_line: bool,
     /// The merge that brought it in and that names a pull request.
     pub(super) brought_in_by: Option<usize>,
+    /// The commit of the line that brought it on to the line: the oldest that reaches it.
+    pub(super) step: Option<usize>,
 }
 
 /// A part of the graph with a line of its own: everything, or what a merge that names no pull request brought in.
@@ -63,13 +65,20 @@ pub(super) fn line(parents: &[Vec<usize>], names: &[bool], tip: usize) -> Vec<Pl
     let mut position = vec![NOT_HERE; parents.len()];
     while let Some(part) = parts.pop() {
         let line = first_parents(parents, &part);
-        if std::mem::take(&mut is_whole) {
+        let is_the_line = std::mem::take(&mut is_whole);
+        if is_the_line {
             for commit in &line {
                 places[*commit].is_on_line = true;
+                places[*commit].step = Some(*commit);
             }
         }
         for (index, brought) in brought_in(parents, &part, &line, &mut position) {
             let merge = line[index];
+            if is_the_line {
+                for commit in &brought {
+                    places[*commit].step = Some(merge);
+                }
+            }
             if names[merge] {
                 for commit in brought {
                     places[commit].brought_in_by = Some(merge);

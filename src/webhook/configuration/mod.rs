@@ -138,30 +138,21 @@ pub async fn write(
     let served = Arc::new(served.map_err(|source| Error::Discover(Box::new(source)))?);
     // Whoever is asked about a subresource looks here for the kind that it belongs to.
     endpoint.served.store(Arc::clone(&served));
-    let mut written = keep
-        .write(
-            &configurations,
-            present.clone(),
-            &configuration(endpoint, kinds, &served),
-        )
-        .await;
-    if let Err(error @ Error::Write { source, .. }) = &written
-        && matches!(&**source, kube::Error::Api(status) if status.code == INVALID)
+    let wanted = configuration(endpoint, kinds, &served);
+    let mut written = keep.write(&configurations, present.clone(), &wanted).await;
+    if let Err(Error::Write { source, .. }) = &written
+        && let kube::Error::Api(status) = source.as_ref()
+        && status.code == INVALID
         && kinds.iter().any(|kind| kind.reach.conditions.is_some())
     {
         // One that this apiserver does not understand must not keep the others' policies out.
+        let message = &status.message;
         tracing::warn!(
-            error = error as &dyn std::error::Error,
+            message,
             "The apiserver does not take the matchConditions of policies: it asks without them, and they are looked at here."
         );
-        let kinds = without_conditions(kinds);
-        written = keep
-            .write(
-                &configurations,
-                present,
-                &configuration(endpoint, &kinds, &served),
-            )
-            .await;
+        let wanted = configuration(endpoint, &without_conditions(kinds), &served);
+        written = keep.write(&configurations, present, &wanted).await;
     }
     written?;
     if let Some(configuration) = witness::configuration(endpoint, scope) {

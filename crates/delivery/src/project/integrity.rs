@@ -96,7 +96,11 @@ impl Integrity {
 
     /// Whether it is about this repository: some pattern is, and none that begins with `!`.
     pub(super) fn is_about(&self, url: &str) -> bool {
-        let mut about = self.repos.iter().filter(|pattern| pattern.is_about(url)).peekable();
+        let mut about = self
+            .repos
+            .iter()
+            .filter(|pattern| pattern.is_about(url))
+            .peekable();
         about.peek().is_some() && !about.any(RepositoryPattern::is_deny)
     }
 }
@@ -110,7 +114,11 @@ mod tests {
     use super::*;
 
     fn project(policies: Value) -> Project {
-        Project::parse("shop", &json!({"sourceIntegrity": {"git": {"policies": policies}}})).unwrap()
+        Project::parse(
+            "shop",
+            &json!({"sourceIntegrity": {"git": {"policies": policies}}}),
+        )
+        .unwrap()
     }
 
     #[rstest]
@@ -134,7 +142,9 @@ mod tests {
     #[test]
     fn two_policies_about_one_repository_refuse_it() {
         let policy = json!({"repos": [{"url": "*"}], "gpg": {"mode": "head", "keys": []}});
-        let error = project(json!([policy, policy])).integrity("https://a").unwrap_err();
+        let error = project(json!([policy, policy]))
+            .integrity("https://a")
+            .unwrap_err();
         assert_eq!(
             error,
             "policies[0], policies[1] of spec.sourceIntegrity.git are all about https://a: one may be"
@@ -156,6 +166,11 @@ mod tests {
     fn it_cannot_be_used_together_with_the_older_list_of_keys() {
         let spec = json!({"signatureKeys": [{"keyID": "D56C4FCA57A46444"}], "sourceIntegrity": {"git": {}}});
         let error = Project::parse("shop", &spec).unwrap_err();
-        assert!(error.to_string().starts_with("spec.signatureKeys cannot be used together"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("spec.signatureKeys cannot be used together"),
+            "{error}"
+        );
     }
 }

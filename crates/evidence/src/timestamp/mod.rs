@@ -226,7 +226,7 @@ impl<'a> Token<'a> {
         if !self.is_of(digest) {
             return Err(TokenError::OtherDigest);
         }
-        let signer = self.signer()?;
+        let certificate = self.signer()?;
         let signed = {
             // What is signed is the set itself, not the field that it stands in.
             let mut attributes = self.attributes.to_vec();
@@ -242,8 +242,8 @@ impl<'a> Token<'a> {
         if !is_about_info {
             return Err(TokenError::Signature);
         }
-        let certificate = CertificateDer::from(signer);
-        let by = common_name(signer).unwrap_or_else(|| "an authority without a name".to_owned());
+        let by = common_name(certificate).unwrap_or_else(|| "an authority without a name".to_owned());
+        let certificate = CertificateDer::from(certificate);
         let entity = EndEntityCert::try_from(&certificate).map_err(|_| TokenError::Untrusted)?;
         let is_signed = algorithms(self.digest).iter().any(|algorithm| {
             entity
@@ -404,8 +404,12 @@ mod tests {
         Digest::of_bytes(b"the checkpoint")
     }
 
-    fn verify(token: &[u8], authority: &[u8]) -> Result<Stamp, TokenError> {
-        Token::read(token)?.verify(of(), &Authority::from_pem(authority).unwrap())
+    fn authority(pem: &[u8]) -> Authority {
+        Authority::from_pem(pem).unwrap()
+    }
+
+    fn verify(token: &[u8], pem: &[u8]) -> Result<Stamp, TokenError> {
+        Token::read(token)?.verify(of(), &authority(pem))
     }
 
     #[rstest]
@@ -419,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_token_counts_for_its_digest_and_its_authority_alone() {
-        let authority = Authority::from_pem(AUTHORITY).unwrap();
+        let authority = authority(AUTHORITY);
         let other = Digest::of_bytes(b"another checkpoint");
         let token = Token::read(RSA_TOKEN).unwrap();
         assert_eq!(token.verify(other, &authority), Err(TokenError::OtherDigest));

@@ -2,6 +2,7 @@
 //! the policy is read.
 
 use super::Variable;
+use super::cost::{self, Repeated};
 use super::error::CompileError;
 use super::library;
 use super::node::{Element, Entry, Flat, Index, Macro, MacroKind, Node, Root, Select};
@@ -39,6 +40,8 @@ pub(super) struct Compiled {
     pub(super) node: Node,
     pub(super) roots: Vec<Root>,
     pub(super) height: usize,
+    pub(super) repeated: Option<Repeated>,
+    pub(super) cost: u64,
 }
 
 /// Compiles a text that may use these variables.
@@ -50,12 +53,22 @@ pub(super) fn compile(text: &str, variables: &[Variable]) -> Result<Compiled, Co
         roots: Vec::new(),
         height: 0,
         deepest: 0,
+        cost: 0,
+        used: vec![false; variables.len()],
+        ranges: Vec::new(),
+        repeated: None,
     };
     let node = compiler.node(&expression)?;
+    let used = variables.iter().zip(&compiler.used).filter(|(_, used)| **used);
+    let of_variables = used.map(|(variable, _)| variable.program.cost);
+    compiler.cost = of_variables.fold(compiler.cost, u64::saturating_add);
+    compiler.afford(&expression)?;
     Ok(Compiled {
         node,
         roots: compiler.roots,
         height: compiler.deepest,
+        repeated: compiler.repeated,
+        cost: compiler.cost,
     })
 }
 
@@ -67,12 +80,20 @@ struct Compiler<'c> {
     /// How deep the node that is read now is, and the deepest one so far.
     height: usize,
     deepest: usize,
+    /// What evaluating takes, at the least that is plausible (see [`cost`]).
+    cost: u64,
+    /// The variables whose cost is counted: each is evaluated once.
+    used: Vec<bool>,
+    /// What the loops around go through, the innermost last, as far as it is plain.
+    ranges: Vec<Option<String>>,
+    repeated: Option<Repeated>,
 }
 
 impl<'c> Compiler<'c> {
     fn node(&mut self, expression: &'c Expression<'c>) -> Result<Node, CompileError> {
         self.reach(expression, self.height + 1)?;
         self.height += 1;
+        self.cost = self.cost.saturating_add(1);
         let node = match &expression.kind {
             Kind::Literal(literal) => Ok(Node::Literal(literal.clone())),
             Kind::Name(name) => self.name(expression, name),
@@ -199,6 +220,7 @@ impl<'c> Compiler<'c> {
             )));
         };
         let height = self.height + declared[index].program.height;
+        self.used[index] = true;
         Some(self.reach(at, height).map(|()| Node::Variable(index)))
     }
 
@@ -316,7 +338,7 @@ impl<'c> Compiler<'c> {
             let flat = if name == "or" { Flat::Yes } else { Flat::No };
             return Ok(Node::Fallback(self.nodes([target, other])?, flat));
         }
-        if let Some(node) = self.macro_call(target, name, arguments) {
+        if let Some(node) = self.macro_call(at, target, name, arguments) {
             return node;
         }
         self.function(at, name, Some(target), arguments)
@@ -325,6 +347,7 @@ impl<'c> Compiler<'c> {
     /// The call as that of a macro, if it is one.
     fn macro_call(
         &mut self,
+        at: &Expression<'_>,
         target: &'c Expression<'c>,
         name: &str,
         arguments: &'c [Expression<'c>],
@@ -361,8 +384,10 @@ impl<'c> Compiler<'c> {
             _ => return None,
         };
         Some(self.node(target).and_then(|range| {
+            let outside = self.enter(at, &range);
             let filter = filter.map(|body| self.inside(names, body)).transpose()?;
             let transform = transform.map(|body| self.inside(names, body)).transpose()?;
+            self.leave(at, outside, &range)?;
             Ok(Node::Macro(Box::new(Macro {
                 kind,
                 range,
@@ -371,6 +396,44 @@ impl<'c> Compiler<'c> {
                 transform,
             })))
         }))
+    }
+
+    /// Begins a loop; gives the cost of what stands outside.
+    fn enter(&mut self, at: &Expression<'_>, range: &Node) -> u64 {
+        let path = cost::path(range, self.declared);
+        if let Some(path) = &path
+            && self.repeated.is_none()
+            && self.ranges.iter().flatten().any(|around| around == path)
+        {
+            self.repeated = Some(Repeated {
+                list: path.clone(),
+                offset: at.offset,
+            });
+        }
+        self.ranges.push(path);
+        std::mem::take(&mut self.cost)
+    }
+
+    /// Ends a loop: what stands inside is evaluated for each element.
+    fn leave(&mut self, at: &Expression<'_>, outside: u64, range: &Node) -> Result<(), CompileError> {
+        self.ranges.pop();
+        let all = self.cost.saturating_mul(cost::length(range));
+        self.cost = outside.saturating_add(all);
+        self.afford(at)
+    }
+
+    /// Refuses an expression whose evaluation would be stopped.
+    fn afford(&self, at: &Expression<'_>) -> Result<(), CompileError> {
+        if self.cost <= cost::MAX_COST {
+            return Ok(());
+        }
+        let why = format!(
+            "the loops are too many in each other: with {} elements in each list that is not written out, evaluating \
+             takes more than the {} steps that a rule has",
+            cost::PLAUSIBLE_LENGTH,
+            cost::MAX_COST
+        );
+        Err(CompileError::at(at.offset, why))
     }
 
     /// A node that sees further names.
@@ -410,6 +473,10 @@ impl<'c> Compiler<'c> {
         }
         let found = library::find(name, style, arguments.len() + usize::from(target.is_some()));
         let function = found.map_err(|why| CompileError::at(at.offset, why))?;
+        if let Some(made) = cost::made(name, &nodes) {
+            self.cost = self.cost.saturating_add(made);
+            self.afford(at)?;
+        }
         if let Some(node) = function.regex.and_then(|index| nodes.get_mut(index))
             && let Node::Literal(Value::Text(pattern)) = node
         {

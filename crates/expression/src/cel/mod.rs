@@ -8,11 +8,12 @@
 //!
 //! Guarantees: an unknown name, function or number of arguments is found when an expression is compiled, as is what
 //! Kubernetes has and Provost does not; evaluation never panics and ends within its [`Budget`]; texts are bounded by
-//! [`MAX_LENGTH`] and [`MAX_HEIGHT`]. Types are found out when values meet, not before: `1 + 'a'` is an error of the
+//! [`MAX_LENGTH`] and [`MAX_HEIGHT`], loops in loops by a plausible cost. Types are found out when values meet, not before: `1 + 'a'` is an error of the
 //! evaluation.
 
 mod blame;
 mod compile;
+mod cost;
 mod error;
 mod evaluator;
 mod library;
@@ -23,6 +24,7 @@ mod value;
 
 pub use blame::Blame;
 pub use compile::MAX_HEIGHT;
+pub use cost::Repeated;
 pub use error::{CompileError, Error};
 pub use library::{Format, Network, Url};
 pub use scope::Scope;
@@ -41,6 +43,9 @@ pub struct Program {
     roots: Vec<Root>,
     /// How deep it nests, with the variables that it uses.
     height: usize,
+    /// What evaluating it takes, at the least that is plausible.
+    cost: u64,
+    repeated: Option<Repeated>,
 }
 
 /// A named expression, that others use as `variables.name`.
@@ -64,6 +69,8 @@ impl Program {
             node: compiled.node,
             roots: compiled.roots,
             height: compiled.height,
+            cost: compiled.cost,
+            repeated: compiled.repeated,
         })
     }
 
@@ -80,6 +87,11 @@ impl Program {
     /// Whether it speaks of `namespaceObject` itself; variables that it uses may too.
     pub fn uses_namespace(&self) -> bool {
         self.roots.contains(&Root::NamespaceObject)
+    }
+
+    /// A list that it goes through for each of that list's own elements.
+    pub fn repeated(&self) -> Option<&Repeated> {
+        self.repeated.as_ref()
     }
 
     /// Evaluates the expression.

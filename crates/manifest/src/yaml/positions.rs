@@ -1,6 +1,7 @@
 //! Where each field of a document stands in its file.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
@@ -23,14 +24,34 @@ pub struct Position {
 /// What an alias or a merge key brings in has no place of its own: [`Positions::nearest`] leads to where it is used.
 #[derive(Debug)]
 pub struct Positions {
-    places: HashMap<FieldPath, Place>,
+    places: Places,
     start: Position,
+}
+
+/// Places by the hashes of their paths: the paths themselves would take several times the document's own memory. That
+/// two of a document's paths share a hash of 64 bits happens once in billions of documents, and shows a wrong line.
+#[derive(Debug, Default)]
+struct Places {
+    hasher: RandomState,
+    by_hash: HashMap<u64, Place>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
     key: Option<Position>,
     value: Position,
+}
+
+// === impl Places ===
+
+impl Places {
+    fn insert(&mut self, path: &FieldPath, place: Place) {
+        self.by_hash.insert(self.hasher.hash_one(path), place);
+    }
+
+    fn get(&self, path: &FieldPath) -> Option<&Place> {
+        self.by_hash.get(&self.hasher.hash_one(path))
+    }
 }
 
 // === impl Positions ===
@@ -45,7 +66,7 @@ impl Positions {
             events: Parser::new_from_str_with_options(text, options),
             lines_above: first_line.saturating_sub(1),
             path: FieldPath::root(),
-            places: HashMap::new(),
+            places: Places::default(),
         };
         // The text has been read already; where this reading of it ends early (JSON with surrogates in it), the
         // places found so far still hold.
@@ -94,7 +115,7 @@ struct Walk<'t> {
     events: Parser<'t, granit_parser::StrInput<'t>>,
     lines_above: usize,
     path: FieldPath,
-    places: HashMap<FieldPath, Place>,
+    places: Places,
 }
 
 // === impl Walk ===
@@ -116,7 +137,7 @@ impl<'t> Walk<'t> {
 
     fn node(&mut self, event: &Event<'t>, span: Span, key: Option<Position>) -> Option<()> {
         let value = self.position(span);
-        self.places.insert(self.path.clone(), Place { key, value });
+        self.places.insert(&self.path, Place { key, value });
         match event {
             Event::MappingStart(..) => self.mapping(),
             Event::SequenceStart(..) => self.sequence(),

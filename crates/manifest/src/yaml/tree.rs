@@ -17,7 +17,14 @@ const INTEGER_LIMIT: f64 = 9_223_372_036_854_775_808.0;
 /// Reads one YAML document; a place in the error counts from the text's own first line.
 pub(super) fn read_yaml(text: &str, duplicates: Duplicates) -> Result<Value, YamlError> {
     let read = match duplicates {
-        Duplicates::Refused => read_quickly(text).map_or_else(|| read::<false>(text, strict()), Ok),
+        Duplicates::Refused => match read_quickly(text) {
+            Some(Ok(value)) => Ok(value),
+            // What is too large is so either way.
+            Some(Err(error)) if matches!(error.without_snippet(), serde_saphyr::Error::Budget { .. }) => {
+                Err(error)
+            }
+            Some(Err(_)) | None => read::<false>(text, strict()),
+        },
         Duplicates::LastCounts => {
             let mut options = strict();
             options.duplicate_keys = DuplicateKeyPolicy::LastWins;
@@ -27,18 +34,18 @@ pub(super) fn read_yaml(text: &str, duplicates: Duplicates) -> Result<Value, Yam
     read.map_err(|error| yaml_error(&error))
 }
 
-/// Reads a document in which no merge key can be; `None` where that fails, and the errors are for the slow way to tell.
+/// Reads a document in which no merge key can be; `None` where one may be. Its errors are for the slow way to tell.
 ///
 /// What it saves is the parser's own memory of each map's keys, which only merging needs: the tree below sees
 /// duplicates by itself. It is a sixth of all work.
-fn read_quickly(text: &str) -> Option<Value> {
+fn read_quickly(text: &str) -> Option<Result<Value, serde_saphyr::Error>> {
     if text.contains("<<") || text.contains('!') {
         return None;
     }
     let mut options = strict();
     options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
     options.merge_keys = MergeKeyPolicy::AsOrdinary;
-    read::<false>(text, options).ok()
+    Some(read::<false>(text, options))
 }
 
 fn read<const LAST_COUNTS: bool>(text: &str, options: Options) -> Result<Value, serde_saphyr::Error> {

@@ -1,5 +1,6 @@
 //! Equality, and which operator means which comparison.
 
+use provost_expression::{Budget, EvalError};
 use provost_manifest::duration::Duration;
 use provost_manifest::quantity::Quantity;
 use provost_manifest::wildcard::Wildcard;
@@ -10,19 +11,24 @@ use super::membership::{self, Membership};
 use super::order;
 
 /// Whether `key OPERATOR value` is true. A null key makes every operator false.
-pub(super) fn holds(operator: Operator, key: &Value, value: &Value) -> bool {
+pub(super) fn holds(
+    operator: Operator,
+    key: &Value,
+    value: &Value,
+    budget: &mut Budget,
+) -> Result<bool, EvalError> {
     if key.is_null() {
-        return false;
+        return Ok(false);
     }
-    match operator {
+    Ok(match operator {
         Operator::Equals => equals(key, value),
         Operator::NotEquals => not_equals(key, value),
-        Operator::In => membership::deprecated(key, value, false),
-        Operator::NotIn => membership::deprecated(key, value, true),
-        Operator::AnyIn => membership::holds(Membership::AnyIn, key, value),
-        Operator::AllIn => membership::holds(Membership::AllIn, key, value),
-        Operator::AnyNotIn => membership::holds(Membership::AnyNotIn, key, value),
-        Operator::AllNotIn => membership::holds(Membership::AllNotIn, key, value),
+        Operator::In => membership::deprecated(key, value, false, budget)?,
+        Operator::NotIn => membership::deprecated(key, value, true, budget)?,
+        Operator::AnyIn => membership::holds(Membership::AnyIn, key, value, budget)?,
+        Operator::AllIn => membership::holds(Membership::AllIn, key, value, budget)?,
+        Operator::AnyNotIn => membership::holds(Membership::AnyNotIn, key, value, budget)?,
+        Operator::AllNotIn => membership::holds(Membership::AllNotIn, key, value, budget)?,
         Operator::GreaterThan => order::compare(key, value).is_some_and(std::cmp::Ordering::is_gt),
         Operator::GreaterThanOrEquals => order::compare(key, value).is_some_and(std::cmp::Ordering::is_ge),
         Operator::LessThan => order::compare(key, value).is_some_and(std::cmp::Ordering::is_lt),
@@ -35,7 +41,7 @@ pub(super) fn holds(operator: Operator, key: &Value, value: &Value) -> bool {
         Operator::DurationLessThanOrEquals => {
             order::durations(key, value).is_some_and(std::cmp::Ordering::is_le)
         }
-    }
+    })
 }
 
 fn equals(key: &Value, value: &Value) -> bool {

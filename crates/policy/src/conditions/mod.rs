@@ -6,7 +6,7 @@ mod order;
 
 use std::borrow::Cow;
 
-use provost_expression::Budget;
+use provost_expression::{Budget, EvalError};
 use serde_json::Value;
 
 use crate::context::View;
@@ -131,15 +131,16 @@ impl Conditions {
 
 impl Condition {
     /// Whether it would be true of this key.
-    pub(crate) fn holds(&self, key: &Value, value: &Value) -> bool {
-        compare::holds(self.operator, key, value)
+    pub(crate) fn holds(&self, key: &Value, value: &Value, budget: &mut Budget) -> Result<bool, EvalError> {
+        compare::holds(self.operator, key, value, budget)
     }
 
     /// What was compared, where the comparison is true.
     pub(crate) fn decide(&self, view: &View<'_>, budget: &mut Budget) -> Result<Option<Held<'_>>, Halt> {
         let key = operand(&self.key, view, budget)?;
         let value = operand(&self.value, view, budget)?;
-        let holds = compare::holds(self.operator, &key, &value);
+        let holds = compare::holds(self.operator, &key, &value, budget);
+        let holds = holds.map_err(|error| view.halt(&error))?;
         Ok(holds.then_some(Held {
             condition: self,
             key,

@@ -1,5 +1,6 @@
 //! Expressions whose cost grows faster than the object: a list gone through again for each of its elements.
 
+use provost_expression::cel::{Program, Variable};
 use provost_expression::variables;
 use serde_json::Value;
 
@@ -11,7 +12,48 @@ pub(super) fn lint(rule: &Cursor<'_>, findings: &mut Findings<'_>) {
         for foreach in items(&validate, "foreach") {
             look_at(&foreach, &[], findings);
         }
+        if let Some(cel) = validate.get("cel") {
+            look_at_cel(&cel, findings);
+        }
     }
+}
+
+/// Looks at every expression of a rule in CEL.
+fn look_at_cel(cel: &Cursor<'_>, findings: &mut Findings<'_>) {
+    let mut variables: Vec<Variable> = Vec::new();
+    for item in items(cel, "variables") {
+        let name = item.get("name").and_then(|name| name.value().as_str());
+        let program = item
+            .get("expression")
+            .and_then(|text| program(&text, &variables, findings));
+        if let (Some(name), Some(program)) = (name, program) {
+            let name = name.to_owned();
+            variables.push(Variable { name, program });
+        }
+    }
+    for item in items(cel, "expressions") {
+        for key in ["expression", "messageExpression"] {
+            if let Some(text) = item.get(key) {
+                program(&text, &variables, findings);
+            }
+        }
+    }
+}
+
+fn program(text: &Cursor<'_>, variables: &[Variable], findings: &mut Findings<'_>) -> Option<Program> {
+    let program = Program::compile(text.value().as_str()?, variables).ok()?;
+    if let Some(repeated) = program.repeated() {
+        let (list, offset) = (&repeated.list, repeated.offset);
+        let message = format!(
+            "{list} is gone through for each of its own elements (at byte {offset} of the expression)"
+        );
+        findings.warn(
+            Lint::Cost,
+            &text.fault(message),
+            "For n elements that is n times n steps. Go through it once, or through a list of the element.",
+        );
+    }
+    Some(program)
 }
 
 /// Looks at a foreach inside of those that go through `outer`.

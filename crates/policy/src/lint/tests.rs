@@ -195,6 +195,22 @@ const PODS: &str = "{any: [{resources: {kinds: [Pod]}}]}";
     "cost",
     "gone through for each"
 )]
+#[case::same_list_inside_in_cel(
+    rule(
+        PODS,
+        "{cel: {expressions: [{expression: 'object.spec.containers.all(a, object.spec.containers.exists_one(b, a.name == b.name))'}]}}"
+    ),
+    "cost",
+    "object.spec.containers is gone through for each of its own elements (at byte 63 of the expression)"
+)]
+#[case::same_variable_inside_in_cel(
+    rule(
+        PODS,
+        "{cel: {variables: [{name: all, expression: 'object.spec.containers'}], expressions: [{expression: 'variables.all.all(a, variables.all.filter(b, b.name == a.name).size() == 1)'}]}}"
+    ),
+    "cost",
+    "variables.all is gone through for each"
+)]
 #[case::unknown_field(rule(PODS, "{patern: {}}"), "refused", "unknown field \"patern\"")]
 #[case::no_yaml("  - [".to_owned(), "refused", "")]
 fn a_fault_is_found(#[case] rules: String, #[case] name: &str, #[case] text: &str) {
@@ -210,6 +226,10 @@ fn a_fault_is_found(#[case] rules: String, #[case] name: &str, #[case] text: &st
 }
 
 #[rstest]
+#[case::loops_in_loops_in_cel(rule(
+    PODS,
+    "{cel: {expressions: [{expression: 'object.spec.containers.all(a, a.ports.all(b, b.hostPort == 0) && object.spec.volumes.exists(v, v.name == a.name))'}]}}"
+))]
 #[case::wildcards(of_kinds("'*Set', 'apps/*/Deployment', 'v1/Pod'"))]
 #[case::subresources(of_kinds("Pod/exec, Deployment/scale, Pod.status, PodExecOptions"))]
 #[case::group_of_a_custom_resource(of_kinds(

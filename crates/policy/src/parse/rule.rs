@@ -56,7 +56,12 @@ const VALIDATE: [&str; 12] = [
 /// Reads a rule, written or generated; `background` says whether it judges existing objects.
 pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
     rule.only(&RULE)?;
-    rule.refuse(&OTHER_ACTIONS)?;
+    for other in OTHER_ACTIONS {
+        // An action that is there and empty is none, as the peer has it.
+        if !rule.get(other.0).is_none_or(|action| is_nothing(action.value())) {
+            rule.refuse(&[other])?;
+        }
+    }
     let name = rule.require("name")?.text()?;
     let matches = super::matches(&rule.require("match")?, true)?;
     let exclude = rule
@@ -98,6 +103,15 @@ pub(crate) fn rule(rule: &Cursor<'_>, background: bool) -> Result<Rule, Fault> {
         wants_roles: speaks_of_roles(rule.value()),
         context: entries,
     })
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
 }
 
 /// What goes with `validate.cel` only, and what does not go with it.

@@ -4,11 +4,14 @@
 //! sees what that one violates, and forgives one like violation of the real pod for each. So it forgives no more than
 //! what is there, and a forgiven field of one container does not forgive that of another.
 
+use std::collections::HashMap;
+
+use provost_expression::{Budget, EvalError};
 use provost_manifest::wildcard::Wildcard;
 use serde_json::{Map, Value};
 
-use super::pod::{Container, Malformed, Pod};
-use super::{Breach, Forbidden, PodSecurity};
+use super::pod::{Container, Pod};
+use super::{Breach, Forbidden, PodSecurity, Unjudged};
 
 /// One exclusion.
 #[derive(Clone, Debug)]
@@ -31,11 +34,12 @@ impl Exclude {
         rule: &PodSecurity,
         pod: &Pod<'o>,
         breaches: &mut Vec<Breach<'o>>,
-    ) -> Result<(), Malformed> {
+        budget: &mut Budget,
+    ) -> Result<(), Unjudged> {
         let nameless;
         let made = if self.images.is_empty() {
             nameless = Map::from_iter([("name".to_owned(), Value::from("fake"))]);
-            rule.run(&without_containers(pod, &nameless))?
+            rule.run(&without_containers(pod, &nameless), budget)?
                 .into_iter()
                 .map(Forgiven::of)
                 .collect()
@@ -46,10 +50,13 @@ impl Exclude {
                 .filter(|container| self.concerns(container))
                 .copied();
             let made = pod.of_containers(matching.collect());
-            rule.run(&made)?.into_iter().map(Forgiven::of).collect::<Vec<_>>()
+            rule.run(&made, budget)?
+                .into_iter()
+                .map(Forgiven::of)
+                .collect::<Vec<_>>()
         };
         for forgiven in made.iter().filter(|forgiven| forgiven.control == self.control) {
-            self.forgive(forgiven, breaches);
+            self.forgive(forgiven, breaches, budget)?;
         }
         breaches.retain(|breach| breach.control.name.is_empty() || !breach.fields.is_empty());
         Ok(())
@@ -64,21 +71,47 @@ impl Exclude {
         self.images.iter().any(|wildcard| wildcard.matches(image))
     }
 
-    fn forgive(&self, forgiven: &Forgiven, breaches: &mut [Breach<'_>]) {
+    fn forgive(
+        &self,
+        forgiven: &Forgiven,
+        breaches: &mut [Breach<'_>],
+        budget: &mut Budget,
+    ) -> Result<(), EvalError> {
         let Some(breach) = breaches.iter_mut().find(|breach| {
             breach.control.reason == forgiven.reason && breach.control.level == forgiven.level
         }) else {
-            return;
+            return Ok(());
         };
-        for field in forgiven.fields.iter().filter(|field| self.covers(field)) {
-            let like = |real: &Forbidden<'_>| {
-                real.path.normalized() == field.path
-                    && (self.images.is_empty() || real.container == field.container.as_deref())
-            };
-            if let Some(position) = breach.fields.iter().position(like) {
-                breach.fields.remove(position);
+        let of_containers = !self.images.is_empty();
+        let mut covered: HashMap<&str, HashMap<Option<&str>, usize>> = HashMap::new();
+        for field in &forgiven.fields {
+            budget.spend((1 + self.values.len() * field.bad.len()) as u64)?;
+            if self.covers(field) {
+                let container = field.container.as_deref().filter(|_| of_containers);
+                *covered
+                    .entry(&field.path)
+                    .or_default()
+                    .entry(container)
+                    .or_default() += 1;
             }
         }
+        if covered.is_empty() {
+            return Ok(());
+        }
+        budget.spend(breach.fields.len() as u64)?;
+        // Each that is covered takes the first one like it.
+        breach.fields.retain(|real: &Forbidden<'_>| {
+            let container = real.container.filter(|_| of_containers);
+            let left = covered.get_mut(real.path.normalized().as_str());
+            match left.and_then(|left| left.get_mut(&container)) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    false
+                }
+                _ => true,
+            }
+        });
+        Ok(())
     }
 
     fn covers(&self, field: &ForgivenField) -> bool {

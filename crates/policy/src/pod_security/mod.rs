@@ -13,12 +13,21 @@ mod volumes;
 pub(crate) use controls::{CONTROLS, Level};
 pub(crate) use exclude::Exclude;
 
+use std::collections::HashSet;
+
+use provost_expression::{Budget, EvalError};
 use serde_json::Value;
 
 use crate::check::Judgement;
 use crate::pattern::MAX_VIOLATIONS;
 use crate::result::{Accepted, Found, Violation};
 use pod::{Malformed, Pod};
+
+/// Why an object could not be judged.
+enum Unjudged {
+    Malformed(Malformed),
+    Stopped(EvalError),
+}
 
 /// What a rule demands of pods.
 #[derive(Debug)]
@@ -79,8 +88,13 @@ impl Version {
 
 impl PodSecurity {
     /// The verdict on an object; `excused` are further exclusions, of exceptions.
-    pub(crate) fn judge(&self, object: &Value, excused: &[Exclude]) -> Judgement {
-        match self.breaches(object, excused) {
+    pub(crate) fn judge(
+        &self,
+        object: &Value,
+        excused: &[Exclude],
+        budget: &mut Budget,
+    ) -> Result<Judgement, EvalError> {
+        Ok(match self.breaches(object, excused, budget) {
             Ok(breaches) if breaches.is_empty() => Judgement::Pass,
             Ok(breaches) => {
                 let controls: Vec<&str> = breaches.iter().map(|breach| breach.control.reason).collect();
@@ -90,15 +104,23 @@ impl PodSecurity {
                     controls.join(", ")
                 )])
             }
-            Err(malformed) => Judgement::Error(malformed.to_string()),
-        }
+            Err(Unjudged::Malformed(malformed)) => Judgement::Error(malformed.to_string()),
+            Err(Unjudged::Stopped(error)) => return Err(error),
+        })
     }
 
     /// Every field that is forbidden.
-    pub(crate) fn collect(&self, object: &Value, excused: &[Exclude], violations: &mut Vec<Violation>) {
-        let (Ok(pod), Ok(breaches)) = (Pod::of(object), self.breaches(object, excused)) else {
+    pub(crate) fn collect(
+        &self,
+        object: &Value,
+        excused: &[Exclude],
+        budget: &mut Budget,
+        violations: &mut Vec<Violation>,
+    ) {
+        let (Ok(pod), Ok(breaches)) = (Pod::of(object), self.breaches(object, excused, budget)) else {
             return;
         };
+        let mut named = HashSet::new();
         for forbidden in breaches.into_iter().flat_map(|breach| breach.fields) {
             if violations.len() >= MAX_VIOLATIONS {
                 break;
@@ -112,36 +134,56 @@ impl PodSecurity {
                 within: None,
             };
             // Baseline and restricted forms of a control may forbid the same field.
-            if !violations.iter().any(|known| known.path == violation.path) {
+            if named.insert(violation.path.to_string()) {
                 violations.push(violation);
             }
         }
     }
 
-    fn breaches<'o>(&self, object: &'o Value, excused: &[Exclude]) -> Result<Vec<Breach<'o>>, Malformed> {
+    fn breaches<'o>(
+        &self,
+        object: &'o Value,
+        excused: &[Exclude],
+        budget: &mut Budget,
+    ) -> Result<Vec<Breach<'o>>, Unjudged> {
         let pod = Pod::of(object)?;
-        let mut breaches = self.run(&pod)?;
+        let mut breaches = self.run(&pod, budget)?;
         for exclude in self.exclude.iter().chain(excused) {
             if breaches.is_empty() {
                 break;
             }
-            exclude.apply(self, &pod, &mut breaches)?;
+            exclude.apply(self, &pod, &mut breaches, budget)?;
         }
         Ok(breaches)
     }
 
     /// The privileged level runs every control too, as the peer does.
-    fn run<'o>(&self, pod: &Pod<'o>) -> Result<Vec<Breach<'o>>, Malformed> {
+    fn run<'o>(&self, pod: &Pod<'o>, budget: &mut Budget) -> Result<Vec<Breach<'o>>, Unjudged> {
         let mut breaches = Vec::new();
         for control in CONTROLS {
             if self.level == Level::Baseline && control.level == Level::Restricted {
                 continue;
             }
+            budget.spend(pod.size)?;
             if let Some(fields) = (control.check)(pod, self.version)? {
                 breaches.push(Breach { control, fields });
             }
         }
         Ok(breaches)
+    }
+}
+
+// === impl Unjudged ===
+
+impl From<Malformed> for Unjudged {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<EvalError> for Unjudged {
+    fn from(error: EvalError) -> Self {
+        Self::Stopped(error)
     }
 }
 

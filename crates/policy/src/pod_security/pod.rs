@@ -12,12 +12,17 @@ pub(super) const GROUPS: [&str; 3] = ["initContainers", "containers", "ephemeral
 /// The most containers of a pod that is judged; its size keeps a real one far below.
 const MAX_CONTAINERS: usize = 1_000;
 
+/// The most ports, volumes, capabilities, sysctls and annotations of a pod that is judged; a real one has some dozens.
+const MAX_ITEMS: usize = 20_000;
+
 /// A pod, or the template of one.
 #[derive(Clone, Debug)]
 pub(super) struct Pod<'o> {
     pub(super) metadata: Option<&'o Map<String, Value>>,
     pub(super) spec: Cow<'o, Map<String, Value>>,
     pub(super) containers: Vec<Container<'o>>,
+    /// How much there is to look at, in steps.
+    pub(super) size: u64,
     /// Where spec and metadata are in the object.
     spec_at: &'static [&'static str],
     metadata_at: &'static [&'static str],
@@ -70,9 +75,18 @@ impl<'o> Pod<'o> {
                 spec_at.join(".")
             )));
         };
+        let metadata = at(metadata_at).and_then(Value::as_object);
+        let containers = containers(spec)?;
+        let items = items(metadata, spec, &containers);
+        if items > MAX_ITEMS {
+            return Err(Malformed(format!(
+                "the pod has more than {MAX_ITEMS} ports, volumes, capabilities, sysctls and annotations"
+            )));
+        }
         Ok(Self {
-            metadata: at(metadata_at).and_then(Value::as_object),
-            containers: containers(spec)?,
+            metadata,
+            size: (items + containers.len()) as u64,
+            containers,
             spec: Cow::Borrowed(spec),
             spec_at,
             metadata_at,
@@ -136,6 +150,40 @@ fn containers(spec: &Map<String, Value>) -> Result<Vec<Container<'_>>, Malformed
         )));
     }
     Ok(containers)
+}
+
+/// How many things there are in the lists that controls look into.
+fn items(
+    metadata: Option<&Map<String, Value>>,
+    spec: &Map<String, Value>,
+    containers: &[Container<'_>],
+) -> usize {
+    let length = |owner: &Map<String, Value>, path: &[&str]| {
+        let mut fields = path.iter();
+        let first = fields.next().and_then(|key| owner.get(*key));
+        match fields
+            .try_fold(first, |value, key| Some(value?.get(key)))
+            .flatten()
+        {
+            Some(Value::Array(list)) => list.len(),
+            Some(Value::Object(map)) => map.len(),
+            _ => 0,
+        }
+    };
+    let of_container = |container: &Container<'_>| {
+        [
+            &["ports"][..],
+            &["securityContext", "capabilities", "add"],
+            &["securityContext", "capabilities", "drop"],
+        ]
+        .iter()
+        .map(|path| length(container.fields, path))
+        .sum::<usize>()
+    };
+    length(spec, &["volumes"])
+        + length(spec, &["securityContext", "sysctls"])
+        + metadata.map_or(0, |metadata| length(metadata, &["annotations"]))
+        + containers.iter().map(of_container).sum::<usize>()
 }
 
 // === impl Container ===

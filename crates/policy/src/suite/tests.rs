@@ -3,6 +3,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
 
 mod forms;
+mod notices;
 
 use insta::assert_snapshot;
 use jiff::Timestamp;
@@ -503,28 +504,6 @@ fn a_suite_with_an_invalid_policy_fails_and_says_where() {
     assert_snapshot!(verdict.invalid[0].message, @r#"unknown field "patern" in validate; did you mean "pattern"?"#);
     let place = verdict.invalid[0].place.as_ref().unwrap();
     assert_eq!(&*place.file, "policy.yaml");
-}
-
-#[test]
-fn names_that_nothing_bears_are_told() {
-    let policy = policy(&["Pod"], json!({"validate": {"deny": {}}}));
-    let verdict = judged(
-        "results:\n- {policy: p, rule: misspelt, kind: Pod, resources: [web, nobody], result: pass}\n- {policy: q, rule: r, result: pass}\n",
-        &[file(Role::Policies, &policy), file(Role::Resources, OBJECTS)],
-    );
-    let notices: Vec<String> = verdict.notices.iter().map(ToString::to_string).collect();
-    assert_snapshot!(notices.join("\n"), @r"
-    kyverno-test.yaml:5:3: no object of the suite is named nobody
-    kyverno-test.yaml:5:3: policy p has no rule misspelt
-    ");
-    let misspelt = verdict.rows.iter().filter(|row| row.rule == "misspelt");
-    assert!(misspelt.clone().count() == 2 && misspelt.clone().all(Row::unverified));
-    let without_policy: Vec<&Row> = verdict.rows.iter().filter(|row| row.policy == "q").collect();
-    assert!(without_policy.iter().all(|row| row.ok() == Some(false)));
-    assert_eq!(
-        without_policy[0].actual.reason(),
-        Some("the suite holds no policy q")
-    );
 }
 
 #[test]

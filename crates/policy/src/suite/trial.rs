@@ -286,6 +286,13 @@ impl Trial<'_> {
             if !named.is_empty() && !named.iter().any(|subject| subject.may_have(rule)) {
                 messages.push(format!("policy {} has no rule {rule}", entry.policy));
             }
+            if named.iter().any(|subject| subject.mutates_before(rule)) {
+                messages.push(format!(
+                    "policy {} has a rule that mutates, which Kyverno applies before {rule}; here {rule} judges the \
+                     object as it is written",
+                    entry.policy
+                ));
+            }
         }
         let distinct: BTreeSet<String> = messages.into_iter().collect();
         self.verdict
@@ -306,6 +313,19 @@ impl Subject {
                 names.any(|name| is_of_rule(rule, name))
             }
             State::Unsupported(_) | State::Invalid(_) => true,
+        }
+    }
+}
+
+impl Subject {
+    /// Whether a rule of that name judges, of a policy that has another one that mutates.
+    fn mutates_before(&self, rule: &str) -> bool {
+        match &self.state {
+            State::Judges { rules, left_out, .. } => {
+                let judges = rules.iter().any(|name| is_of_rule(rule, name));
+                judges && left_out.values().any(|reason| reason.starts_with("mutate "))
+            }
+            State::Unsupported(_) | State::Invalid(_) => false,
         }
     }
 }

@@ -169,3 +169,38 @@ fn rules_named_as_if_generated_do_not_judge_controllers() {
         "{name: autogen-r, match: {any: [{resources: {kinds: [Deployment]}}]}, validate: {deny: {}}}";
     assert_eq!(of_one(by_hand, &deployment(BAD)), []);
 }
+
+/// A subresource counts as its Pod for a rule, and not for the policy: some description must say `Pod` itself.
+#[rstest]
+#[case::alone("Pod/exec", None, 0)]
+#[case::eviction_alone("Pod/eviction", None, 0)]
+#[case::with_a_version("v1/Pod", None, 0)]
+#[case::beside_a_rule_on_pods("Pod/exec", Some("Pod"), 2)]
+#[case::beside_a_rule_on_controllers("Pod/exec", Some("Deployment"), 1)]
+#[case::beside_another("Pod/exec", Some("Service"), 0)]
+fn subresources_of_pods_are_generated_where_pods_are(
+    #[case] kind: &str,
+    #[case] beside: Option<&str>,
+    #[case] count: usize,
+) {
+    let rule = |name: &str, kind: &str| {
+        format!(
+            "{{name: {name}, match: {{any: [{{resources: {{kinds: ['{kind}']}}}}]}}, validate: {{pattern: {{spec: {{x: y}}}}}}}}"
+        )
+    };
+    let rules: Vec<String> = std::iter::once(rule("a", kind))
+        .chain(beside.map(|kind| rule("b", kind)))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let results = results(&json!({}), &rules, &deployment(BAD));
+    assert_eq!(results.len(), count, "{results:?}");
+}
+
+#[test]
+fn actions_that_are_empty_are_none() {
+    let rule =
+        |empty: &str| format!("{{name: r, {ON_PODS}, {empty}, validate: {{pattern: {{spec: {{x: y}}}}}}}}");
+    for empty in ["mutate: {}", "generate: {}", "verifyImages: []", "mutate: null"] {
+        assert_eq!(of_one(&rule(empty), &deployment(BAD)).len(), 1, "{empty}");
+    }
+}

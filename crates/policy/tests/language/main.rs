@@ -15,6 +15,7 @@ mod patterns;
 mod pod_security;
 mod refused;
 mod styles;
+mod styles_pods;
 mod suites;
 mod variables;
 

@@ -68,7 +68,7 @@ pub(super) enum Style {
 /// A function.
 #[derive(Debug)]
 pub(super) struct Function {
-    name: &'static str,
+    pub(super) name: &'static str,
     style: Style,
     /// How many arguments it takes, the one it is called on among them.
     least: usize,
