@@ -284,9 +284,6 @@ impl Event {
                 users
             }
             Self::Boot(_)
-            | Self::Observation(_)
-            | Self::Restoration(_)
-            | Self::Sample(_)
             | Self::Policies(_)
             | Self::Heartbeat(_)
             | Self::Clock(_)
