@@ -66,7 +66,7 @@ const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks for one.
 const DURABLE_RETRY: Duration = Duration::from_millis(5);
 /// The file of the key that hides people and Secrets, below the state directory.
-pub const DIGEST_KEY_FILE: &str = "digest.key";
+pub const DIGEST_KEY_FILE: &str = "ledger-digest.key";
 /// The map of who is behind pseudonyms, below the state directory.
 pub const IDENTITIES_FILE: &str = "identities.jsonl";
 /// How the file of a chain ends.

@@ -21,10 +21,12 @@ mod anchor;
 pub mod audit;
 mod follow;
 mod key;
+pub mod observe;
 mod outside;
 pub mod pull;
 mod resume;
 mod retention;
+pub mod sample;
 mod stamp;
 
 use std::path::{Path, PathBuf};

@@ -30,7 +30,7 @@ use crate::{
     config::{Address, ClientCertificates, FailurePolicy, LedgerListener, Role, WitnessScope},
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
-    recorder::{self, PullConfig, RecorderConfig},
+    recorder::{self, PullConfig, RecorderConfig, observe::Observer, sample::Sampler},
     server::{self, Drained, Shutdown},
     sync::{self, SyncConfig},
     telemetry::Metrics,
@@ -195,6 +195,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
     let judges = config.webhook || config.agent.is_some();
     let cluster = client.as_ref().filter(|_| judges);
     let policies = policies::read(&config, cluster, &ledger, &shutdown).await?;
+    let known = Arc::clone(&policies);
     let fetcher = policies::fetcher(&config, cluster, &policies, &shutdown);
     let exempt_namespaces = config.all_exempt_namespaces();
     let admission = Admission::new(Arc::clone(&policies), fetcher.clone(), exempt_namespaces);
@@ -232,6 +233,9 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         Some(audit) => Some(audit::start(audit, config.lifetimes, &ledger, &shutdown).await?),
         None => None,
     };
+    if let Some(client) = cluster.filter(|_| config.recorder.is_some()) {
+        watch(&config, client, known, &ledger, &shutdown);
+    }
     let announcement = Announcement {
         webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
         agent: config.agent.clone(),
@@ -249,6 +253,36 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         background: handing.into_iter().chain(pulling).collect(),
         audit,
     })
+}
+
+/// What the recorder sees of the cluster by itself: what happens, and what no API keeps a history of.
+fn watch(
+    config: &Config,
+    client: &kube::Client,
+    policies: Arc<crate::policies::Policies>,
+    ledger: &Ledger,
+    shutdown: &Shutdown,
+) {
+    let changed = Arc::new(tokio::sync::Notify::new());
+    let exempt = config.all_exempt_namespaces();
+    if config.witness != WitnessScope::Nothing {
+        let observer = Observer {
+            client: client.clone(),
+            ledger: ledger.clone(),
+            scope: config.witness.clone(),
+            exempt: exempt.clone(),
+            sampled: Arc::clone(&changed),
+        };
+        tokio::spawn(observer.run(shutdown.drain.clone()));
+    }
+    let sampler = Sampler {
+        client: client.clone(),
+        ledger: ledger.clone(),
+        policies,
+        exempt,
+        changed,
+    };
+    tokio::spawn(sampler.run(shutdown.drain.clone()));
 }
 
 /// What the ledger's first record says of a process with this configuration.

@@ -8,7 +8,7 @@
 //! | wrong, but annotated `provost.dev/admit-invalid: "true"` | let in with a warning, not in force |
 //! | an exception that no setting counts, a second policy of one name | let in with a warning |
 //! | changed elsewhere than in its spec (status, labels, finalizers) | let in, with a warning where it is wrong |
-//! | being deleted | not asked about |
+//! | being deleted | let in, once it is recorded |
 //!
 //! # Why it fails open
 //! While we do not answer, the apiserver lets policies in (`failurePolicy: Ignore`). Nothing is lost: what is wrong never
@@ -64,7 +64,8 @@ pub(super) fn entry(client_config: WebhookClientConfig) -> ValidatingWebhook {
         rules: Some(vec![RuleWithOperations {
             api_groups: texts(&[GROUP]),
             api_versions: texts(&["*"]),
-            operations: texts(&["CREATE", "UPDATE"]),
+            // A deletion is let in, once it is recorded.
+            operations: texts(&["CREATE", "UPDATE", "DELETE"]),
             resources: texts(&PolicyKind::ALL.map(PolicyKind::plural)),
             scope: Some("*".to_owned()),
         }]),

@@ -2,10 +2,11 @@
 //!
 //! # Guarantees
 //! - Always yes, and never after a wait: what the ledger's queue cannot take becomes a gap record.
-//! - Bodies are never recorded. A digest stands for one, but not for that of a Secret or of what is sent into a
-//!   container: those are short enough to be guessed.
+//! - Bodies are never recorded. A digest stands for one: a keyed one for that of a Secret or of what is sent into a
+//!   container, which are short enough to be guessed, and none where there is no key.
 
 use provost_evidence::event::Event;
+use provost_evidence::keyed::DigestKey;
 use provost_evidence::witness::{Subject, Witness};
 use provost_manifest::digest::Digest;
 use serde_json::Value;
@@ -17,12 +18,13 @@ use super::{Answer, Review, Webhook};
 impl Webhook {
     /// Records a request.
     pub(super) fn witness(&self, review: &Review) -> Answer {
-        self.ledger.append(Event::Witness(witness(review)));
+        let record = witness(review, self.ledger.digest_key());
+        self.ledger.append(Event::Witness(record));
         Answer::witnessed()
     }
 }
 
-fn witness(review: &Review) -> Witness {
+fn witness(review: &Review, key: Option<&DigestKey>) -> Witness {
     let request = review.request();
     let (group, resource) = review.resource();
     let body = request.object.or(request.old_object);
@@ -36,7 +38,8 @@ fn witness(review: &Review) -> Witness {
     let is_guessable = (group, resource) == ("", "secrets") || review.operation() == "CONNECT";
     let digest = |body: Option<&Value>| match body {
         Some(body) if !is_guessable => Digest::of_value(body).to_string(),
-        _ => String::new(),
+        Some(body) => key.map(|key| key.secret(body)).unwrap_or_default(),
+        None => String::new(),
     };
     Witness {
         uid: review.uid().to_owned(),
@@ -79,36 +82,41 @@ mod tests {
     #[rstest]
     #[case::a_secret("", "secrets", "CREATE", "Secret")]
     #[case::a_command("", "pods", "CONNECT", "PodExecOptions")]
-    fn of_what_can_be_guessed_there_is_not_even_a_digest(
+    fn of_what_can_be_guessed_there_is_a_keyed_digest_or_none(
         #[case] group: &str,
         #[case] resource: &str,
         #[case] operation: &str,
         #[case] kind: &str,
     ) {
-        let record = witness(&review(&json!({
+        let review = review(&json!({
             "uid": "1", "operation": operation, "kind": {"group": group, "version": "v1", "kind": kind},
             "resource": {"group": group, "version": "v1", "resource": resource},
             "object": {"data": {"password": "aHVudGVyMg=="}, "command": ["psql", "hunter2"]},
-        })));
-        assert_eq!(
-            (record.object_digest.as_str(), record.old_object_digest.as_str()),
-            ("", "")
-        );
-        let text = serde_json::to_string(&record).unwrap();
-        assert!(
-            !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
-            "{text}"
-        );
+        }));
+        let key = DigestKey::new(&[7; 32]);
+        let plain = Digest::of_value(review.request().object.unwrap()).to_string();
+        for (key, is_there) in [(None, false), (Some(&key), true)] {
+            let record = witness(&review, key);
+            assert_eq!(!record.object_digest.is_empty(), is_there);
+            let text = serde_json::to_string(&record).unwrap();
+            assert!(
+                !text.contains("hunter2") && !text.contains("aHVudGVyMg") && !text.contains(&plain),
+                "{text}"
+            );
+        }
     }
 
     #[test]
     fn a_record_has_digests_and_the_name_that_was_generated() {
         let object = json!({"metadata": {"name": "job-x7k2p", "generateName": "job-", "uid": "u", "generation": 1},
             "data": {"url": "postgres://shop"}});
-        let record = witness(&review(&json!({
-            "uid": "1", "operation": "CREATE", "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
-            "resource": {"group": "", "version": "v1", "resource": "configmaps"}, "namespace": "shop", "object": object,
-        })));
+        let record = witness(
+            &review(&json!({
+                "uid": "1", "operation": "CREATE", "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+                "resource": {"group": "", "version": "v1", "resource": "configmaps"}, "namespace": "shop", "object": object,
+            })),
+            None,
+        );
         assert_eq!(record.object_digest, Digest::of_value(&object).to_string());
         assert_eq!(record.object.describe(), "ConfigMap shop/job-x7k2p");
         assert_eq!((record.object_uid.as_str(), record.generation), ("u", 1));

@@ -334,6 +334,7 @@ async fn uninstall_removes_all_but_crds(installed: &Installed) -> anyhow::Result
     let told = installed.uninstall(&[]).await?;
     insta::assert_snapshot!(told, @"
     would remove  ValidatingWebhookConfiguration provost
+    would remove  ValidatingWebhookConfiguration provost-witness
     would remove  StatefulSet provost/provost-webhook
     would remove  StatefulSet provost/provost-agent
     would remove  PersistentVolumeClaim provost/data-provost-agent-0

@@ -76,3 +76,4 @@ mod webhook_in_force;
 mod webhook_recovery;
 mod webhook_rotation;
 mod webhook_service;
+mod witness;

@@ -246,7 +246,8 @@ fn line(change: &Change, namespace: &str) -> String {
     } else {
         &change.verdict
     };
-    let manager = if change.manager.is_empty() {
+    // The request names none, and the object's claim is told apart only where nobody else wrote in that second.
+    let manager = if change.manager.is_empty() || change.object.subresource == "scale" {
         "-"
     } else {
         &change.manager

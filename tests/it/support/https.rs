@@ -135,6 +135,23 @@ impl Http2 {
         self.send(Method::POST, path, whole(body)).await
     }
 
+    /// As who shows this token.
+    pub(crate) async fn post_as(
+        &self,
+        token: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Answer> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("https://{}{path}", self.address))
+            .header(CONTENT_TYPE, "application/json")
+            .header(hyper::header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(whole(body))?;
+        let answer = self.sender.clone().send_request(request).await?;
+        Answer::read(answer).await
+    }
+
     pub(crate) async fn send(&self, method: Method, path: &str, body: Body) -> anyhow::Result<Answer> {
         let request = Request::builder()
             .method(method)

@@ -500,6 +500,10 @@ impl Draft {
     }
 
     fn may_be_seen_as(&self, observation: &Observation, time: Timestamp) -> bool {
+        // What is done inside a container changes no object.
+        if CONNECTIONS.contains(&self.change.object.subresource.as_str()) {
+            return false;
+        }
         let is_deletion = matches!(observation.change.as_str(), "deleted" | "gone");
         let verb = self.change.verb.as_str();
         let deletes = verb.starts_with("delete") || self.change.object.subresource == "eviction";
@@ -519,7 +523,10 @@ impl Draft {
         if !change.witnesses.contains(&Source::Watch) {
             change.witnesses.push(Source::Watch);
         }
-        fill(&mut change.manager, &observation.manager);
+        // Who wrote last is not who deleted.
+        if !matches!(observation.change.as_str(), "deleted" | "gone") {
+            fill(&mut change.manager, &observation.manager);
+        }
         fill(&mut change.object.kind, &observation.object.kind);
         if change.state == State::AdmittedNotObserved {
             change.state = State::Witnessed;

@@ -295,6 +295,48 @@ fn a_time_has_the_changes_that_began_in_it_however_late_the_log() {
 }
 
 #[test]
+fn a_connection_is_seen_by_no_watch_and_a_deletion_is_not_by_who_wrote_last() {
+    let exec = Audit {
+        object: Subject {
+            subresource: "exec".into(),
+            ..object("pods", "web")
+        },
+        ..audit(10, "exec", 101, &["a"])
+    };
+    let delete = Audit {
+        verb: "delete".into(),
+        object: object("pods", "web"),
+        ..audit(12, "delete", 200, &["b"])
+    };
+    let records = [
+        boot(),
+        witness(10, "a", "CONNECT", exec.object.clone()),
+        witness(12, "b", "DELETE", object("pods", "web")),
+        seen(13, "deleted", object("pods", "web")),
+        logged(exec),
+        logged(delete),
+    ];
+    let told: Vec<_> = reconcile(&records)
+        .changes
+        .into_iter()
+        .map(|change| {
+            (
+                change.audit_id,
+                change.witnesses.contains(&Source::Watch),
+                change.manager,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("exec".to_owned(), false, String::new()),
+            ("delete".to_owned(), true, String::new()),
+        ]
+    );
+}
+
+#[test]
 fn dry_runs_are_counted_and_not_listed() {
     let audited = Audit {
         dry_run: true,
