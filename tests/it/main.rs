@@ -51,6 +51,8 @@ mod sync_drift;
 mod sync_edits;
 mod sync_errors;
 mod sync_faults;
+mod sync_faults_room;
+mod sync_faults_sources;
 mod sync_hooks;
 mod sync_ignored;
 mod sync_lease;

@@ -285,6 +285,8 @@ fn table() -> Vec<(&'static str, &'static str, Change)> {
         ("a variable more", "Deployment", Change::add("/spec/template/spec/containers/0/env", json!({"name": "LD_PRELOAD", "value": "/tmp/x.so"}))),
         ("a variable's value", "Deployment", Change::set("/spec/template/spec/containers/0/env/0/value", json!("loud"))),
         ("a folder of the host", "StatefulSet", Change::add("/spec/template/spec/volumes", json!({"name": "host", "hostPath": {"path": "/"}}))),
+        ("another account", "StatefulSet", Change::set("/spec/template/spec/serviceAccountName", json!("other"))),
+        ("another account for a job", "CronJob", Change::set("/spec/jobTemplate/spec/template/spec/serviceAccountName", json!("other"))),
         ("a label", "ConfigMap", Change::set("/metadata/labels/added", json!("by-hand"))),
         ("our label", "ConfigMap", Change::remove("/metadata/labels/provost.dev~1owner")),
         ("another's label", "Service", Change::set("/spec/selector/app", json!("mallory"))),
@@ -316,7 +318,7 @@ async fn what_matters_is_put_back_under_every_name_and_verb() -> anyhow::Result<
             // An apply of another's takes nothing away.
             let takes_away = !matches!(change, Change::Remove(_)) || manager == "provost";
             let verbs = [Verb::Json, Verb::Update, Verb::Merge, Verb::Apply];
-            let verb = verbs[number % if takes_away { 4 } else { 3 }];
+            let verb = verbs[(number + copy) % if takes_away { 4 } else { 3 }];
             let mut object = live.clone();
             change.make(&mut object)?;
             let edit = Edit { live, object, manager, verb };

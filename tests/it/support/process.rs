@@ -35,11 +35,16 @@ pub(crate) struct Process<'c> {
 }
 
 impl<'c> Process<'c> {
-    pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+    /// All but the process, which may want something before it starts.
+    pub(crate) async fn make_ready(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
         let namespace = cluster.namespace(hint).await?;
         let folder = Folder::new()?;
         let repository = Repository::init(&folder.path().join("infrastructure"))?;
-        let mut process = Self::make(cluster, namespace, repository, folder).await?;
+        Self::make(cluster, namespace, repository, folder).await
+    }
+
+    pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+        let mut process = Self::make_ready(cluster, hint).await?;
         process.run().await?;
         process.project().await?;
         Ok(process)
@@ -119,6 +124,14 @@ impl<'c> Process<'c> {
         self.provost.as_mut().context("the agent does not run")
     }
 
+    pub(crate) fn pid(&mut self) -> anyhow::Result<u32> {
+        Ok(self.running()?.pid())
+    }
+
+    pub(crate) fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.running()?.ended()?.is_none())
+    }
+
     pub(crate) fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
         self.read = self.running()?.log().len();
         self.running()?.signal(signal)
@@ -156,7 +169,7 @@ impl<'c> Process<'c> {
     }
 
     /// Makes the project `default`, which allows everything.
-    async fn project(&self) -> anyhow::Result<()> {
+    pub(crate) async fn project(&self) -> anyhow::Result<()> {
         let project = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
             "metadata": {"name": "default", "namespace": self.namespace},
