@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness::git::ALEX;
 use harness::wait_for;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -38,7 +40,11 @@ async fn kube_prometheus_is_synced_whole_and_moved_through_the_years() -> anyhow
     agent
         .repository
         .git(&["fetch", "--quiet", &bundle.display().to_string(), "main"])?;
-    let head = agent.repository.git(&["rev-parse", "FETCH_HEAD"])?.trim().to_owned();
+    let head = agent
+        .repository
+        .git(&["rev-parse", "FETCH_HEAD"])?
+        .trim()
+        .to_owned();
     let before = |date: &str| -> anyhow::Result<String> {
         let commit = agent
             .repository
@@ -84,12 +90,11 @@ async fn kube_prometheus_is_synced_whole_and_moved_through_the_years() -> anyhow
     ];
     agent.move_to(&years_ago)?;
     agent.assert_as_declared(&years_ago, &gone).await?;
-    let approved = format!(
-        "argocd.argoproj.io/deletion-approved={}",
-        jiff::Timestamp::now()
-    );
+    let approved = format!("argocd.argoproj.io/deletion-approved={}", jiff::Timestamp::now());
     let application = ["application", "kube-prometheus", &approved];
-    agent.kubectl(&[&["annotate"], &application[..]].concat(), "").await?;
+    agent
+        .kubectl(&[&["annotate"], &application[..]].concat(), "")
+        .await?;
     agent.assert_as_declared(&years_ago, &[]).await?;
     agent.stop().await
 }
@@ -105,7 +110,9 @@ impl Agent<'_> {
         let full_name = format!("{}/kube-prometheus", self.namespace);
         let mut found = BTreeMap::new();
         for gvk in self.connection.kinds().served() {
-            let Ok(list) = self.list_of(&gvk).await else { continue };
+            let Ok(list) = self.list_of(&gvk).await else {
+                continue;
+            };
             for object in list {
                 let metadata = &object["metadata"];
                 let is_ours = metadata["annotations"]["provost.dev/application"] == full_name;
@@ -141,7 +148,8 @@ impl Agent<'_> {
             is_synced && is_done && status["sync"]["revision"] == commit
         })
         .await?;
-        let declared = objects(self.repository.path())?;
+        let mut declared = objects(self.repository.path())?;
+        declared.iter_mut().for_each(encode_strings);
         harness::progress::note(&format!(
             "kube-prometheus {commit:.7}: {} objects in {:.1} s with {} requests",
             declared.len(),
@@ -153,12 +161,23 @@ impl Agent<'_> {
             value.unwrap_or_default().to_owned()
         };
         let mut names: BTreeSet<String> = wait.iter().map(|&name| name.to_owned()).collect();
-        for object in &declared {
+        for object in &mut declared {
             let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
-            names.insert(name_of(&kind, object));
             let live = self
-                .live(&text(object, "/apiVersion"), &kind, &text(object, "/metadata/namespace"), &name)
+                .live(
+                    &text(object, "/apiVersion"),
+                    &kind,
+                    &text(object, "/metadata/namespace"),
+                    &name,
+                )
                 .await?;
+            // Some of what is cluster-wide names a namespace all the same.
+            if let (Value::Null, Some(metadata)) =
+                (&live["metadata"]["namespace"], object["metadata"].as_object_mut())
+            {
+                metadata.remove("namespace");
+            }
+            names.insert(name_of(&kind, object));
             let lacking = lacks(object, &live, &kind);
             assert_eq!(lacking, None, "{commit}: {kind} {name}");
         }
@@ -170,6 +189,18 @@ impl Agent<'_> {
         })
         .await?;
         Ok(declared.len())
+    }
+}
+
+/// A Secret's `stringData` is written only; what is there is in `data`.
+fn encode_strings(object: &mut Value) {
+    if let Some(Value::Object(strings)) = object
+        .as_object_mut()
+        .and_then(|object| object.remove("stringData"))
+    {
+        for (key, text) in strings {
+            object["data"][key] = json!(STANDARD.encode(text.as_str().unwrap_or_default()));
+        }
     }
 }
 
@@ -284,8 +315,14 @@ async fn a_promotion_moves_one_overlay_and_renders_and_applies_nothing_else() ->
     ];
     let service = "{apiVersion: v1, kind: Service, metadata: {name: my-app}, spec: {selector: {app: my-app}, ports: [{port: 80, targetPort: 8080}]}}\n";
     agent.commit(&[
-        ("apps/my-app/base/kustomization.yaml", "resources: [deployment.yaml, service.yaml]\n"),
-        ("apps/my-app/base/deployment.yaml", &DEPLOYMENT.replace("replicas: 2", "replicas: 0")),
+        (
+            "apps/my-app/base/kustomization.yaml",
+            "resources: [deployment.yaml, service.yaml]\n",
+        ),
+        (
+            "apps/my-app/base/deployment.yaml",
+            &DEPLOYMENT.replace("replicas: 2", "replicas: 0"),
+        ),
         ("apps/my-app/base/service.yaml", service),
     ])?;
     let mut head = String::new();
@@ -320,7 +357,9 @@ async fn a_promotion_moves_one_overlay_and_renders_and_applies_nothing_else() ->
     agent.wait_synced("my-app-production", &promotion).await?;
     assert_eq!(agent.tag_of("production").await?, "stg-def456");
     for (overlay, _) in overlays {
-        agent.wait_synced(&format!("my-app-{overlay}"), &promotion).await?;
+        agent
+            .wait_synced(&format!("my-app-{overlay}"), &promotion)
+            .await?;
     }
     assert_eq!(agent.renders()? - renders, 1, "one overlay is rendered");
     let after = agent.versions(&overlays).await?;
@@ -332,11 +371,15 @@ async fn a_promotion_moves_one_overlay_and_renders_and_applies_nothing_else() ->
     }
 
     // The base is in all of them.
-    let base = DEPLOYMENT.replace("replicas: 2", "replicas: 0").replace("128Mi", "256Mi");
+    let base = DEPLOYMENT
+        .replace("replicas: 2", "replicas: 0")
+        .replace("128Mi", "256Mi");
     let commit = agent.commit(&[("apps/my-app/base/deployment.yaml", &base)])?;
     for (overlay, _) in overlays {
         agent.wait_synced(&format!("my-app-{overlay}"), &commit).await?;
-        let live = agent.get("apps/v1", "Deployment", &format!("my-app-{overlay}")).await?;
+        let live = agent
+            .get("apps/v1", "Deployment", &format!("my-app-{overlay}"))
+            .await?;
         let container = &live["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["resources"]["limits"]["memory"], "256Mi", "{overlay}");
     }
@@ -346,7 +389,9 @@ async fn a_promotion_moves_one_overlay_and_renders_and_applies_nothing_else() ->
 
 impl Agent<'_> {
     async fn tag_of(&self, overlay: &str) -> anyhow::Result<String> {
-        let live = self.get("apps/v1", "Deployment", &format!("my-app-{overlay}")).await?;
+        let live = self
+            .get("apps/v1", "Deployment", &format!("my-app-{overlay}"))
+            .await?;
         let image = live["spec"]["template"]["spec"]["containers"][0]["image"].clone();
         let image = image.as_str().unwrap_or_default();
         Ok(image.rsplit(':').next().unwrap_or_default().to_owned())
@@ -359,7 +404,11 @@ impl Agent<'_> {
             for (version, kind) in [("apps/v1", "Deployment"), ("v1", "Service")] {
                 let live = self.get(version, kind, &format!("my-app-{overlay}")).await?;
                 // Its controller writes its status once more after each change, which is none of ours.
-                let place = if kind == "Deployment" { "generation" } else { "resourceVersion" };
+                let place = if kind == "Deployment" {
+                    "generation"
+                } else {
+                    "resourceVersion"
+                };
                 versions.insert(format!("{overlay} {kind}"), live["metadata"][place].clone());
             }
         }

@@ -40,10 +40,16 @@ fn round_files(round: usize) -> Vec<(String, String)> {
     };
     let wave = "argocd.argoproj.io/sync-wave: '1'";
     vec![
-        ("before".to_owned(), config_map("before", &value, &hook("PreSync"))),
+        (
+            "before".to_owned(),
+            config_map("before", &value, &hook("PreSync")),
+        ),
         ("a".to_owned(), config_map("a", &value, "")),
         ("b".to_owned(), config_map("b", &value, "")),
-        ("of-round".to_owned(), config_map(&format!("of-round-{round}"), &value, "")),
+        (
+            "of-round".to_owned(),
+            config_map(&format!("of-round-{round}"), &value, ""),
+        ),
         ("c".to_owned(), config_map("c", &value, wave)),
         ("after".to_owned(), config_map("after", &value, &hook("PostSync"))),
     ]
@@ -126,9 +132,21 @@ async fn kill_at_every_step(least: usize) -> anyhow::Result<()> {
         before = agent.assert_round(round, &before, &when).await?;
         harness::progress::note(&when);
     }
-    for (method, path) in [("PUT", "/inventories/"), ("PATCH", "/configmaps/a"), ("PATCH", "/configmaps/c"), ("PATCH", "/configmaps/before"), ("DELETE", "/configmaps/before"), ("DELETE", "/configmaps/of-round-"), ("PATCH", "/configmaps/after"), ("PATCH", "/applications/my-app")] {
+    for (method, path) in [
+        ("PUT", "/inventories/"),
+        ("PATCH", "/configmaps/a"),
+        ("PATCH", "/configmaps/c"),
+        ("PATCH", "/configmaps/before"),
+        ("DELETE", "/configmaps/before"),
+        ("DELETE", "/configmaps/of-round-"),
+        ("PATCH", "/configmaps/after"),
+        ("PATCH", "/applications/my-app"),
+    ] {
         let is_it = |step: &&String| step.starts_with(method) && step.contains(path);
-        assert!(steps.iter().any(|step| is_it(&step)), "no kill at {method} {path}: {steps:#?}");
+        assert!(
+            steps.iter().any(|step| is_it(&step)),
+            "no kill at {method} {path}: {steps:#?}"
+        );
     }
     harness::progress::note(&format!("{kills} kills at: {steps:#?}"));
     agent.stop().await
@@ -190,7 +208,9 @@ async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
     round += 1;
     commit = second.commit_round(round).await?;
     second.wait_synced("my-app", &commit).await?;
-    second.assert_round(round, &before, "the leader was killed").await?;
+    second
+        .assert_round(round, &before, "the leader was killed")
+        .await?;
     first.run_in_background().await?;
     round += 1;
     first.gate.open();
@@ -227,7 +247,10 @@ async fn end_the_apiserver(times: usize) -> anyhow::Result<()> {
         agent.wait_parts(&format!("cut-{time}"), least).await?;
         cluster.stop_apiserver().await?;
         // What is wrong in Git meanwhile is put right before anybody could read it.
-        agent.commit(&[("app/parts.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n")])?;
+        agent.commit(&[(
+            "app/parts.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n",
+        )])?;
         let value = format!("end-{time}");
         let good = agent.commit(&[("app/parts.yaml", &config_maps(&value))])?;
         assert_ne!(commit, good);

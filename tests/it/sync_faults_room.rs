@@ -82,7 +82,9 @@ fn large(value: &str) -> String {
     while text.len() < 300_000 {
         text.push_str(&random.below(usize::MAX).to_string());
     }
-    format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: large}}, data: {{A: '{value}', text: '{text}{value}'}}}}\n")
+    format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: large}}, data: {{A: '{value}', text: '{text}{value}'}}}}\n"
+    )
 }
 
 async fn fill_the_disk(times: usize) -> anyhow::Result<()> {
@@ -112,7 +114,11 @@ async fn fill_the_disk(times: usize) -> anyhow::Result<()> {
             })
             .await?;
         let now = agent.parts().await?;
-        assert_eq!(now.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "time {time}");
+        assert_eq!(
+            now.keys().collect::<Vec<_>>(),
+            before.keys().collect::<Vec<_>>(),
+            "time {time}"
+        );
         assert_ne!(now["large"].1, value, "it was never read, time {time}");
         assert_eq!(agent.pid()?, pid);
         assert!(agent.is_running()?, "the agent ended: {}", agent.log());

@@ -61,7 +61,8 @@ impl Agent<'_> {
     async fn edit_is_put_back(&self) -> anyhow::Result<()> {
         let edit = json!({"data": {"A": "by hand"}});
         let before = self.get("v1", "ConfigMap", "my-app-env").await?["data"].clone();
-        self.edit("v1", "ConfigMap", "my-app-env", "kubectl-edit", &edit).await?;
+        self.edit("v1", "ConfigMap", "my-app-env", "kubectl-edit", &edit)
+            .await?;
         self.wait_healed("v1", "ConfigMap", "my-app-env", |live| live["data"] == before)
             .await
     }
@@ -87,19 +88,27 @@ async fn break_the_repository(times: usize) -> anyhow::Result<()> {
         // It does not answer; what it said last is kept up.
         std::fs::rename(agent.repository.path(), &away)?;
         agent
-            .wait_status("my-app", "an unreachable repository", |status| says(status, "cannot be fetched"))
+            .wait_status("my-app", "an unreachable repository", |status| {
+                says(status, "cannot be fetched")
+            })
             .await?;
         agent.edit_is_put_back().await?;
         std::fs::rename(&away, agent.repository.path())?;
 
         // What it says cannot be read; the next commit puts it right.
-        agent.commit(&[("app/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n")])?;
+        agent.commit(&[(
+            "app/config.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n",
+        )])?;
         agent
-            .wait_status("my-app", "a parse error", |status| says(status, "app/config.yaml:"))
+            .wait_status("my-app", "a parse error", |status| {
+                says(status, "app/config.yaml:")
+            })
             .await?;
         agent.edit_is_put_back().await?;
         let name = format!("forced-{time}");
-        let forced = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{A: '1'}}}}");
+        let forced =
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{A: '1'}}}}");
         let base = good;
         let commit = agent.commit(&[("app/config.yaml", &config), ("app/forced.yaml", &forced)])?;
         agent.wait_synced("my-app", &commit).await?;
@@ -117,8 +126,15 @@ async fn break_the_repository(times: usize) -> anyhow::Result<()> {
         assert!(agent.repository.git(&["cat-file", "-e", &commit]).is_err());
         agent.wait_synced("my-app", &good).await?;
         let values = agent.values().await?;
-        let expected = [("my-app-env", format!("moved {time}")), ("stranger", "stranger".to_owned())];
-        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value)).into(), "time {time}");
+        let expected = [
+            ("my-app-env", format!("moved {time}")),
+            ("stranger", "stranger".to_owned()),
+        ];
+        assert_eq!(
+            values,
+            expected.map(|(name, value)| (name.to_owned(), value)).into(),
+            "time {time}"
+        );
         let after = agent.parts().await?;
         for (name, (uid, _)) in &before {
             assert_eq!(&after[name].0, uid, "time {time}: {name} was made anew");
@@ -148,7 +164,9 @@ async fn deny_one_of_many(times: usize) -> anyhow::Result<()> {
     let mut agent = Agent::start(&cluster, "denied").await?;
     let denied = config_maps("denied-first");
     wait_for("the webhook to deny", LIMIT, async || {
-        let answer = agent.kubectl(&["create", "--dry-run=server", "-f", "-"], &denied).await;
+        let answer = agent
+            .kubectl(&["create", "--dry-run=server", "-f", "-"], &denied)
+            .await;
         let error = answer.err().map(|error| format!("{error:#}")).unwrap_or_default();
         anyhow::ensure!(error.contains("Not this one"), "it says {error:?}");
         Ok(())
@@ -164,28 +182,44 @@ async fn deny_one_of_many(times: usize) -> anyhow::Result<()> {
         // A dry-run says so beforehand: nothing of the stage is written.
         agent.commit(&[("app/parts.yaml", &config_maps(&format!("denied-{time}")))])?;
         agent
-            .wait_status("my-app", "a refused stage", |status| says(status, "part-07") && says(status, "Not this one"))
+            .wait_status("my-app", "a refused stage", |status| {
+                says(status, "part-07") && says(status, "Not this one")
+            })
             .await?;
-        assert!(agent.values().await?.values().all(|now| *now == last), "time {time}");
+        assert!(
+            agent.values().await?.values().all(|now| *now == last),
+            "time {time}"
+        );
         // One that is only denied when it is written is the only one that is not; it is named.
         value = format!("meant-{time}");
         agent.commit(&[("app/parts.yaml", &config_maps(&value))])?;
         agent
-            .wait_status("my-app", "a refused write", |status| says(status, "Not when it is meant"))
+            .wait_status("my-app", "a refused write", |status| {
+                says(status, "Not when it is meant")
+            })
             .await?;
         let values = agent.values().await?;
         assert_eq!(values["part-07"], last, "time {time}");
-        assert_eq!(values.values().filter(|now| **now == value).count(), OBJECTS - 1, "time {time}");
+        assert_eq!(
+            values.values().filter(|now| **now == value).count(),
+            OBJECTS - 1,
+            "time {time}"
+        );
         last = format!("good-{time}");
         good = agent.commit(&[("app/parts.yaml", &config_maps(&last))])?;
         agent.wait_synced("my-app", &good).await?;
-        assert!(agent.values().await?.values().all(|now| *now == last), "time {time}");
+        assert!(
+            agent.values().await?.values().all(|now| *now == last),
+            "time {time}"
+        );
     }
     // And once nobody denies it any more, what was denied comes by itself.
     value.push_str("-last");
     let meant = agent.commit(&[("app/parts.yaml", &config_maps(&value))])?;
     agent
-        .wait_status("my-app", "a refused write", |status| says(status, "Not when it is meant"))
+        .wait_status("my-app", "a refused write", |status| {
+            says(status, "Not when it is meant")
+        })
         .await?;
     drop(webhook);
     cluster
@@ -212,7 +246,8 @@ async fn a_webhook_that_denies_one_object_of_many_keeps_nothing_else_back_for_lo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a quarter of an hour: make soak runs it"]
-async fn soak_a_webhook_that_denies_one_object_of_many_keeps_nothing_else_back_for_long() -> anyhow::Result<()> {
+async fn soak_a_webhook_that_denies_one_object_of_many_keeps_nothing_else_back_for_long() -> anyhow::Result<()>
+{
     deny_one_of_many(rounds()).await
 }
 
@@ -237,9 +272,7 @@ async fn an_edit_that_cannot_be_put_back_keeps_no_other_from_being_put_back() ->
         .api("v1", "Secret")
         .delete("fixed", &DeleteParams::default())
         .await?;
-    agent
-        .kubectl(&["create", "-f", "-"], &other.to_string())
-        .await?;
+    agent.kubectl(&["create", "-f", "-"], &other.to_string()).await?;
     agent.begin_again().await?;
     agent
         .wait_status("my-app", "a refusal", |status| says(status, "fixed"))

@@ -69,7 +69,9 @@ impl Edit {
         let fields = object.as_object_mut().unwrap();
         fields.remove("status");
         let metadata = fields["metadata"].as_object_mut().unwrap();
-        metadata.retain(|key, _| ["name", "namespace", "labels", "annotations", "finalizers"].contains(&key.as_str()));
+        metadata.retain(|key, _| {
+            ["name", "namespace", "labels", "annotations", "finalizers"].contains(&key.as_str())
+        });
         object
     }
 }
@@ -226,7 +228,13 @@ const LEFT: [&str; 12] = [
 /// A random edit of the object; `None` where the dice fell badly.
 pub(crate) fn mutate(random: &mut Random, live: &Value) -> Option<Edit> {
     let manager = *random.pick(&MANAGERS);
-    let verbs = [Verb::Merge, Verb::Strategic, Verb::Json, Verb::Apply, Verb::Update];
+    let verbs = [
+        Verb::Merge,
+        Verb::Strategic,
+        Verb::Json,
+        Verb::Apply,
+        Verb::Update,
+    ];
     let mut verb = *random.pick(&verbs);
     let is_builtin = !live["apiVersion"].as_str()?.contains("example.com");
     if verb == Verb::Strategic && !is_builtin {
@@ -303,7 +311,9 @@ fn alteration(random: &mut Random, live: &Value) -> Option<Change> {
 fn altered(random: &mut Random, value: &Value) -> Value {
     match value {
         Value::Bool(value) => json!(!value),
-        Value::Number(number) => json!(number.as_i64().unwrap_or_default() + 1 + i64::try_from(random.below(3)).unwrap_or_default()),
+        Value::Number(number) => json!(
+            number.as_i64().unwrap_or_default() + 1 + i64::try_from(random.below(3)).unwrap_or_default()
+        ),
         Value::String(text) => {
             let others: &[&str] = match text.as_str() {
                 "TCP" => &["UDP", "SCTP"],
@@ -363,7 +373,10 @@ pub(crate) fn additions(kind: &str) -> Vec<Change> {
     let mut changes = vec![
         Change::set("/metadata/labels/added", json!("by-hand")),
         Change::set("/metadata/annotations/example.com~1note", json!("by hand")),
-        Change::set("/metadata/annotations/kubectl.kubernetes.io~1restartedAt", json!("2026-01-01T00:00:00Z")),
+        Change::set(
+            "/metadata/annotations/kubectl.kubernetes.io~1restartedAt",
+            json!("2026-01-01T00:00:00Z"),
+        ),
     ];
     let pod = match kind {
         "Deployment" | "StatefulSet" => "/spec/template",
@@ -378,16 +391,42 @@ pub(crate) fn additions(kind: &str) -> Vec<Change> {
             ("/spec/sessionAffinity", json!("ClientIP")),
             ("/spec/selector/role", json!("more")),
         ],
-        "Role" => vec![("/rules", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]))],
+        "Role" => vec![(
+            "/rules",
+            json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]),
+        )],
         "NetworkPolicy" => vec![("/spec/egress", json!([{}])), ("/spec/ingress", json!([{}]))],
-        "ConfigMap" => vec![("/data/ADDED", json!("1")), ("/binaryData/more", json!("AAEC")), ("/immutable", json!(false))],
+        "ConfigMap" => vec![
+            ("/data/ADDED", json!("1")),
+            ("/binaryData/more", json!("AAEC")),
+            ("/immutable", json!(false)),
+        ],
         "Secret" => vec![("/data/added", json!("eA=="))],
-        "Ingress" => vec![("/spec/ingressClassName", json!("other")), ("/spec/defaultBackend", json!({"service": {"name": "x", "port": {"number": 1}}}))],
-        "HorizontalPodAutoscaler" => vec![("/spec/behavior", json!({"scaleDown": {"stabilizationWindowSeconds": 5}}))],
+        "Ingress" => vec![
+            ("/spec/ingressClassName", json!("other")),
+            (
+                "/spec/defaultBackend",
+                json!({"service": {"name": "x", "port": {"number": 1}}}),
+            ),
+        ],
+        "HorizontalPodAutoscaler" => vec![(
+            "/spec/behavior",
+            json!({"scaleDown": {"stabilizationWindowSeconds": 5}}),
+        )],
         "PodDisruptionBudget" => vec![("/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow"))],
-        "CronJob" => vec![("/spec/timeZone", json!("Etc/UTC")), ("/spec/startingDeadlineSeconds", json!(60)), ("/spec/suspend", json!(false))],
-        "ServiceAccount" => vec![("/imagePullSecrets", json!([{"name": "other"}])), ("/automountServiceAccountToken", json!(true))],
-        "Widget" => vec![("/spec/free/more", json!({"deep": [1, {"a": null}]})), ("/spec/tags", json!(["green"]))],
+        "CronJob" => vec![
+            ("/spec/timeZone", json!("Etc/UTC")),
+            ("/spec/startingDeadlineSeconds", json!(60)),
+            ("/spec/suspend", json!(false)),
+        ],
+        "ServiceAccount" => vec![
+            ("/imagePullSecrets", json!([{"name": "other"}])),
+            ("/automountServiceAccountToken", json!(true)),
+        ],
+        "Widget" => vec![
+            ("/spec/free/more", json!({"deep": [1, {"a": null}]})),
+            ("/spec/tags", json!(["green"])),
+        ],
         "Deployment" => vec![("/spec/paused", json!(true)), ("/spec/minReadySeconds", json!(5))],
         "StatefulSet" => vec![("/spec/minReadySeconds", json!(5))],
         _ => Vec::new(),
@@ -406,12 +445,21 @@ pub(crate) fn additions(kind: &str) -> Vec<Change> {
             Change::Add(spec("tolerations"), json!({"operator": "Exists"})),
             Change::Add(spec("containers"), container.clone()),
             Change::Add(spec("initContainers"), container),
-            Change::Add(spec("volumes"), json!({"name": "host", "hostPath": {"path": "/"}})),
+            Change::Add(
+                spec("volumes"),
+                json!({"name": "host", "hostPath": {"path": "/"}}),
+            ),
             Change::Add(spec("containers/0/env"), json!({"name": "ADDED", "value": "1"})),
             Change::Set(spec("containers/0/securityContext/privileged"), json!(true)),
             Change::Set(spec("containers/0/command"), json!(["sh", "-c", "x"])),
-            Change::Set(spec("containers/0/lifecycle"), json!({"preStop": {"exec": {"command": ["true"]}}})),
-            Change::Set(spec("containers/0/livenessProbe"), json!({"exec": {"command": ["true"]}})),
+            Change::Set(
+                spec("containers/0/lifecycle"),
+                json!({"preStop": {"exec": {"command": ["true"]}}}),
+            ),
+            Change::Set(
+                spec("containers/0/livenessProbe"),
+                json!({"exec": {"command": ["true"]}}),
+            ),
             Change::Set(format!("{pod}/metadata/annotations/added"), json!("by-hand")),
             Change::Set(format!("{pod}/metadata/labels/added"), json!("by-hand")),
         ]);

@@ -180,7 +180,10 @@ impl Shared {
 fn is_write(request: &Request<Incoming>) -> bool {
     let path = request.uri().path();
     let is_read = [Method::GET, Method::HEAD].contains(request.method());
-    let is_dry = request.uri().query().is_some_and(|query| query.contains("dryRun=All"));
+    let is_dry = request
+        .uri()
+        .query()
+        .is_some_and(|query| query.contains("dryRun=All"));
     let is_aside = ["/leases/", "/events", "authorization.k8s.io", "/leases"]
         .iter()
         .any(|aside| path.contains(aside));

@@ -29,6 +29,8 @@ pub(crate) struct Process<'c> {
     pub(crate) gate: Gate,
     pub(crate) client: kube::Client,
     pub(crate) folder: Folder,
+    /// Arguments beside the usual ones.
+    pub(crate) arguments: Vec<String>,
     provost: Option<Provost>,
     /// How much of the log was read.
     read: usize,
@@ -72,6 +74,7 @@ impl<'c> Process<'c> {
             gate: Gate::before(cluster).await?,
             client: cluster.client(User::Admin).await?,
             folder,
+            arguments: Vec::new(),
             provost: None,
             read: 0,
         })
@@ -79,25 +82,26 @@ impl<'c> Process<'c> {
 
     /// Runs the agent, on the state that is there.
     pub(crate) async fn run(&mut self) -> anyhow::Result<()> {
-        self.begin(&[])?;
+        self.begin()?;
         self.running()?.wait_for_line("Ready.", LIMIT).await?;
         Ok(())
     }
 
     /// The same with an agent that has to wait for the lease.
     pub(crate) async fn run_in_background(&mut self) -> anyhow::Result<()> {
-        self.begin(&[])?;
+        self.begin()?;
         let provost = self.running()?;
-        provost.wait_for_line("Another agent holds the lease", LIMIT).await?;
+        provost
+            .wait_for_line("Another agent holds the lease", LIMIT)
+            .await?;
         Ok(())
     }
 
-    /// Starts the process with more in its environment.
-    pub(crate) fn begin(&mut self, environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    fn begin(&mut self) -> anyhow::Result<()> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let kubeconfig = self.gate.kubeconfig().display().to_string();
         let (state, ledger) = (path("state"), path("ledger"));
-        let arguments = [
+        let mut arguments = vec![
             "serve",
             "--role",
             "agent",
@@ -115,8 +119,9 @@ impl<'c> Process<'c> {
             "--metrics-listen",
             "127.0.0.1:0",
         ];
+        arguments.extend(self.arguments.iter().map(String::as_str));
         self.read = 0;
-        self.provost = Some(Provost::start(&arguments, environment)?);
+        self.provost = Some(Provost::start(&arguments, &[])?);
         Ok(())
     }
 
@@ -176,12 +181,26 @@ impl<'c> Process<'c> {
             "spec": {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]},
         });
         // The agent makes one of that name, whose fields are its own.
-        wait_for("the project to be taken", LIMIT, async || self.apply(&project.to_string()).await).await
+        wait_for("the project to be taken", LIMIT, async || {
+            self.apply(&project.to_string()).await
+        })
+        .await
     }
 
     pub(crate) async fn apply(&self, objects: &str) -> anyhow::Result<()> {
-        let apply = ["-n", &self.namespace, "apply", "--server-side", "--force-conflicts", "-f", "-"];
-        self.cluster.kubectl(User::Admin, &apply, objects).await?.success()?;
+        let apply = [
+            "-n",
+            &self.namespace,
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            "-",
+        ];
+        self.cluster
+            .kubectl(User::Admin, &apply, objects)
+            .await?
+            .success()?;
         Ok(())
     }
 

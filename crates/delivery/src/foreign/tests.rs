@@ -476,9 +476,17 @@ fn an_account_goes_with_the_older_name_that_the_server_keeps_equal() {
         ("/spec/template/spec/serviceAccount", json!("other")),
     ];
     // As an apply leaves it: its manager owns the one name that it gave.
-    let live = live(&rendered, &additions, "somebody", in_pod(json!({"f:serviceAccountName": {}})));
+    let live = live(
+        &rendered,
+        &additions,
+        "somebody",
+        in_pod(json!({"f:serviceAccountName": {}})),
+    );
     assert_eq!(
         paths(&fields(&rendered, &live)),
-        ["spec.template.spec.serviceAccount", "spec.template.spec.serviceAccountName"]
+        [
+            "spec.template.spec.serviceAccount",
+            "spec.template.spec.serviceAccountName"
+        ]
     );
 }
