@@ -14,6 +14,10 @@ mod figures;
 mod manifests;
 #[path = "sync/measured.rs"]
 mod measured;
+#[path = "sync/processor.rs"]
+mod processor;
+#[path = "sync/push.rs"]
+mod push;
 
 use std::time::Duration;
 
@@ -24,8 +28,10 @@ use measured::Measured;
 const APPLICATIONS: usize = 1_000;
 /// How many objects each has.
 const OBJECTS: usize = 4;
-/// How long a no-op is watched.
-const QUIET: Duration = Duration::from_secs(10);
+/// How many pushes bring nothing.
+const EMPTY_PUSHES: usize = 5;
+/// How long each of them is watched.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// The figures that count.
 const TIME_RATIO: Target = Target::AtMost(0.6);
@@ -49,12 +55,16 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
     let mut measured = Measured::start(applications).await?;
     let mut figures = Vec::new();
 
-    let before = measured.processor_time()?;
+    let before = (measured.processor_time()?, measured.control_plane_time()?);
     let ours = measured.sync_all().await?;
-    let busy = measured.processor_time()?.saturating_sub(before);
+    let busy = measured.processor_time()?.saturating_sub(before.0);
+    let served = measured.control_plane_time()?.saturating_sub(before.1);
     let resident = measured.provost.resident_bytes()?;
     let requests = measured.requests_until_rest().await?;
+    let before = (processor::time_of("self")?, measured.control_plane_time()?);
     let theirs = measured.kubectl_apply().await?;
+    let busy_there = processor::time_of("self")?.saturating_sub(before.0);
+    let served_there = measured.control_plane_time()?.saturating_sub(before.1);
     let (seconds, beside) = (ours.as_secs_f64(), theirs.as_secs_f64());
     let name = format!("push to all of {applications} synced");
     figures.push(Figure::beside(
@@ -65,12 +75,13 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
         seconds / beside,
         Some(TIME_RATIO),
     ));
-    figures.push(Figure::alone(
-        "  processor time, renders included",
-        busy.as_secs_f64(),
-        "s",
-        None,
-    ));
+    for (what, ours, theirs) in [
+        ("  processor time, renders included", busy, busy_there),
+        ("  processor time of the control plane", served, served_there),
+    ] {
+        let (ours, theirs) = (ours.as_secs_f64(), theirs.as_secs_f64());
+        figures.push(Figure::beside(what, ours, "s", theirs, ours / theirs, None));
+    }
     let each = requests.total() as f64 / objects as f64;
     figures.push(Figure::alone(
         "requests an object",
@@ -94,20 +105,23 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
         Some(RESIDENT_MB),
     ));
 
-    let quiet = measured.quiet(QUIET).await?;
+    let quiet = measured.quiet(EMPTY_PUSHES, QUIET).await?;
     figures.push(Figure::alone(
-        "requests of no-op passes",
+        "requests of pushes that bring nothing",
         quiet.total() as f64,
         "",
         Some(NO_REQUESTS),
     ));
-    let one = measured.touch_one().await?.as_secs_f64();
+    let (one, requests) = measured.touch_one().await?;
     figures.push(Figure::alone(
-        "refresh to one applied",
-        one,
+        "push to one of them applied",
+        one.as_secs_f64(),
         "s",
         Some(ONE_COMMIT_SECONDS),
     ));
+    for (what, count) in requests.by_kind() {
+        figures.push(Figure::alone(&format!("  {what}"), count as f64, "", None));
+    }
     drop(measured);
 
     let few = measured::one_application(applications * 5 / 4).await?;

@@ -11,6 +11,8 @@ pub const OWN_NAMESPACE: &str = "provost";
 
 /// Name of the ValidatingWebhookConfiguration.
 pub const WEBHOOK_CONFIGURATION: &str = "provost";
+/// Name of the ValidatingWebhookConfiguration that only witnesses.
+pub const WITNESS_CONFIGURATION: &str = "provost-witness";
 /// Annotation of the configuration with the namespace and name of the Service whose replicas own it.
 pub const SERVICE_ANNOTATION: &str = "provost.dev/service";
 /// Name of the Secret that keeps the webhook's certificates in a cluster.
@@ -64,6 +66,18 @@ pub enum FailurePolicy {
     Fail,
     /// It is let in.
     Ignore,
+}
+
+/// Of which namespaces the apiserver tells of every write, whether or not a policy judges it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WitnessScope {
+    /// Of none, and of nothing else either.
+    Nothing,
+    /// Of all that are not exempt.
+    #[default]
+    Governed,
+    /// Of these.
+    Named(BTreeSet<String>),
 }
 
 /// Where Provost keeps what outlives a process, below the user's state directory; `None` where the user has none.

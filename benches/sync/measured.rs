@@ -1,27 +1,40 @@
 //! An agent, a cluster and a repository under measurement.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use harness::git::{DANA, Repository};
+use harness::git_https::GitHttps;
 use harness::{Cluster, Folder, Provost, User, wait_for};
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use serde_json::json;
 
 use super::audit::Requests;
 use super::figures::megabytes;
 use super::manifests;
+use super::processor;
+use super::push;
 
 /// How long a part may take.
-const LIMIT: Duration = Duration::from_mins(10);
+const LIMIT: Duration = Duration::from_mins(5);
 const SOON: Duration = Duration::from_mins(1);
+/// How many Applications are made at a time.
+const MADE_AT_ONCE: usize = 8;
 
 pub(crate) struct Measured {
     pub(crate) provost: Provost,
     cluster: Cluster,
     folder: Folder,
     repository: Repository,
+    server: GitHttps,
+    hooks: SocketAddr,
     namespace: String,
     applications: usize,
     /// Bytes of the audit log that come before what is measured.
@@ -63,7 +76,7 @@ impl Measured {
         let names: Vec<_> = (0..applications)
             .map(|number| (name_of(number), folder_of(number)))
             .collect();
-        measured.apply(&names).await?;
+        measured.make(&names).await?;
         measured.wait_synced(&commit).await?;
         Ok(measured)
     }
@@ -73,10 +86,15 @@ impl Measured {
         let folder = Folder::new()?;
         let namespace = cluster.namespace("bench").await?;
         let repository = Repository::init(&folder.path().join("infrastructure"))?;
+        let server = GitHttps::start(folder.path()).await?;
+        let hooks = push::free_address()?;
+        let secrets = folder.path().join("secrets");
+        std::fs::write(&secrets, format!("webhook.github.secret: {}\n", push::SECRET))?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         let kubeconfig = cluster.kubeconfig(User::Agent).display().to_string();
         let kustomize = cluster.binaries().path("kustomize").display().to_string();
         let (state, ledger) = (path("state"), path("ledger"));
+        let (hooks_listen, hook_secrets) = (hooks.to_string(), path("secrets"));
         let arguments = [
             "serve",
             "--role",
@@ -89,13 +107,17 @@ impl Measured {
             &ledger,
             "--kustomize",
             &kustomize,
-            "--allow-local-repositories",
+            "--hooks-listen",
+            &hooks_listen,
+            "--hook-secrets",
+            &hook_secrets,
             "--control-namespace",
             &namespace,
             "--metrics-listen",
             "127.0.0.1:0",
+            // Only a push brings news.
             "--poll-interval",
-            "2s",
+            "1h",
         ];
         let mut provost = Provost::start(&arguments, &[])?;
         provost.wait_for_line("Ready.", SOON).await?;
@@ -104,6 +126,8 @@ impl Measured {
             cluster,
             folder,
             repository,
+            server,
+            hooks,
             namespace,
             applications,
             skipped: 0,
@@ -131,24 +155,49 @@ impl Measured {
                 .success()
         })
         .await?;
+        let trusted = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "argocd-tls-certs-cm", "namespace": measured.namespace},
+            "data": {"127.0.0.1": measured.server.authority()},
+        });
+        let make = ["apply", "--server-side", "-f", "-"];
+        measured
+            .cluster
+            .kubectl(User::Admin, &make, &trusted.to_string())
+            .await?
+            .success()?;
         Ok(measured)
     }
 
-    async fn apply(&self, names: &[(String, String)]) -> anyhow::Result<()> {
-        let repository = self.repository.path().display().to_string();
-        let wanted: Vec<String> = names
-            .iter()
-            .map(|(name, path)| manifests::application(name, &repository, path, &self.namespace).to_string())
-            .collect();
-        let arguments = ["apply", "--server-side", "-f", "-"];
-        self.cluster
-            .kubectl(User::Admin, &arguments, &wanted.join("\n---\n"))
-            .await?
-            .success()?;
-        Ok(())
+    fn url(&self) -> String {
+        self.server.url("infrastructure")
     }
 
-    /// Commits all objects, has the repository fetched, and waits until all Applications are synced.
+    async fn make(&self, names: &[(String, String)]) -> anyhow::Result<()> {
+        let (api, url) = (self.api_of_applications().await?, self.url());
+        let make = |(name, path): &(String, String)| {
+            let application = manifests::application(name, &url, path, &self.namespace);
+            let api = api.clone();
+            async move {
+                let application: DynamicObject = serde_json::from_value(application)?;
+                api.create(&PostParams::default(), &application).await?;
+                anyhow::Ok(())
+            }
+        };
+        let made: Vec<_> = names.iter().map(make).collect();
+        futures::stream::iter(made)
+            .buffer_unordered(MADE_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn api_of_applications(&self) -> anyhow::Result<Api<DynamicObject>> {
+        let client = self.cluster.client(User::Admin).await?;
+        let kind = resource("argoproj.io", "v1alpha1", "Application");
+        Ok(Api::namespaced_with(client, &self.namespace, &kind))
+    }
+
+    /// Pushes all objects, and waits until all Applications are synced.
     pub(crate) async fn sync_all(&mut self) -> anyhow::Result<Duration> {
         for number in 0..self.applications {
             let (folder, objects) = (folder_of(number), manifests::objects(&name_of(number)));
@@ -163,7 +212,7 @@ impl Measured {
         self.skipped = std::fs::metadata(self.log()?)?.len();
         let commit = self.repository.commit(DANA, "All of it")?;
         let started = Instant::now();
-        self.refresh().await?;
+        self.push().await?;
         self.wait_synced(&commit).await?;
         Ok(started.elapsed())
     }
@@ -181,12 +230,19 @@ impl Measured {
             std::fs::write(folder.join(format!("{name}.yaml")), manifests::objects(&name))?;
         }
         let namespace = self.cluster.namespace("kubectl").await?;
-        let (folder, started) = (folder.display().to_string(), Instant::now());
-        let arguments = ["-n", &namespace, "apply", "--server-side", "-f", &folder];
-        self.cluster
-            .kubectl(User::Admin, &arguments, "")
-            .await?
-            .success()?;
+        let started = Instant::now();
+        let mut kubectl = tokio::process::Command::new(self.cluster.binaries().path("kubectl"));
+        kubectl
+            .arg("--kubeconfig")
+            .arg(self.cluster.kubeconfig(User::Admin))
+            .args(["-n", &namespace, "apply", "--server-side", "-f"])
+            .arg(&folder)
+            .env_remove("KUBECONFIG")
+            .env("HOME", self.folder.path())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true);
+        let status = tokio::time::timeout(LIMIT, kubectl.status()).await??;
+        anyhow::ensure!(status.success(), "kubectl apply: {status}");
         Ok(started.elapsed())
     }
 
@@ -205,79 +261,89 @@ impl Measured {
         .await
     }
 
-    /// What is asked for within `time` once the agent has come to rest.
-    pub(crate) async fn quiet(&mut self, time: Duration) -> anyhow::Result<Requests> {
+    /// What is asked for while so many pushes bring nothing, once the agent has come to rest.
+    pub(crate) async fn quiet(&mut self, pushes: usize, pause: Duration) -> anyhow::Result<Requests> {
         self.requests_until_rest().await?;
         self.skipped = std::fs::metadata(self.log()?)?.len();
-        tokio::time::sleep(time).await;
+        for _ in 0..pushes {
+            self.push().await?;
+            tokio::time::sleep(pause).await;
+        }
         self.requests()
     }
 
-    /// From the refresh after a commit that touches one Application until its object is changed.
-    pub(crate) async fn touch_one(&mut self) -> anyhow::Result<Duration> {
-        let (name, folder) = (name_of(0), folder_of(0));
+    /// From the push of a commit that touches one Application until its object is changed, and how many requests that
+    /// takes until the agent has come to rest.
+    pub(crate) async fn touch_one(&mut self) -> anyhow::Result<(Duration, Requests)> {
+        self.requests_until_rest().await?;
+        let number = self.applications / 2;
+        let (name, folder) = (name_of(number), folder_of(number));
         let text = manifests::objects(&name).replace("web:v1.0.0", "web:v1.0.1");
         self.repository.write(&format!("{folder}/objects.yaml"), &text)?;
         self.repository.commit(DANA, "One of them")?;
         let client = self.cluster.client(User::Admin).await?;
         let kind = resource("apps", "v1", "Deployment");
         let deployments: Api<DynamicObject> = Api::namespaced_with(client, &self.namespace, &kind);
+        self.skipped = std::fs::metadata(self.log()?)?.len();
         let started = Instant::now();
-        self.refresh().await?;
+        self.push().await?;
         wait_for("the change", LIMIT, async || {
             let live = deployments.get(&name).await?;
             let is_there = live.data.to_string().contains("web:v1.0.1");
             is_there.then_some(()).context("it is as before")
         })
         .await?;
-        Ok(started.elapsed())
+        let took = started.elapsed();
+        Ok((took, self.requests_until_rest().await?))
     }
 
     /// How long the agent and the programs that it ran have been on a processor.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.provost.pid()))?;
-        let (_, fields) = text.rsplit_once(')').context("no name in /proc/PID/stat")?;
-        // utime, stime, cutime and cstime, in hundredths of a second on every Linux that we run on.
-        let ticks = fields.split_whitespace().skip(11).take(4).map(str::parse::<u64>);
-        let ticks: u64 = ticks.sum::<Result<u64, _>>()?;
-        Ok(Duration::from_millis(ticks * 10))
+        processor::time_of(&self.provost.pid().to_string())
     }
 
-    async fn refresh(&self) -> anyhow::Result<()> {
-        let name = name_of(0);
-        let arguments = [
-            "-n",
-            &self.namespace,
-            "annotate",
-            "--overwrite",
-            "application",
-            &name,
-            "argocd.argoproj.io/refresh=normal",
-        ];
-        self.cluster
-            .kubectl(User::Admin, &arguments, "")
-            .await?
-            .success()?;
-        Ok(())
+    /// How long the control plane has been on a processor.
+    pub(crate) fn control_plane_time(&self) -> anyhow::Result<Duration> {
+        let kubeconfig = self.cluster.kubeconfig(User::Admin);
+        let folder = kubeconfig.parent().unwrap_or(Path::new("/"));
+        processor::time_of_all_in(folder, self.provost.pid())
     }
 
+    async fn push(&self) -> anyhow::Result<()> {
+        push::tell(self.hooks, &self.url()).await
+    }
+
+    /// Waits until all are synced to the commit. By a watch: looking must not be what takes the time.
     async fn wait_synced(&self, commit: &str) -> anyhow::Result<()> {
-        let client = self.cluster.client(User::Admin).await?;
-        let kind = resource("argoproj.io", "v1alpha1", "Application");
-        let api: Api<DynamicObject> = Api::namespaced_with(client, &self.namespace, &kind);
-        wait_for("all Applications to be synced", LIMIT, async || {
-            // Looking must not be what takes the time.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let all = api.list(&ListParams::default()).await?;
-            let is_synced = |one: &&DynamicObject| {
-                let sync = &one.data["status"]["sync"];
-                sync["status"] == "Synced" && sync["revision"] == commit
-            };
-            let left = all.items.len() - all.items.iter().filter(is_synced).count();
-            anyhow::ensure!(left == 0 && !all.items.is_empty(), "{left} are not");
+        let api = self.api_of_applications().await?;
+        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let mut left: HashSet<String> = HashSet::new();
+        let mut is_listed = false;
+        let wait = async {
+            while !(is_listed && left.is_empty()) {
+                match events.next().await {
+                    Some(Ok(Event::InitApply(one) | Event::Apply(one))) => {
+                        let sync = &one.data["status"]["sync"];
+                        let is_synced = sync["status"] == "Synced" && sync["revision"] == commit;
+                        let name = one.metadata.name.unwrap_or_default();
+                        if is_synced {
+                            left.remove(&name);
+                        } else {
+                            left.insert(name);
+                        }
+                    }
+                    Some(Ok(Event::InitDone)) => is_listed = true,
+                    Some(_) => {}
+                    None => anyhow::bail!("the watch over Applications has ended"),
+                }
+            }
             Ok(())
-        })
-        .await
+        };
+        let waited = tokio::time::timeout(LIMIT, wait).await;
+        match waited {
+            Ok(waited) => waited,
+            Err(_) => anyhow::bail!("{} Applications are not synced: {left:?}", left.len()),
+        }
     }
 
     fn log(&self) -> anyhow::Result<PathBuf> {
@@ -294,9 +360,7 @@ pub(crate) async fn one_application(objects: usize) -> anyhow::Result<Large> {
     let commit = measured.repository.commit(DANA, "Many objects")?;
     let idle = measured.provost.resident_bytes()?;
     let started = Instant::now();
-    measured
-        .apply(&[("large".to_owned(), "large".to_owned())])
-        .await?;
+    measured.make(&[("large".to_owned(), "large".to_owned())]).await?;
     measured.wait_synced(&commit).await?;
     Ok(Large {
         objects,

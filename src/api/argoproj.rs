@@ -88,17 +88,24 @@ pub struct SyncStatus {
     /// The commit that was compared with.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub revision: String,
+    /// The commit of each source, where the spec has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
     /// What was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared_to: Option<ComparedTo>,
 }
 
-/// `status.sync.comparedTo`: source and destination as the spec writes them.
+/// `status.sync.comparedTo`: sources and destination as the spec writes them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ComparedTo {
     /// `spec.source`.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub source: Value,
+    /// `spec.sources`.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub sources: Value,
     /// `spec.destination`.
     pub destination: Value,
 }
@@ -142,6 +149,12 @@ pub struct RevisionHistory {
     /// `spec.source` as it was then.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub source: Value,
+    /// The commit of each source, where there were several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+    /// `spec.sources` as it was then.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub sources: Value,
 }
 
 /// `status.operationState`.
@@ -160,6 +173,9 @@ pub struct OperationState {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+    /// How often it has failed, where it is tried again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retry_count: i64,
     /// Its result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_result: Option<SyncResult>,
@@ -275,6 +291,11 @@ fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Applicat
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

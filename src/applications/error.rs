@@ -48,6 +48,9 @@ pub enum Error {
     /// The repository cannot be read.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// Which of several sources is meant is not said, or there is none such.
+    #[error("{0}")]
+    Source(String),
     /// A rollback that cannot be made.
     #[error("{0}")]
     Rollback(String),

@@ -11,6 +11,7 @@ mod mode;
 mod operation;
 mod progress;
 mod rollback;
+mod source;
 mod standing;
 mod tree;
 
@@ -26,7 +27,8 @@ pub use mode::{Change, is_suspended};
 pub use operation::{Asked, SyncRequest};
 pub use progress::{Goals, Progress};
 pub use rollback::{Rollback, RollbackRequest, Step, Way};
-pub use standing::{LastGood, Standing};
+pub use source::chosen;
+pub use standing::{LastGood, NextTry, Standing};
 pub use tree::{Node, Tree};
 
 /// How many Applications one request lists.

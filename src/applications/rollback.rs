@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use git2::{Config, Oid, Repository, Signature, Tree};
 use provost_delivery::owner;
@@ -10,9 +11,9 @@ use provost_manifest::escape;
 use serde_json::json;
 
 use super::commits::short;
-use super::{Applications, Commits, Error};
+use super::{Applications, Commits, Error, chosen};
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION};
-use crate::git::{Access, LocalRepositories, Mirror, Mirrors, RepoPath, RepositoryUrl};
+use crate::git::{self, CredentialStore, LocalRepositories, Mirror, Mirrors, RepoPath, RepositoryUrl};
 
 /// How many commits are looked through for those that are taken back.
 const MAX_WALKED: usize = 10_000;
@@ -24,6 +25,8 @@ const MAX_LISTED: usize = 20;
 pub struct RollbackRequest {
     /// A commit, tag or branch; `None` for what was deployed before and is otherwise than now.
     pub to: Option<String>,
+    /// Which of several sources: its position counted from 1, its name or its ref.
+    pub source: Option<String>,
     /// How; `None` for a push where the Application follows a branch, and else the revision.
     pub way: Option<Way>,
     /// Why, for the commit's message.
@@ -75,6 +78,8 @@ pub enum Step {
     },
     /// The Application's target revision is changed.
     SetRevision {
+        /// The position among `spec.sources`; `None` for `spec.source`.
+        source: Option<usize>,
         /// What it is now.
         before: String,
         /// What it becomes.
@@ -95,18 +100,19 @@ impl Applications {
         request: &RollbackRequest,
         mirrors: &Mirrors,
         local: LocalRepositories,
+        credentials: &Arc<CredentialStore>,
     ) -> Result<Rollback, Error> {
         let spec = ApplicationSpec::parse(&application.spec)?;
-        let [source] = spec.sources.as_slice() else {
-            let message =
-                "the Application has several sources: go back in the repository that brought the change";
-            return Err(Error::Rollback(message.to_owned()));
-        };
-        let mirror = mirrors.mirror(&RepositoryUrl::parse(&source.repo_url, local)?, None);
+        let position = chosen(&spec, request.source.as_deref())?;
+        let source = &spec.sources[position];
+        let url = RepositoryUrl::parse(&source.repo_url, local)?;
+        let (credentials, scope) = (Arc::clone(credentials), credentials.scope(&url, &spec.project));
+        let mirror = mirrors.mirror(&url, scope.as_deref());
         let who = self.who().await;
         let (application, request, source) = (application.clone(), request.clone(), source.clone());
         let work = move || {
-            mirror.fetch(&Access::anonymous(mirror.url()))?;
+            let access = credentials.access(mirror.url(), scope.as_deref());
+            mirror.fetch(&access.map_err(git::Error::from)?)?;
             let repository = mirror.open()?;
             let plan = Planner {
                 application: &application,
@@ -114,6 +120,7 @@ impl Applications {
                 followed: followed(&repository, &source.target_revision),
                 target_revision: &source.target_revision,
                 path: RepoPath::parse(&source.path)?,
+                position,
                 head: mirror.resolve(&source.target_revision)?,
                 who: &who,
             };
@@ -147,8 +154,16 @@ impl Applications {
                 let refresh = json!({"metadata": {"annotations": {REFRESH_ANNOTATION: "normal"}}});
                 let _ = self.change(application, refresh).await;
             }
-            Step::SetRevision { after, .. } => {
-                let change = json!({"spec": {"source": {"targetRevision": after}}});
+            Step::SetRevision { source, after, .. } => {
+                let change = match source {
+                    None => json!({"spec": {"source": {"targetRevision": after}}}),
+                    // A list is written as a whole; the object is still the one that was read.
+                    Some(position) => {
+                        let mut sources = application.spec["sources"].clone();
+                        sources[*position]["targetRevision"] = json!(after);
+                        json!({"spec": {"sources": sources}})
+                    }
+                };
                 self.change(application, change).await?;
             }
         }
@@ -174,6 +189,8 @@ struct Planner<'a> {
     followed: Option<String>,
     target_revision: &'a str,
     path: RepoPath,
+    /// Among the Application's sources.
+    position: usize,
     head: String,
     who: &'a str,
 }
@@ -222,11 +239,13 @@ impl Planner<'_> {
     fn last_other(&self) -> Result<String, Error> {
         let now = self.folder_at(&self.head)?;
         for entry in self.application.status.history.iter().rev() {
-            // A commit that a rewritten history no longer has is none to go back to.
-            if let Ok(Some(then)) = self.folder_at(&entry.revision)
+            let of_source = entry.revisions.get(self.position);
+            let revision = of_source.unwrap_or(&entry.revision);
+            // A commit that a rewritten history no longer has, or another repository, is none to go back to.
+            if let Ok(Some(then)) = self.folder_at(revision)
                 && Some(then) != now
             {
-                return Ok(entry.revision.clone());
+                return Ok(revision.clone());
             }
         }
         Err(Error::Rollback(
@@ -337,10 +356,8 @@ impl Planner<'_> {
     }
 
     fn set_revision(&self, request: &RollbackRequest, to: &str) -> Result<Step, Error> {
-        if !self.application.spec["source"].is_object() {
-            let message = "the Application names its source in spec.sources: set its targetRevision there";
-            return Err(Error::Rollback(message.to_owned()));
-        }
+        let sources = self.application.spec["sources"].as_array();
+        let is_listed = sources.is_some_and(|sources| !sources.is_empty());
         let labels = self.application.metadata.labels.as_ref();
         if labels.is_some_and(|labels| labels.contains_key(owner::LABEL)) {
             let annotations = self.application.metadata.annotations.as_ref();
@@ -364,6 +381,7 @@ impl Planner<'_> {
             )));
         }
         Ok(Step::SetRevision {
+            source: is_listed.then_some(self.position),
             before: self.target_revision.to_owned(),
             after,
         })

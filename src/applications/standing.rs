@@ -1,11 +1,12 @@
 //! How an Application stands, and why: what `provost app list` says in one line and a second.
 
 use jiff::Timestamp;
+use provost_delivery::retry;
 use provost_manifest::escape;
 
 use super::commits::short;
 use super::is_suspended;
-use crate::api::argoproj::{Application, ResourceStatus, SyncCode};
+use crate::api::argoproj::{Application, ApplicationSpec, Operation, ResourceStatus, SyncCode};
 
 /// The longest reason, in characters.
 const MAX_WHY: usize = 200;
@@ -25,6 +26,17 @@ pub struct Standing {
     pub why: String,
     /// The commit that was deployed before, where this one does not do.
     pub last_good: Option<LastGood>,
+    /// When what failed is tried again by itself, if it is.
+    pub next_try: Option<NextTry>,
+}
+
+/// A failed sync that is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextTry {
+    /// When.
+    pub at: Timestamp,
+    /// Which try that will be, counted from 1.
+    pub number: u32,
 }
 
 /// A commit that was deployed.
@@ -74,8 +86,29 @@ impl Standing {
             revision: sync.revision,
             why: why(application),
             last_good,
+            next_try: next_try(application).filter(|_| is_bad),
         }
     }
+}
+
+/// By how often the last sync has failed, and what the Application, or who asked for it, says of retries.
+fn next_try(application: &Application) -> Option<NextTry> {
+    let state = application.status.operation_state.as_ref()?;
+    let failures = u32::try_from(state.retry_count).ok().filter(|count| *count > 0)?;
+    if state.phase != "Failed" || is_suspended(application) {
+        return None;
+    }
+    let ended: Timestamp = state.finished_at.as_ref()?.parse().ok()?;
+    let of_asked = Operation::parse(&state.operation)
+        .ok()
+        .and_then(|asked| asked.retry);
+    let spec = ApplicationSpec::parse(&application.spec).ok();
+    let said = of_asked.or_else(|| spec?.sync_policy.retry);
+    let wait = said.map_or_else(|| retry::unsaid_wait(failures), |retry| retry.wait(failures));
+    Some(NextTry {
+        at: ended.checked_add(wait.to_std()?).ok()?,
+        number: failures.saturating_add(1),
+    })
 }
 
 /// The newest commit of the history that is not the present one.
@@ -141,6 +174,28 @@ pub(super) fn name_of(resource: &ResourceStatus) -> String {
     match resource.namespace.as_str() {
         "" => format!("{} {}", resource.kind, resource.name),
         namespace => format!("{} {namespace}/{}", resource.kind, resource.name),
+    }
+}
+
+// === impl NextTry ===
+
+impl NextTry {
+    /// `Next try in 40 s (7th)`.
+    pub fn sentence(&self, now: Timestamp) -> String {
+        let seconds = self.at.as_second().saturating_sub(now.as_second());
+        let when = match seconds {
+            ..=0 => "now".to_owned(),
+            1..120 => format!("in {seconds} s"),
+            _ => format!("in {} min", seconds / 60),
+        };
+        let ending = match (self.number % 10, self.number % 100) {
+            (_, 11..=13) => "th",
+            (1, _) => "st",
+            (2, _) => "nd",
+            (3, _) => "rd",
+            _ => "th",
+        };
+        format!("Next try {when} ({}{ending})", self.number)
     }
 }
 
@@ -227,6 +282,38 @@ mod tests {
     )]
     fn the_most_important_thing_is_said(#[case] status: Value, #[case] why: &str) {
         assert_eq!(standing(&status).why, why);
+    }
+
+    #[rstest]
+    // As the agent waits where nothing is said: 32 s after the sixth failure.
+    #[case(json!({}), 6, "21:45:10", Some("Next try in 22 s (7th)"))]
+    #[case(json!({"syncPolicy": {"retry": {"limit": 3, "backoff": {"duration": "10s"}}}}), 2, "21:45:00", Some("Next try in 20 s (3rd)"))]
+    #[case(json!({"syncPolicy": {"retry": {"limit": 3}}}), 11, "21:45:00", Some("Next try in 5 min (12th)"))]
+    #[case(json!({}), 1, "21:50:00", Some("Next try now (2nd)"))]
+    #[case(json!({}), 0, "21:45:00", None)]
+    fn a_failure_that_is_tried_again_says_when(
+        #[case] more: Value,
+        #[case] failures: u32,
+        #[case] now: &str,
+        #[case] expected: Option<&str>,
+    ) {
+        let mut spec =
+            json!({"source": {"repoURL": "https://git.example.com/a"}, "destination": {"namespace": "n"}});
+        json_patch::merge(&mut spec, &more);
+        let application = serde_json::from_value(json!({
+            "metadata": {"name": "a", "namespace": "n"}, "spec": spec,
+            "status": {
+                "sync": {"status": "OutOfSync", "revision": NEW},
+                "operationState": {
+                    "operation": {"sync": {"revision": NEW}, "initiatedBy": {"automated": true}},
+                    "phase": "Failed", "message": "denied", "startedAt": "2026-11-24T21:40:00Z",
+                    "finishedAt": "2026-11-24T21:45:00Z", "retryCount": failures,
+                },
+            },
+        }));
+        let now: Timestamp = format!("2026-11-24T{now}Z").parse().unwrap();
+        let next = Standing::of(&application.unwrap()).next_try;
+        assert_eq!(next.map(|next| next.sentence(now)).as_deref(), expected);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `provost install`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
     config::{FailurePolicy, OWN_NAMESPACE, Role},
-    install::{Namespace, Settings, WebhookUrl, default_image, manifests, to_json, to_yaml},
+    install::{ClientAuthority, Namespace, Settings, WebhookUrl, default_image, manifests, to_json, to_yaml},
     policies::CallHost,
 };
 
@@ -16,8 +16,8 @@ Examples:
   The webhook alone, which lets writes in while it does not answer
     provost install --role webhook --failure-policy ignore | kubectl apply --server-side -f -
 
-  Beside Kyverno or Argo CD, whose CRDs are there already
-    provost install --no-crds | kubectl apply --server-side -f -
+  Beside Kyverno or Argo CD, whose CRDs are there already; its projects and repositories count
+    provost install --no-crds --control-namespace argocd | kubectl apply --server-side -f -
 
 The webhook makes its certificates and its ValidatingWebhookConfiguration itself, once it can answer.
 To take it out again: provost uninstall";
@@ -59,6 +59,20 @@ pub(super) struct Args {
     /// [default: none is called]
     #[arg(long = "policy-call-host", value_name = "HOST")]
     policy_call_hosts: Vec<CallHost>,
+    /// File with the authority whose client certificate the apiserver has to show; probes need none [default: none is
+    /// asked for]
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Common name or DNS name of that certificate; may be given often [default: any]
+    #[arg(long = "client-name", value_name = "NAME", requires = "client_ca")]
+    client_names: Vec<String>,
+    /// Namespace whose AppProjects count, and Argo CD's Secrets and ConfigMaps about repositories; may be given often
+    /// [default: Provost's own]
+    #[arg(long = "control-namespace", value_name = "NAME")]
+    control_namespaces: Vec<Namespace>,
+    /// Let forges tell the agent of pushes: a Service provost-hooks, for an Ingress of yours
+    #[arg(long)]
+    git_hooks: bool,
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
@@ -86,6 +100,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         exempt_namespaces,
         exception_namespaces,
         policy_call_hosts,
+        client_ca,
+        client_names,
+        control_namespaces,
+        git_hooks,
         no_crds,
         output,
     } = args;
@@ -98,6 +116,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         "the recorder is not installed in a cluster yet: each pod's ledger lies on a volume of its own, which \
          provost ledger and provost verify read; name the roles webhook and agent"
     );
+    let clients = match client_ca {
+        Some(file) => Some(ClientAuthority::read(&file, client_names)?),
+        None => None,
+    };
     let settings = Settings {
         namespace,
         image,
@@ -108,6 +130,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         exempt_namespaces,
         exception_namespaces,
         policy_call_hosts,
+        clients,
+        control_namespaces,
+        takes_pushes: git_hooks,
         crds: !no_crds,
     };
     let manifests = manifests(&settings)?;

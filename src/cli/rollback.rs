@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use provost_manifest::escape::line;
+use serde_json::json;
 
 use super::{
     render_args::local_repositories,
-    target::{ApplicationArgs, age, as_arguments, block_on, mirrors},
+    target::{ApplicationArgs, CredentialArgs, age, as_arguments, block_on, mirrors},
 };
 use crate::{
     api::argoproj::Application,
@@ -47,6 +48,9 @@ pub(super) struct Args {
     /// Commit, tag or branch to go back to [default: what was deployed before]
     #[arg(long, value_name = "REV")]
     to: Option<String>,
+    /// Which of several sources goes back: its position counted from 1, its name or its ref
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
     /// Push a commit in which the Application's folder is as it was [default where it follows a branch]
     #[arg(long, conflicts_with = "set_revision")]
     push: bool,
@@ -65,32 +69,43 @@ pub(super) struct Args {
     /// Let the Application name a repository on this machine
     #[arg(long)]
     allow_local_repositories: bool,
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args {
         application,
         to,
+        source,
         push,
         set_revision,
         branch,
         reason,
         yes,
         allow_local_repositories,
+        credentials,
     } = args;
     let way = match (push || branch.is_some(), set_revision) {
         (true, _) => Some(Way::Push { branch }),
         (false, true) => Some(Way::SetRevision),
         (false, false) => None,
     };
-    let request = RollbackRequest { to, way, reason };
+    let request = RollbackRequest {
+        to,
+        source,
+        way,
+        reason,
+    };
     block_on(async {
         let (applications, application) = application.find().await?;
         let local = local_repositories(allow_local_repositories);
         let mirrors = mirrors()?;
-        let rollback = applications
-            .plan_rollback(&application, &request, &mirrors, local)
-            .await?;
+        let credentials = credentials.read(applications.cluster(), &application).await?;
+        let planned = applications
+            .plan_rollback(&application, &request, &mirrors, local, &credentials.store)
+            .await;
+        let rollback = credentials.explain(planned)?;
         anstream::println!("{}", what(&application, &rollback));
         if !yes && !confirmed()? {
             anstream::println!("Nothing is changed.");
@@ -168,9 +183,14 @@ fn what(application: &Application, rollback: &Rollback) -> String {
             ));
             lines.push(format!("  {:<11} {}", "Author", line(author)));
         }
-        Step::SetRevision { before, after } => lines.push(format!(
-            "  {:<11} spec.source.targetRevision: {} → {}",
+        Step::SetRevision {
+            source,
+            before,
+            after,
+        } => lines.push(format!(
+            "  {:<11} spec.{}.targetRevision: {} → {}",
             "By",
+            source.map_or_else(|| "source".to_owned(), |source| format!("sources[{source}]")),
             line(before),
             line(after)
         )),
@@ -213,16 +233,23 @@ fn next(application: &Application, rollback: &Rollback) -> String {
             line(branch),
             line(followed)
         ),
-        Step::SetRevision { before, .. } => {
+        Step::SetRevision { source, before, .. } => {
             let name = application.name_any();
             let namespace = application.namespace().unwrap_or_default();
-            let patch = format!(
-                "{{\"spec\":{{\"source\":{{\"targetRevision\":\"{}\"}}}}}}",
-                line(before)
-            );
+            let (kind, patch) = match source {
+                None => (
+                    "merge",
+                    json!({"spec": {"source": {"targetRevision": line(before)}}}),
+                ),
+                Some(source) => (
+                    "json",
+                    json!([{"op": "add", "path": format!("/spec/sources/{source}/targetRevision"),
+                        "value": line(before)}]),
+                ),
+            };
             format!(
                 "{name} follows {} no longer. {then}.\nTo follow it again: kubectl -n {namespace} patch application \
-                 {name} --type merge -p '{patch}'",
+                 {name} --type {kind} -p '{patch}'",
                 line(before)
             )
         }

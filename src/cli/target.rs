@@ -1,6 +1,6 @@
 //! Which cluster and which namespace a command is about, what is at hand of Git, and how tables and times are printed.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -11,9 +11,10 @@ use crate::{
     api::argoproj::Application,
     applications::{Applications, Commits},
     cluster::Cluster,
-    config::cache_directory,
-    git::{LocalRepositories, Mirrors, RepositoryUrl, Submodules},
+    config::{OWN_NAMESPACE, cache_directory},
+    git::{CredentialStore, LocalRepositories, Mirrors, RepositoryUrl, Submodules},
     serve::Connection,
+    sync,
 };
 
 /// Which cluster, as kubectl chooses it.
@@ -80,6 +81,63 @@ impl ApplicationArgs {
     }
 }
 
+/// Where the cluster keeps what opens repositories.
+#[derive(Debug, clap::Args)]
+pub(super) struct CredentialArgs {
+    /// Namespace with the Secrets and ConfigMaps about repositories; may be given often [default: the Application's, and
+    /// provost]
+    #[arg(long = "control-namespace", value_name = "NAME", help_heading = "Cluster")]
+    control_namespaces: Vec<String>,
+}
+
+/// What opens repositories, and why it may not be all.
+pub(super) struct Credentials {
+    pub(super) store: Arc<CredentialStore>,
+    refused: Vec<String>,
+}
+
+// === impl CredentialArgs ===
+
+impl CredentialArgs {
+    /// Reads them with the rights of who asks.
+    pub(super) async fn read(
+        self,
+        cluster: &Cluster,
+        application: &Application,
+    ) -> anyhow::Result<Credentials> {
+        let mut namespaces = self.control_namespaces;
+        if namespaces.is_empty() {
+            namespaces.extend(application.namespace());
+            namespaces.push(OWN_NAMESPACE.to_owned());
+        }
+        namespaces.dedup();
+        let (store, refused) = sync::credentials(cluster, &namespaces).await?;
+        Ok(Credentials {
+            store: Arc::new(store),
+            refused,
+        })
+    }
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// What failed, with what could not be read of credentials: that may be why.
+    pub(super) fn explain<T, E>(&self, result: Result<T, E>) -> anyhow::Result<T>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        result.map_err(|error| {
+            let error = anyhow::Error::from(error);
+            if self.refused.is_empty() {
+                error
+            } else {
+                error.context(self.refused.join("; "))
+            }
+        })
+    }
+}
+
 /// Runs a command that waits for the cluster.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Runtime::new()
@@ -102,7 +160,12 @@ pub(super) fn commits<'a>(applications: impl IntoIterator<Item = &'a Application
     let Ok(mirrors) = mirrors() else { return commits };
     let mut urls: Vec<String> = applications
         .into_iter()
-        .filter_map(|application| Some(application.spec["source"]["repoURL"].as_str()?.to_owned()))
+        .flat_map(|application| {
+            let several = application.spec["sources"].as_array().into_iter().flatten();
+            let all = several.chain([&application.spec["source"]]);
+            let urls = all.filter_map(|source| source["repoURL"].as_str().map(str::to_owned));
+            urls.collect::<Vec<_>>()
+        })
         .collect();
     urls.sort_unstable();
     urls.dedup();

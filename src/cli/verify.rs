@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use provost_evidence::count::{counted, number};
 use provost_evidence::note::VerifierKey;
+use provost_evidence::timestamp::Authority;
 use provost_manifest::escape;
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   provost verify ~/.local/state/provost/ledger          every chain and checkpoint of a ledger
   provost verify --trust shop.pub --anchor audit.git ledger    who signed it, and what others keep of it
+  provost verify --trust shop.pub --timestamp-ca ca.pem ledger     and when it was there, as an authority outside says
   provost verify ledger/20261124T111432.250Z-1f0c9a3b.jsonl    one file of a chain
   provost verify -o json ledger | jq .result            for a program
 
@@ -47,6 +49,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "REPO")]
     anchor: Option<anchor::Address>,
 
+    /// Certificates (PEM) of the authority whose timestamps are believed; without them none is looked at
+    #[arg(long, value_name = "FILE")]
+    timestamp_ca: Option<PathBuf>,
+
     /// How to print what was found
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -63,13 +69,20 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         ledger,
         trust,
         anchor,
+        timestamp_ca,
         output,
     } = args;
     let trust = trust
         .iter()
         .map(|key| read_key(key))
         .collect::<anyhow::Result<_>>()?;
-    let report = verify(&ledger, &Options { trust, anchor })?;
+    let timestamp_authority = timestamp_ca.as_deref().map(read_authority).transpose()?;
+    let options = Options {
+        trust,
+        anchor,
+        timestamp_authority,
+    };
+    let report = verify(&ledger, &options)?;
     match output {
         Output::Text => anstream::print!("{}", text(&report)),
         Output::Json => anstream::println!("{:#}", json(&report)),
@@ -90,6 +103,11 @@ fn read_key(text: &str) -> anyhow::Result<VerifierKey> {
     file.trim()
         .parse()
         .with_context(|| format!("could not use the key in {text:?}"))
+}
+
+fn read_authority(path: &Path) -> anyhow::Result<Authority> {
+    let pem = fs::read(path).with_context(|| format!("could not read the certificates {path:?}"))?;
+    Authority::from_pem(&pem).with_context(|| format!("{path:?} names no authority of timestamps"))
 }
 
 /// The most important first: damage, then gaps, then how much was looked at and what this can't show.
@@ -207,46 +225,95 @@ fn checkpoint_lines(report: &CheckpointReport, records: u64) -> Vec<String> {
              can write these files could have written everything anew"
         ),
     }];
-    if report.trusted.is_none() && !report.anchor_given {
+    if report.trusted.is_none() && !report.anchor_given && !report.authority_given {
         return lines;
+    }
+    if report.thinned > 0 {
+        lines.push(format!(
+            "ok    {} not kept any more, as later ones say",
+            are(report.thinned, "older checkpoint")
+        ));
     }
     if report.uncovered > 0 {
         lines.push(format!(
             "warn  {} newer than checkpoint {}: who can write these files could have rewritten them",
-            are(report.uncovered),
+            are(report.uncovered, "record"),
             report.count.saturating_sub(1)
         ));
     }
-    lines.push(match &report.anchored {
-        Some(anchored) => format!(
-            "ok    anchored in {}: {} until {} (checkpoint {}, commit {})",
-            escape::line(&anchored.address),
-            counted(anchored.records, "record"),
-            escape::line(&anchored.time),
-            anchored.checkpoint,
-            anchored.commit.get(..7).unwrap_or(&anchored.commit)
-        ),
-        None if report.anchor_given => "bad   the anchor has no checkpoint of this ledger".to_owned(),
-        None => "warn  no --anchor was given: the key's holder could have rewritten everything".to_owned(),
-    });
-    if let Some(anchored) = &report.anchored {
-        let after = (report.covered + report.uncovered).saturating_sub(anchored.records);
-        if after > 0 {
-            lines.push(format!(
-                "warn  {} not anchored (after {}): the key's holder could have rewritten them",
-                are(after),
-                escape::line(&anchored.time)
-            ));
-        }
-    }
+    lines.extend(anchor_lines(report));
+    lines.extend(timestamp_lines(report));
     lines
 }
 
-fn are(records: u64) -> String {
+fn anchor_lines(report: &CheckpointReport) -> Vec<String> {
+    let Some(anchored) = &report.anchored else {
+        return match (report.anchor_given, report.authority_given) {
+            (true, _) => vec!["bad   the anchor has no checkpoint of this ledger".to_owned()],
+            (false, false) => {
+                vec![
+                    "warn  no --anchor was given: the key's holder could have rewritten everything"
+                        .to_owned(),
+                ]
+            }
+            (false, true) => Vec::new(),
+        };
+    };
+    let mut lines = vec![format!(
+        "ok    anchored in {}: {} until {} (checkpoint {}, commit {})",
+        escape::line(&anchored.address),
+        counted(anchored.records, "record"),
+        escape::line(&anchored.time),
+        anchored.checkpoint,
+        anchored.commit.get(..7).unwrap_or(&anchored.commit)
+    )];
+    lines.extend(after(report, anchored.records, "anchored", &anchored.time));
+    lines
+}
+
+fn timestamp_lines(report: &CheckpointReport) -> Vec<String> {
+    if !report.authority_given {
+        return Vec::new();
+    }
+    let Some(timestamped) = &report.timestamped else {
+        return vec![
+            "warn  no timestamp of this authority: when the record was there, nobody outside says".to_owned(),
+        ];
+    };
+    let mut lines = vec![format!(
+        "ok    timestamped by {}, at {}: {} (checkpoint {}, {} in all)",
+        escape::line(&timestamped.by),
+        escape::line(&timestamped.time),
+        counted(timestamped.records, "record"),
+        timestamped.checkpoint,
+        counted(timestamped.count, "timestamp")
+    )];
+    lines.extend(after(
+        report,
+        timestamped.records,
+        "timestamped",
+        &timestamped.time,
+    ));
+    lines
+}
+
+/// What those outside do not show yet.
+fn after(report: &CheckpointReport, shown: u64, word: &str, time: &str) -> Option<String> {
+    let after = (report.covered + report.uncovered).saturating_sub(shown);
+    (after > 0).then(|| {
+        format!(
+            "warn  {} not {word} (after {}): the key's holder could have rewritten them",
+            are(after, "record"),
+            escape::line(time)
+        )
+    })
+}
+
+fn are(count: u64, what: &str) -> String {
     format!(
         "{} {}",
-        counted(records, "record"),
-        if records == 1 { "is" } else { "are" }
+        counted(count, what),
+        if count == 1 { "is" } else { "are" }
     )
 }
 
@@ -281,6 +348,7 @@ fn json(report: &LedgerReport) -> Value {
             "lastTime": checkpoints.last_time,
             "covered": checkpoints.covered,
             "uncovered": checkpoints.uncovered,
+            "thinned": checkpoints.thinned,
             "damage": findings_json(&checkpoints.findings),
             "gaps": findings_json(&checkpoints.gaps),
         },
@@ -290,6 +358,12 @@ fn json(report: &LedgerReport) -> Value {
             "checkpoint": anchored.checkpoint,
             "time": anchored.time,
             "records": anchored.records,
+        })),
+        "timestamped": checkpoints.timestamped.as_ref().map(|timestamped| json!({
+            "by": timestamped.by,
+            "time": timestamped.time,
+            "checkpoint": timestamped.checkpoint,
+            "records": timestamped.records,
         })),
     })
 }

@@ -88,6 +88,11 @@ impl Error {
         self.code() == Some(409)
     }
 
+    /// Whether who asks may not.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// Whether the apiserver, or a webhook of its, judged the object and said no: asking again alone will not help.
     pub fn is_verdict(&self) -> bool {
         matches!(self.code(), Some(400 | 403 | 422))

@@ -12,6 +12,7 @@ use git2::{Direction, FetchOptions, Oid, Repository};
 use provost_manifest::digest::Digest;
 
 use super::calls::{Calls, Failure};
+use super::handles::{Handle, Handles};
 use super::version_range::VersionRange;
 use super::{Access, Error, RepositoryUrl, Snapshot, Submodules, https};
 
@@ -29,6 +30,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const MAX_REFERENCES: usize = 200_000;
 /// The shortest abbreviation of a commit id that is taken for one.
 const SHORT_ID: usize = 7;
+/// How large a folder of Git may be to be kept parsed, in bytes: that of a thousand Applications has some forty thousand.
+const MAX_PARSED_TREE: usize = 1 << 20;
+/// How much of Git's objects is kept parsed, in bytes, over all mirrors.
+const MAX_PARSED: isize = 16 << 20;
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
 /// The folder that holds the mirrors.
@@ -38,12 +43,13 @@ pub struct Mirrors {
     submodules: Submodules,
 }
 
-/// A bare mirror of one repository. Cheap to clone; each call opens the mirror anew.
+/// A bare mirror of one repository. Cheap to clone; clones share what they have open.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     folder: PathBuf,
     url: RepositoryUrl,
     submodules: Submodules,
+    handles: Handles,
 }
 
 /// What a fetch brought.
@@ -60,7 +66,7 @@ pub enum Fetched {
 impl Mirrors {
     /// Mirrors below `folder`, which is made when the first mirror is.
     pub fn new(folder: impl Into<PathBuf>, submodules: Submodules) -> Self {
-        set_process_wide_timeouts();
+        set_up_the_process();
         Self {
             folder: folder.into(),
             submodules,
@@ -80,6 +86,7 @@ impl Mirrors {
             folder: self.folder.join(format!("{}.git", &name[..32])),
             url: url.clone(),
             submodules: self.submodules,
+            handles: Handles::default(),
         }
     }
 }
@@ -93,6 +100,7 @@ impl Mirror {
             folder: folder.to_owned(),
             url: url.clone(),
             submodules: Submodules::Refused,
+            handles: Handles::default(),
         }
     }
 
@@ -163,7 +171,7 @@ impl Mirror {
     /// The commit that a branch, a tag, a commit id, `HEAD` (or nothing) or a range of versions names in the mirror as
     /// last fetched. What is named so comes before what would be a range.
     pub fn resolve(&self, revision: &str) -> Result<String, Error> {
-        let repository = self.open()?;
+        let repository = self.handle()?;
         find_commit(&repository, revision)
             .or_else(|| highest_version(&repository, revision))
             .map(|id| id.to_string())
@@ -181,7 +189,13 @@ impl Mirror {
 
     /// The files of a commit.
     pub fn snapshot(&self, commit: &str) -> Result<Snapshot, Error> {
-        Snapshot::new(self.open()?, commit, self.url.to_string(), self.submodules)
+        Snapshot::new(self.handle()?, commit, self.url.to_string(), self.submodules)
+    }
+
+    fn handle(&self) -> Result<Handle, Error> {
+        self.handles
+            .take(&self.folder)
+            .map_err(|source| self.cannot_open(source))
     }
 
     /// The bare repository itself: for readers of its history.
@@ -323,12 +337,13 @@ fn highest_version(repository: &Repository, revision: &str) -> Option<Oid> {
     Some(reference.peel_to_commit().ok()?.id())
 }
 
-/// libgit2 waits for ever unless told otherwise, and only the whole process can be told.
-fn set_process_wide_timeouts() {
+/// libgit2 waits for ever unless told otherwise, and keeps no folder of more than 4 KiB parsed; only the whole process can
+/// be told.
+fn set_up_the_process() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let millis = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
-        // Neither fails for a positive number, and a default timeout is no reason to stop.
+        // None fails for a positive number, and a default is no reason to stop.
         #[expect(
             unsafe_code,
             reason = "libgit2 keeps these as plain globals; set once, before its first connection"
@@ -336,6 +351,8 @@ fn set_process_wide_timeouts() {
         unsafe {
             let _ = git2::opts::set_server_connect_timeout_in_milliseconds(millis(CONNECT_TIMEOUT));
             let _ = git2::opts::set_server_timeout_in_milliseconds(millis(SILENCE_TIMEOUT));
+            let _ = git2::opts::set_cache_object_limit(git2::ObjectType::Tree, MAX_PARSED_TREE);
+            let _ = git2::opts::set_cache_max_size(MAX_PARSED);
         }
     });
 }

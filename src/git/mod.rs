@@ -16,6 +16,7 @@
 
 mod calls;
 mod credentials;
+mod handles;
 pub mod history;
 mod https;
 mod known_hosts;

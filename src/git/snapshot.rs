@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use git2::{ObjectType, Oid, Repository, Tree};
+use git2::{ObjectType, Oid, Tree};
 
+use super::handles::Handle;
 use super::{Error, RepoPath, Submodules};
 
 /// How many symbolic links may follow each other.
@@ -20,7 +21,7 @@ const PROGRAM_MODE: i32 = 0o100_755;
 
 /// The files of one commit.
 pub struct Snapshot {
-    repository: Repository,
+    repository: Handle,
     root: Oid,
     commit: String,
     url: String,
@@ -65,7 +66,7 @@ struct Budget {
 
 impl Snapshot {
     pub(super) fn new(
-        repository: Repository,
+        repository: Handle,
         commit: &str,
         url: String,
         submodules: Submodules,

@@ -17,7 +17,12 @@ mod network;
 mod rbac;
 mod workload;
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use provost_manifest::yaml;
 use serde_json::{Map, Value, json};
@@ -25,7 +30,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     cluster,
     config::{FailurePolicy, Role},
-    policies::{CallHost, PolicyKind, crds},
+    policies::{CallHost, PolicyKind, crds, folder::read_bounded},
+    server::{self, Clients},
 };
 
 /// The Service through which the apiserver reaches the webhook.
@@ -58,8 +64,23 @@ pub struct Settings {
     pub exception_namespaces: Vec<Namespace>,
     /// Servers that policies may call.
     pub policy_call_hosts: Vec<CallHost>,
+    /// Whose certificate the apiserver has to show, where any.
+    pub clients: Option<ClientAuthority>,
+    /// Namespaces whose AppProjects count, and the Secrets and ConfigMaps about repositories; empty for Provost's own.
+    pub control_namespaces: Vec<Namespace>,
+    /// Whether forges may tell the agent of pushes.
+    pub takes_pushes: bool,
     /// Whether CRDs are among the manifests.
     pub crds: bool,
+}
+
+/// Who signs the certificate that the apiserver shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientAuthority {
+    /// The authorities' certificates, PEM.
+    pub certificates: String,
+    /// Common names and DNS names, one of which the apiserver's has to have; all where there are none.
+    pub names: Vec<String>,
 }
 
 /// Name of a namespace.
@@ -88,6 +109,27 @@ pub enum Error {
     /// An object cannot be written.
     #[error(transparent)]
     Write(#[from] yaml::WriteError),
+}
+
+/// Why a file is no [`ClientAuthority`].
+#[derive(Debug, thiserror::Error)]
+pub enum ClientAuthorityError {
+    /// It could not be read.
+    #[error("cannot read the apiserver's certificate authority {}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It holds no certificate of an authority.
+    #[error("{} holds no certificate of an authority, in PEM", file.display())]
+    Use {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: Box<server::Error>,
+    },
 }
 
 /// Why text is no [`Namespace`].
@@ -218,7 +260,18 @@ impl Settings {
             exempt_namespaces: Vec::new(),
             exception_namespaces: Vec::new(),
             policy_call_hosts: Vec::new(),
+            clients: None,
+            control_namespaces: Vec::new(),
+            takes_pushes: false,
             crds: true,
+        }
+    }
+
+    /// All that any installation may have: for taking it out.
+    fn whole(namespace: Namespace) -> Self {
+        Self {
+            clients: Some(ClientAuthority::default()),
+            ..Self::all(namespace)
         }
     }
 }
@@ -226,6 +279,25 @@ impl Settings {
 /// The image that deploy/Dockerfile is built into, in this version.
 pub fn default_image() -> String {
     format!("provost:{}", env!("CARGO_PKG_VERSION"))
+}
+
+// === impl ClientAuthority ===
+
+impl ClientAuthority {
+    /// From a file, whose certificates are looked at: a webhook that cannot read them would not start.
+    pub fn read(file: &Path, names: Vec<String>) -> Result<Self, ClientAuthorityError> {
+        let certificates = read_bounded(file).map_err(|source| ClientAuthorityError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        match Clients::new(&certificates, names.iter().cloned()) {
+            Ok(_) => Ok(Self { certificates, names }),
+            Err(source) => Err(ClientAuthorityError::Use {
+                file: file.to_owned(),
+                source: Box::new(source),
+            }),
+        }
+    }
 }
 
 // === impl Manifest ===
@@ -403,6 +475,57 @@ mod tests {
         ] {
             assert!(text.contains(argument), "{argument} is missing in {text}");
         }
+    }
+
+    #[test]
+    fn the_agent_is_told_where_projects_and_credentials_are_and_gets_no_right_to_write_there() {
+        let settings = Settings {
+            control_namespaces: vec!["argocd".parse().unwrap(), "team-a".parse().unwrap()],
+            ..settings()
+        };
+        let manifests = manifests(&settings).unwrap();
+        let text = to_json(&manifests);
+        for argument in ["--control-namespace=argocd", "--control-namespace=team-a"] {
+            assert_eq!(text.matches(argument).count(), 1, "{argument} in {text}");
+        }
+        let inside = |manifest: &Manifest| manifest.object["metadata"]["namespace"] == "argocd";
+        assert!(!manifests.iter().any(inside));
+        // Secrets and ConfigMaps are read there as everywhere.
+        let is_agents = |manifest: &&Manifest| {
+            manifest.object["metadata"]["name"] == "provost-agent" && manifest.object["kind"] == "ClusterRole"
+        };
+        let role = manifests.iter().find(is_agents).unwrap();
+        let reading = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]});
+        assert_eq!(role.object["rules"][0], reading);
+    }
+
+    #[test]
+    fn pushes_reach_the_agent_where_they_are_taken_and_nowhere_else() {
+        let without = to_json(&manifests(&settings()).unwrap());
+        assert!(!without.contains("hooks"), "{without}");
+        let settings = Settings {
+            takes_pushes: true,
+            ..settings()
+        };
+        let manifests = manifests(&settings).unwrap();
+        assert!(to_json(&manifests).contains("--hooks-listen=0.0.0.0:8445"));
+        let find = |kind: &str, name: &str| {
+            let is_it = |manifest: &&Manifest| {
+                manifest.object["kind"] == kind && manifest.object["metadata"]["name"] == name
+            };
+            &manifests.iter().find(is_it).unwrap().object
+        };
+        let service = find("Service", "provost-hooks");
+        assert_eq!(service["spec"]["ports"][0]["targetPort"], "hooks");
+        assert_eq!(
+            service["spec"]["selector"]["app.kubernetes.io/component"],
+            "agent"
+        );
+        let policy = find("NetworkPolicy", "provost-agent");
+        assert!(policy["spec"]["ingress"].to_string().contains("8445"), "{policy}");
+        let pod = &find("StatefulSet", "provost-agent")["spec"]["template"]["spec"];
+        let ports = pod["containers"][0]["ports"].to_string();
+        assert!(ports.contains("8445") && ports.contains("hooks"), "{ports}");
     }
 
     #[test]

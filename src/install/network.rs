@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Manifest, Settings, metadata, name, selector,
-    workload::{ADMISSION, METRICS},
+    workload::{ADMISSION, HOOKS, METRICS},
 };
 use crate::{config::Role, policies::CallHost};
 
@@ -36,7 +36,10 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
         ),
         Role::Recorder => (vec![metrics], Vec::new()),
         Role::Agent => (
-            vec![metrics],
+            // A forge is outside the cluster, and comes through whatever proxy there is.
+            std::iter::once(metrics)
+                .chain(settings.takes_pushes.then(|| json!({"ports": [tcp(HOOKS)]})))
+                .collect(),
             [apiserver, vec![tcp(GIT_SSH)], called(settings)].concat(),
         ),
     };

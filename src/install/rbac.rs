@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Manifest, Settings, labels, metadata, name};
 use crate::{
-    config::{Role, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET},
+    config::{Role, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET, WITNESS_CONFIGURATION},
     policies::PolicyKind,
 };
 
@@ -58,8 +58,8 @@ pub(super) fn webhook(settings: &Settings, definitions: &[Value]) -> Vec<Manifes
         {
             "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["validatingwebhookconfigurations"],
-            "resourceNames": [WEBHOOK_CONFIGURATION],
-            "verbs": ["create", "get", "patch"],
+            "resourceNames": [WEBHOOK_CONFIGURATION, WITNESS_CONFIGURATION],
+            "verbs": ["create", "get", "list", "patch", "update", "watch"],
         },
         {
             "apiGroups": ["apiextensions.k8s.io"],

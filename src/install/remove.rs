@@ -2,7 +2,7 @@
 //! locked out.
 //!
 //! # Guarantees
-//! - The webhook configuration goes first, and is looked for once more after nobody is left who could write it.
+//! - The webhook configurations go first, and are looked for once more after nobody is left who could write it.
 //! - Only what carries our label, or has one of our two fixed names, is removed, and only the very object that was
 //!   planned (by its uid).
 //! - A namespace that holds anything else is kept, with its other objects; CRDs, and with them users' objects, are kept
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 use super::{Manifest, Namespace, PART_OF, PROVOST, Settings, manifests};
 use crate::{
     cluster::{self, Cluster, Target},
-    config::{SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET},
+    config::{SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION, WEBHOOK_SECRET, WITNESS_CONFIGURATION},
 };
 
 /// How long the namespace may take to go.
@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const MAX_LISTED: u32 = 500;
 
 /// The kinds of an installation in the order in which they go.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "StatefulSet",
     "PersistentVolumeClaim",
     "PodDisruptionBudget",
@@ -46,6 +46,7 @@ const ORDER: [&str; 11] = [
     "ClusterRole",
     "Role",
     "ServiceAccount",
+    "ConfigMap",
     "Secret",
 ];
 
@@ -56,8 +57,8 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// What stays although it is Provost's, or keeps what is Provost's.
     pub kept: Vec<Kept>,
-    /// The webhook configuration, there or not; `None` where it is another's.
-    configuration: Option<Target>,
+    /// The webhook configurations, there or not, but for another's.
+    configurations: Vec<Target>,
 }
 
 /// An object that goes.
@@ -98,9 +99,11 @@ pub enum Error {
 
 /// Reads what the cluster holds of an installation in `namespace`. Nothing is written.
 pub async fn plan(cluster: &Cluster, namespace: &Namespace, crds: bool) -> Result<Plan, Error> {
-    let installed = manifests(&Settings::all(namespace.clone()))?;
+    let installed = manifests(&Settings::whole(namespace.clone()))?;
     let mut plan = Plan::default();
-    plan.add_configuration(cluster, namespace).await?;
+    for name in [WEBHOOK_CONFIGURATION, WITNESS_CONFIGURATION] {
+        plan.add_configuration(cluster, namespace, name).await?;
+    }
     for kind in ORDER {
         match kind {
             "PersistentVolumeClaim" => plan.add_volumes(cluster, namespace).await?,
@@ -147,15 +150,14 @@ async fn remove_configuration(
     plan: &Plan,
     done: &mut impl FnMut(&Removal),
 ) -> Result<(), Error> {
-    let Some(target) = &plan.configuration else {
-        return Ok(());
-    };
-    if let Some(live) = cluster.get(target).await? {
-        let again = Removal::of(target.clone(), &live);
-        cluster
-            .delete(&again.target, &again.uid, Propagation::Background)
-            .await?;
-        done(&again);
+    for target in &plan.configurations {
+        if let Some(live) = cluster.get(target).await? {
+            let again = Removal::of(target.clone(), &live);
+            cluster
+                .delete(&again.target, &again.uid, Propagation::Background)
+                .await?;
+            done(&again);
+        }
     }
     Ok(())
 }
@@ -196,11 +198,16 @@ fn owner_of(configuration: &Value) -> &str {
 
 impl Plan {
     /// Another installation's configuration stays; one that leads to a workstation is nobody's once we are asked.
-    async fn add_configuration(&mut self, cluster: &Cluster, namespace: &Namespace) -> Result<(), Error> {
+    async fn add_configuration(
+        &mut self,
+        cluster: &Cluster,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<(), Error> {
         let object = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": WEBHOOK_CONFIGURATION},
+            "metadata": {"name": name},
         });
         let Some(target) = target(cluster, &object) else {
             return Ok(());
@@ -211,7 +218,7 @@ impl Plan {
             self.keep(&target, format!("it belongs to the Provost in namespace {owner}"));
             return Ok(());
         }
-        self.configuration = Some(target.clone());
+        self.configurations.push(target.clone());
         self.removals.extend(live.map(|live| Removal::of(target, &live)));
         Ok(())
     }

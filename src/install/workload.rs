@@ -1,6 +1,6 @@
 //! What runs: a StatefulSet for each role, since each pod's ledger lies on a volume of its own, and its Services.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Manifest, SERVICE, Settings, labels, metadata, name, selector};
 use crate::config::Role;
@@ -9,8 +9,20 @@ use crate::config::Role;
 pub(super) const ADMISSION: u16 = 8443;
 /// Where metrics are.
 pub(super) const METRICS: u16 = 8444;
+/// Name of the ConfigMap with the authority of the apiserver's certificate, and of its volume.
+const CLIENT_AUTHORITY: &str = "provost-webhook-clients";
+/// Where it is mounted, and its file.
+const CLIENT_AUTHORITY_FOLDER: &str = "/etc/provost/clients";
+const CLIENT_AUTHORITY_FILE: &str = "ca.crt";
+/// Where forges tell of pushes.
+pub(super) const HOOKS: u16 = 8445;
+/// The Service through which they do.
+const HOOKS_SERVICE: &str = "provost-hooks";
 /// The volume of what outlives a pod.
 const DATA: &str = "/var/lib/provost";
+const HOOKS_COMMENT: &str = "\
+Forges reach it through an Ingress of yours, which ends TLS, on the path /hooks/git. A push counts only with the secret
+that Secret argocd-secret of a control namespace names, such as webhook.github.secret.";
 /// Nobody's user id, also the image's.
 const USER: u32 = 65_532;
 /// Longer than a webhook goes on answering while its end becomes known to Services, and draining, take together.
@@ -46,7 +58,21 @@ pub(super) fn webhook(settings: &Settings) -> Vec<Manifest> {
         // Writes wait for it: it is not evicted for a pod that matters less.
         priority: Some("system-cluster-critical"),
     };
-    vec![
+    let mut manifests = Vec::new();
+    manifests.extend(settings.clients.as_ref().map(|clients| {
+        let mut data = Map::new();
+        data.insert(
+            CLIENT_AUTHORITY_FILE.to_owned(),
+            clients.certificates.as_str().into(),
+        );
+        Manifest::from(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(settings, role, CLIENT_AUTHORITY),
+            "data": data,
+        }))
+    }));
+    manifests.extend([
         service(settings, role, SERVICE, &admission, None),
         governing_service(settings, role),
         Manifest::from(json!({
@@ -56,16 +82,22 @@ pub(super) fn webhook(settings: &Settings) -> Vec<Manifest> {
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(role)}},
         })),
         workload.stateful_set(settings),
-    ]
+    ]);
+    manifests
 }
 
 /// The agent: one pod, since two would apply the same.
 pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
     let role = Role::Agent;
-    let arguments = [
-        common_arguments(settings, role),
-        vec![format!("--state={DATA}/agent")],
-    ];
+    let mut own = vec![format!("--state={DATA}/agent")];
+    let control = settings.control_namespaces.iter();
+    own.extend(control.map(|namespace| format!("--control-namespace={namespace}")));
+    own.extend(
+        settings
+            .takes_pushes
+            .then(|| format!("--hooks-listen=0.0.0.0:{HOOKS}")),
+    );
+    let arguments = [common_arguments(settings, role), own];
     let probe = json!({"path": "/metrics", "port": "metrics"});
     let workload = Workload {
         role,
@@ -79,7 +111,17 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
         storage: "10Gi",
         priority: None,
     };
-    vec![governing_service(settings, role), workload.stateful_set(settings)]
+    let mut manifests = vec![governing_service(settings, role)];
+    if settings.takes_pushes {
+        let hooks = json!([{"name": "http", "port": 80, "targetPort": "hooks"}]);
+        let service = service(settings, role, HOOKS_SERVICE, &hooks, None);
+        manifests.push(Manifest {
+            comment: HOOKS_COMMENT,
+            ..service
+        });
+    }
+    manifests.push(workload.stateful_set(settings));
+    manifests
 }
 
 fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
@@ -107,6 +149,13 @@ fn webhook_arguments(settings: &Settings) -> Vec<String> {
     let failure_policy = settings.failure_policy.name().to_lowercase();
     arguments.push(format!("--failure-policy={failure_policy}"));
     arguments.extend(settings.url.iter().map(|url| format!("--webhook-url={url}")));
+    if let Some(clients) = &settings.clients {
+        arguments.push(format!(
+            "--client-ca={CLIENT_AUTHORITY_FOLDER}/{CLIENT_AUTHORITY_FILE}"
+        ));
+        let names = clients.names.iter();
+        arguments.extend(names.map(|name| format!("--client-name={name}")));
+    }
     arguments
 }
 
@@ -175,6 +224,13 @@ impl Workload {
             "containers": [self.container(settings)],
             "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
         });
+        if self.asks_clients(settings) {
+            let volume = json!({"name": CLIENT_AUTHORITY, "configMap": {"name": CLIENT_AUTHORITY}});
+            pod["volumes"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|volumes| volumes.push(volume.clone()));
+        }
         if let Some(priority) = self.priority {
             pod["priorityClassName"] = priority.into();
         }
@@ -194,6 +250,9 @@ impl Workload {
         if self.role == Role::Webhook {
             ports.insert(0, json!({"name": "https", "containerPort": ADMISSION}));
         }
+        if self.role == Role::Agent && settings.takes_pushes {
+            ports.push(json!({"name": "hooks", "containerPort": HOOKS}));
+        }
         let mut container = json!({
             "name": "provost",
             "image": settings.image,
@@ -208,7 +267,20 @@ impl Workload {
             },
             "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": "/tmp"}],
         });
+        if self.asks_clients(settings) {
+            let mount =
+                json!({"name": CLIENT_AUTHORITY, "mountPath": CLIENT_AUTHORITY_FOLDER, "readOnly": true});
+            container["volumeMounts"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|mounts| mounts.push(mount.clone()));
+        }
         json_patch::merge(&mut container, &self.probes);
         container
+    }
+
+    /// Whether the pods ask their clients for certificates.
+    fn asks_clients(&self, settings: &Settings) -> bool {
+        self.role == Role::Webhook && settings.clients.is_some()
     }
 }

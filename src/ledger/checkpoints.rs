@@ -14,6 +14,8 @@ use provost_evidence::checkpoint::SignedCheckpoint;
 pub const FOLDER: &str = "checkpoints";
 /// The longest note that is read: some 10,000 chains.
 pub const MAX_NOTE_BYTES: usize = 4 * 1024 * 1024;
+/// How many days every checkpoint is kept; of older days few are, and what they covered is still covered.
+pub const KEPT_DAYS: i32 = 7;
 const FILE_EXTENSION: &str = "txt";
 const LOCK_FILE: &str = "lock";
 
@@ -42,7 +44,7 @@ pub struct Place {
 /// The writing end, of which there is one at a time.
 #[derive(Debug)]
 pub struct Store {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     last: Option<SignedCheckpoint>,
     /// Held while this lives.
     _lock: File,
@@ -79,7 +81,68 @@ pub fn read(directory: &Path, mut each: impl FnMut(Place, Entry)) -> Result<(), 
     Ok(())
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// As [`read`], without the files before that which has checkpoint `number`.
+pub fn read_since(directory: &Path, number: u64, mut each: impl FnMut(Place, Entry)) -> Result<(), Error> {
+    let folder = directory.join(FOLDER);
+    let mut files = files(&folder).map_err(|source| Error::File { path: folder, source })?;
+    let mut wanted = Vec::new();
+    while let Some(path) = files.pop() {
+        let first = first_number(&path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
+        wanted.push(path);
+        if first.is_some_and(|first| first <= number) {
+            break;
+        }
+    }
+    for path in wanted.into_iter().rev() {
+        read_file(&path, &mut each).map_err(|source| Error::File { path, source })?;
+    }
+    Ok(())
+}
+
+/// The number in the second line of the first note.
+fn first_number(path: &Path) -> io::Result<Option<u64>> {
+    let mut lines = BufReader::new(File::open(path)?)
+        .take(MAX_NOTE_BYTES as u64)
+        .lines();
+    lines.next().transpose()?;
+    Ok(lines.next().transpose()?.and_then(|number| number.parse().ok()))
+}
+
+/// The last checkpoint, as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedNote {
+    /// Its number.
+    pub number: u64,
+    /// The day of the file that it is in.
+    pub day: String,
+    /// All of it.
+    pub text: String,
+}
+
+/// The last checkpoint of the ledger in `directory`, where there is one; only the newest file is read.
+pub fn last(directory: &Path) -> Result<Option<SignedNote>, Error> {
+    let mut last = None;
+    read_since(directory, u64::MAX, |place, entry| {
+        if let Entry::Checkpoint(signed) = entry {
+            last = Some(SignedNote {
+                number: signed.checkpoint.number,
+                day: place
+                    .file
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+                text: signed.to_string(),
+            });
+        }
+    })?;
+    Ok(last)
+}
+
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match folder.read_dir() {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -99,7 +162,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_file(path: &Path, each: &mut impl FnMut(Place, Entry)) -> io::Result<()> {
+pub(super) fn read_file(path: &Path, each: &mut impl FnMut(Place, Entry)) -> io::Result<()> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut place = Place {
         file: path.to_owned(),

@@ -13,20 +13,29 @@
 //!   a crash left is never written to again. A chain goes on in a new file once one is large or old ([`segments`]).
 //! - What was appended by [`Ledger::append_durably`] is on the disk before that returns.
 //! - Beside the chains lie the checkpoints that the recorder signs ([`checkpoints`]), and nobody else writes.
+//! - People become pseudonyms before they are sealed, where that is wanted ([`Privacy`]); who they are stands in a map
+//!   beside the ledger ([`identities`]), from which a name can be erased.
 //! - Where the disk refuses, records are lost and counted; as soon as it takes them again they go into a new chain,
 //!   which begins with a gap record that says why.
 //!
 //! `provost verify DIR` checks the files ([`verify`]), against a Git branch that others keep ([`anchor`]).
 
 pub mod anchor;
+pub mod changes;
 pub mod checkpoints;
+pub mod digest_key;
+pub mod http;
+pub mod identities;
 pub mod read;
 pub mod segments;
+pub mod thinning;
+pub mod timestamps;
 pub mod verify;
 mod verify_checkpoints;
+mod witnesses;
 mod writer;
 
-pub use verify_checkpoints::{Anchored, CheckpointFinding, CheckpointReport, Findings};
+pub use verify_checkpoints::{Anchored, CheckpointFinding, CheckpointReport, Findings, Timestamped};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -39,8 +48,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use provost_evidence::event::{Boot, Event};
+use provost_evidence::keyed::DigestKey;
 use tokio::sync::oneshot;
 
+use self::digest_key::DigestKeys;
 use self::writer::{Message, Writer};
 use crate::config;
 
@@ -52,6 +63,10 @@ pub const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 const DURABLE_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks for one.
 const DURABLE_RETRY: Duration = Duration::from_millis(5);
+/// The file of the key that hides people and Secrets, below the state directory.
+pub const DIGEST_KEY_FILE: &str = "digest.key";
+/// The map of who is behind pseudonyms, below the state directory.
+pub const IDENTITIES_FILE: &str = "identities.jsonl";
 /// How the file of a chain ends.
 pub const FILE_EXTENSION: &str = "jsonl";
 
@@ -72,6 +87,15 @@ pub enum Destination {
     Directory(PathBuf),
     /// Nowhere.
     None,
+}
+
+/// How people and Secrets stand in the records.
+#[derive(Clone, Debug)]
+pub struct Privacy {
+    /// The key that hides them.
+    pub keys: DigestKeys,
+    /// The map of who is behind the pseudonyms; people keep their names where there is none.
+    pub identities: Option<PathBuf>,
 }
 
 /// When a chain goes on in a new file.
@@ -121,6 +145,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Who is behind pseudonyms cannot be kept.
+    #[error(transparent)]
+    Identities(#[from] identities::Error),
     /// A record could not be made.
     #[error(transparent)]
     Seal(#[from] provost_evidence::chain::SealError),
@@ -138,6 +165,7 @@ struct Queue {
     sender: SyncSender<Message>,
     lost: Arc<AtomicU64>,
     directory: PathBuf,
+    digest_key: Option<DigestKey>,
 }
 
 // === impl Ledger ===
@@ -155,11 +183,22 @@ impl Ledger {
 
     /// As [`Ledger::open`], with files of another size.
     pub fn open_with(destination: &Destination, boot: Boot, limits: SegmentLimits) -> Result<Self, Error> {
+        Self::open_private(destination, boot, limits, None)
+    }
+
+    /// As [`Ledger::open_with`], with a key that hides people and Secrets.
+    pub fn open_private(
+        destination: &Destination,
+        boot: Boot,
+        limits: SegmentLimits,
+        privacy: Option<Privacy>,
+    ) -> Result<Self, Error> {
         let Some(directory) = destination.directory()? else {
             return Ok(Self::none());
         };
         let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer::open(directory.clone(), boot, limits, Arc::clone(&lost))?;
+        let digest_key = privacy.as_ref().map(|privacy| privacy.keys.key.clone());
+        let writer = Writer::open(directory.clone(), boot, limits, privacy, Arc::clone(&lost))?;
         let (sender, receiver) = sync_channel(QUEUE_CAPACITY);
         thread::Builder::new()
             .name("ledger".into())
@@ -169,6 +208,7 @@ impl Ledger {
             sender,
             lost,
             directory,
+            digest_key,
         };
         Ok(Self {
             queue: Some(Arc::new(queue)),
@@ -178,6 +218,11 @@ impl Ledger {
     /// Where the chains are, unless nothing is kept.
     pub fn directory(&self) -> Option<&Path> {
         self.queue.as_ref().map(|queue| queue.directory.as_path())
+    }
+
+    /// The key that Secrets' digests are made with; without one, nothing of a Secret is recorded.
+    pub fn digest_key(&self) -> Option<&DigestKey> {
+        self.queue.as_ref().and_then(|queue| queue.digest_key.as_ref())
     }
 
     /// How many events were lost so far that no gap record names yet.

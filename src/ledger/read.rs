@@ -14,8 +14,10 @@ use provost_evidence::event::{Admission, Event};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::identities::Identities;
 use super::segments::{self, ChainFiles};
 use super::verify::MAX_LINE_BYTES;
+use super::witnesses;
 
 /// Which records are wanted; what is `None` is not asked.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +34,21 @@ pub struct Filter {
     pub verdict: Option<String>,
     /// `admission`, `sync`, `drift`, …
     pub kind: Option<String>,
+    /// Who is behind pseudonyms, where that is known.
+    pub identities: Identities,
 }
 
 /// How many records of each chain were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(BTreeMap<String, u64>);
+
+impl Position {
+    /// This entry was read.
+    pub fn pass(&mut self, entry: &Entry) {
+        self.0.insert(entry.boot.clone(), entry.seq + 1);
+    }
+}
 
 /// One record, and the text that was sealed.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +134,7 @@ pub fn read<E: From<io::Error>>(
         if filter.wants(&entry) {
             each(&entry)?;
         }
-        position.0.insert(entry.boot.clone(), entry.seq + 1);
+        position.pass(&entry);
         if let Some(next) = chain.next()? {
             order.push(Reverse((next.time.clone(), index)));
             open.insert(index, Open { next, chain });
@@ -270,8 +281,23 @@ impl Entry {
                 user: String::new(),
                 detail: format!("{} by {}", drift.fields.join(", "), list(&drift.managers)),
             },
+            Some(
+                event @ (Event::Witness(_)
+                | Event::Audit(_)
+                | Event::Observation(_)
+                | Event::Restoration(_)
+                | Event::Sample(_)),
+            ) => witnesses::summary(event),
             Some(Event::Gap(gap)) => Summary {
                 detail: format!("{} lost: {}", gap.lost, gap.reason),
+                ..Summary::default()
+            },
+            Some(Event::DigestKey(key)) => Summary {
+                object: format!("digest key {}", key.id),
+                detail: match &key.previous {
+                    Some(previous) => format!("after {previous}; pseudonyms: {}", key.pseudonyms),
+                    None => format!("pseudonyms: {}", key.pseudonyms),
+                },
                 ..Summary::default()
             },
             Some(Event::End(end)) => Summary {
@@ -335,7 +361,10 @@ impl Filter {
                 .is_some_and(|before| before.is_empty() || before.ends_with([' ', '/']))
         };
         self.object.as_ref().is_none_or(names)
-            && self.user.as_ref().is_none_or(|wanted| *wanted == user)
+            && self
+                .user
+                .as_ref()
+                .is_none_or(|wanted| *wanted == user || wanted == self.identities.resolve(&user))
             && self.verdict.as_ref().is_none_or(|wanted| *wanted == verdict)
             && self.kind.as_ref().is_none_or(|wanted| *wanted == entry.kind)
             && self

@@ -5,15 +5,19 @@
 //! anchor ──────the same notes?────────▶ expectations ──┴▶ each chain, line by line ──▶ report
 //! ```
 //!
-//! Everything is read once, from front to back; what is kept is some 60 bytes for each checkpoint and open chain.
+//! Everything is read once, from front to back, some chains at once; what is kept is some 60 bytes for each checkpoint
+//! and open chain.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use provost_evidence::checkpoint::{Expectations, Signers};
 use provost_evidence::note::VerifierKey;
+use provost_evidence::timestamp::Authority;
 use provost_evidence::verify::{ChainReport, Damage, Finding, Verifier};
 
 use super::segments::{self, ChainFiles, Segment};
@@ -22,6 +26,8 @@ use super::{FILE_EXTENSION, anchor};
 
 /// The longest line that can be a record. What is longer is damage, and is not kept.
 pub const MAX_LINE_BYTES: u64 = 1024 * 1024;
+/// Chains that are verified at once, at most: each takes the memory of a line.
+const MAX_THREADS: usize = 8;
 
 /// What is known from elsewhere.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +36,8 @@ pub struct Options {
     pub trust: Vec<VerifierKey>,
     /// Where checkpoints are kept by others.
     pub anchor: Option<anchor::Address>,
+    /// Whose timestamps are believed; without one they are not looked at.
+    pub timestamp_authority: Option<Authority>,
 }
 
 /// What was found.
@@ -121,7 +129,7 @@ pub enum Error {
     #[error(transparent)]
     Anchor(#[from] anchor::Error),
     /// One file has no checkpoints.
-    #[error("{path:?} is one file: --trust and --anchor are about the directory of a ledger")]
+    #[error("{path:?} is one file: --trust, --anchor and --timestamp-ca are about the directory of a ledger")]
     OneFile {
         /// Which.
         path: PathBuf,
@@ -135,7 +143,7 @@ pub fn verify(path: &Path, options: &Options) -> Result<LedgerReport, Error> {
         source,
     };
     if !path.metadata().map_err(list)?.is_dir() {
-        if options.anchor.is_some() || !options.trust.is_empty() {
+        if options.anchor.is_some() || options.timestamp_authority.is_some() || !options.trust.is_empty() {
             return Err(Error::OneFile {
                 path: path.to_owned(),
             });
@@ -163,16 +171,52 @@ pub fn verify(path: &Path, options: &Options) -> Result<LedgerReport, Error> {
     if let Some(address) = &options.anchor {
         checkpoints.compare_with(address)?;
     }
-    let expectations = checkpoints.expectations();
-    let mut report = LedgerReport::default();
-    for chain in &files {
-        report.chains.push(verify_chain(chain, expectations)?);
+    if let Some(authority) = &options.timestamp_authority {
+        checkpoints.compare_with_timestamps(path, authority)?;
     }
+    let expectations = checkpoints.expectations();
+    let mut report = LedgerReport {
+        chains: verify_chains(&files, expectations)?,
+        ..LedgerReport::default()
+    };
     report.find_copies();
     report.find_removed(expectations);
     report.find_overlaps();
     report.checkpoints = checkpoints.finish(report.chains.iter().map(|chain| &chain.report));
     Ok(report)
+}
+
+/// Chains know nothing of each other, so several are verified at once; a chain of its own is one after the other.
+fn verify_chains(files: &[ChainFiles], expectations: &Expectations) -> Result<Vec<VerifiedChain>, Error> {
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MAX_THREADS);
+    let next = AtomicUsize::new(0);
+    let verify_next = || {
+        let mut verified = Vec::new();
+        while let Some((index, chain)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            files.get(index).map(|chain| (index, chain))
+        } {
+            verified.push((index, verify_chain(chain, expectations)));
+        }
+        verified
+    };
+    let mut verified = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(files.len()))
+            .map(|_| scope.spawn(verify_next))
+            .collect();
+        let mut all = verify_next();
+        for other in others {
+            match other.join() {
+                Ok(verified) => all.extend(verified),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    verified.sort_by_key(|(index, _)| *index);
+    verified.into_iter().map(|(_, chain)| chain).collect()
 }
 
 fn verify_chain(chain: &ChainFiles, expectations: &Expectations) -> Result<VerifiedChain, Error> {

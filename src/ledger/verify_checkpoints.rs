@@ -2,17 +2,19 @@
 //! same ones.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use jiff::Timestamp;
 use provost_evidence::checkpoint::{
     Checkpoint, Distrust, Expectations, MAX_INTERVAL_SECONDS, SignedCheckpoint, Signers,
 };
+use provost_evidence::timestamp::{Authority, Stamp, Token, TokenError};
 use provost_evidence::verify::{ChainReport, MAX_FINDINGS};
 use provost_manifest::digest::Digest;
 
 use super::checkpoints::{self, Entry, Place};
-use super::{anchor, verify};
+use super::{anchor, timestamps, verify};
 
 /// What is wrong with checkpoints, or missing between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,21 @@ pub struct Anchored {
     pub records: u64,
 }
 
+/// Who outside said when the record was there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamped {
+    /// The authority, by the name in its certificate.
+    pub by: String,
+    /// When, as it says.
+    pub time: String,
+    /// The number of the checkpoint that it stamped.
+    pub checkpoint: u64,
+    /// Records that it covers.
+    pub records: u64,
+    /// How many timestamps agree with the ledger, this one among them.
+    pub count: u64,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct CheckpointReport {
@@ -68,6 +85,12 @@ pub struct CheckpointReport {
     pub anchored: Option<Anchored>,
     /// Whether an anchor was given.
     pub anchor_given: bool,
+    /// What the last timestamp shows, where an authority was given and one agrees.
+    pub timestamped: Option<Timestamped>,
+    /// Whether an authority of timestamps was given.
+    pub authority_given: bool,
+    /// How many checkpoints are not kept any more, as later ones say.
+    pub thinned: u64,
     /// What isn't as it was made.
     pub findings: Findings,
     /// Times without a checkpoint.
@@ -84,6 +107,13 @@ pub(super) struct Reader {
     notes: BTreeMap<u64, Digest>,
     last: Option<Checkpoint>,
     anchored: Option<(String, String, Checkpoint)>,
+    /// The last one that is stamped.
+    stamped: Option<(Stamp, u64)>,
+    stamps: u64,
+    /// What is missing before a checkpoint, and where that stands.
+    holes: Vec<(String, RangeInclusive<u64>)>,
+    /// What checkpoints say to be kept no more, by first number.
+    thinned: BTreeMap<u64, u64>,
 }
 
 // === impl Findings ===
@@ -115,6 +145,10 @@ impl Reader {
             notes: BTreeMap::new(),
             last: None,
             anchored: None,
+            stamped: None,
+            stamps: 0,
+            holes: Vec::new(),
+            thinned: BTreeMap::new(),
         };
         checkpoints::read(directory, |place, entry| reader.entry(&place, entry))?;
         Ok(reader)
@@ -164,24 +198,25 @@ impl Reader {
         }
         let checkpoint = &signed.checkpoint;
         let expected = self.last.as_ref().map_or(0, |last| last.number + 1);
-        if checkpoint.number != expected {
-            let message = if checkpoint.number > expected {
-                format!(
-                    "checkpoints {expected} to {} are missing before this one",
-                    checkpoint.number - 1
-                )
-            } else {
-                format!(
-                    "checkpoint {} stands here after number {}",
-                    checkpoint.number,
-                    expected - 1
-                )
-            };
+        if checkpoint.number > expected {
+            // A later checkpoint may say that they are not kept.
+            self.holes.push((place.clone(), expected..=checkpoint.number - 1));
+        } else if checkpoint.number < expected {
+            let message = format!(
+                "checkpoint {} stands here after number {}",
+                checkpoint.number,
+                expected - 1
+            );
             self.report
                 .findings
                 .add(place.clone(), "checkpoint-missing", message);
+        } else {
+            self.look_for_gap(&place, checkpoint);
         }
-        self.look_for_gap(&place, checkpoint);
+        for numbers in &checkpoint.thinned {
+            let last = self.thinned.entry(*numbers.start()).or_default();
+            *last = (*last).max(*numbers.end());
+        }
         if self
             .last
             .as_ref()
@@ -223,6 +258,110 @@ impl Reader {
                 last.time, checkpoint.time
             );
             self.report.gaps.add(place.to_owned(), "no-checkpoint", message);
+        } else if between < 0 {
+            let message = format!(
+                "a checkpoint of {} follows one of {}: the recorder's clock was set back",
+                checkpoint.time, last.time
+            );
+            self.report
+                .gaps
+                .add(place.to_owned(), "checkpoint-clock", message);
+        }
+    }
+
+    /// Whether a checkpoint says that this one is not kept.
+    fn is_thinned(&self, number: u64) -> bool {
+        let mut before = self.thinned.range(..=number);
+        before.any(|(_, last)| *last >= number)
+    }
+
+    /// What is missing and was not thinned.
+    fn look_for_holes(&mut self) {
+        for (place, numbers) in std::mem::take(&mut self.holes) {
+            let mut missing = Vec::<RangeInclusive<u64>>::new();
+            let mut next = *numbers.start();
+            for (first, last) in &self.thinned {
+                if *first > next && next <= *numbers.end() {
+                    missing.push(next..=(*first - 1).min(*numbers.end()));
+                }
+                if *last >= next {
+                    next = next.max(last.saturating_add(1));
+                }
+            }
+            if next <= *numbers.end() {
+                missing.push(next..=*numbers.end());
+            }
+            let absent: u64 = missing.iter().map(|range| range.end() - range.start() + 1).sum();
+            self.report.thinned += numbers.end() - numbers.start() + 1 - absent;
+            for range in missing {
+                let message = format!(
+                    "checkpoints {} to {} are missing before this one",
+                    range.start(),
+                    range.end()
+                );
+                self.report
+                    .findings
+                    .add(place.clone(), "checkpoint-missing", message);
+            }
+        }
+    }
+
+    /// Reads the timestamps beside the checkpoints: each must be of the note that lies there.
+    pub(super) fn compare_with_timestamps(
+        &mut self,
+        directory: &Path,
+        authority: &Authority,
+    ) -> Result<(), verify::Error> {
+        self.report.authority_given = true;
+        timestamps::read(directory, |path, line, entry| {
+            let place = format!("{}:{line}", path.display());
+            self.timestamp(place, entry, authority);
+        })
+        .map_err(|source| verify::Error::Read {
+            path: directory.join(timestamps::FOLDER),
+            source,
+        })
+    }
+
+    fn timestamp(&mut self, place: String, entry: Option<timestamps::Entry>, authority: &Authority) {
+        let Some((entry, token)) = entry.and_then(|entry| entry.token().map(|token| (entry, token))) else {
+            let message = "this is not a timestamp: it was changed".to_owned();
+            return self.report.findings.add(place, "timestamp-changed", message);
+        };
+        let number = entry.checkpoint;
+        let Some(note) = self.notes.get(&number) else {
+            if !self.is_thinned(number) {
+                let message =
+                    format!("checkpoint {number} was timestamped and is not in the ledger: it was removed");
+                self.report.findings.add(place, "timestamp-only", message);
+            }
+            return;
+        };
+        match Token::read(&token).and_then(|token| token.verify(*note, authority)) {
+            Ok(stamp) => {
+                self.stamps += 1;
+                if self.stamped.as_ref().is_none_or(|(_, last)| *last <= number) {
+                    self.stamped = Some((stamp, number));
+                }
+            }
+            Err(TokenError::OtherDigest) => {
+                let message = format!(
+                    "checkpoint {number} of the ledger is not the one that was timestamped: it was made anew"
+                );
+                self.report.findings.add(place, "timestamp-differs", message);
+            }
+            Err(TokenError::Untrusted) => {
+                // Another authority's: it shows nothing, and proves no harm.
+                let message = format!(
+                    "the timestamp of checkpoint {number} by {} is not of an authority that is trusted",
+                    entry.authority
+                );
+                self.report.gaps.add(place, "timestamp-not-trusted", message);
+            }
+            Err(error) => {
+                let message = format!("the timestamp of checkpoint {number} counts for nothing: {error}");
+                self.report.findings.add(place, "timestamp-changed", message);
+            }
         }
     }
 
@@ -260,6 +399,12 @@ impl Reader {
                 self.report.findings.add(place.clone(), "anchor-differs", message);
                 self.expect(place, &signed.checkpoint);
             }
+            // It is not kept here any more, and is no less true.
+            None if self.is_thinned(number) => {
+                if self.signers.as_ref().is_none_or(|signers| signers.knew(&signed)) {
+                    self.expect(place, &signed.checkpoint);
+                }
+            }
             None => {
                 let is_trusted = self
                     .signers
@@ -280,7 +425,9 @@ impl Reader {
 
     /// With what was found in the chains.
     pub(super) fn finish<'a>(mut self, chains: impl Iterator<Item = &'a ChainReport>) -> CheckpointReport {
-        let mut anchored_records = 0;
+        self.look_for_holes();
+        let stamped = self.stamped.as_ref().map(|(_, number)| *number);
+        let (mut anchored_records, mut stamped_records) = (0, 0);
         for chain in chains {
             let Some(boot) = &chain.boot else { continue };
             let own = chain.count.saturating_sub(chain.first);
@@ -295,7 +442,22 @@ impl Reader {
                     .get(&expected.name)
                     .map_or(0, |head| within(head.count));
             }
+            if let (Some(stamped), Some(expected)) = (stamped, expected) {
+                // The furthest that this checkpoint or one before it says.
+                let heads = expected.heads.iter().rev();
+                let head = heads
+                    .map(|(count, (_, number))| (*count, *number))
+                    .find(|(_, number)| *number <= stamped);
+                stamped_records += head.map_or(0, |(count, _)| within(count));
+            }
         }
+        self.report.timestamped = self.stamped.take().map(|(stamp, checkpoint)| Timestamped {
+            by: stamp.by,
+            time: provost_evidence::chain::format_time(stamp.time),
+            checkpoint,
+            records: stamped_records,
+            count: self.stamps,
+        });
         self.report.anchored = self.anchored.map(|(address, commit, checkpoint)| Anchored {
             address,
             commit,

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use provost_evidence::chain::Chain;
-use provost_evidence::event::{Boot, Clock, End, Event, Gap};
+use provost_evidence::event::{Boot, Clock, DigestKeyInUse, End, Event, Gap};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use tokio::sync::oneshot;
 
+use super::identities::Hiding;
 use super::segments::file_name;
-use super::{COMMIT_INTERVAL, Error, NotDurable, SegmentLimits};
+use super::{COMMIT_INTERVAL, Error, NotDurable, Privacy, SegmentLimits};
 
 /// How long a disk that refused is left alone.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,6 +56,9 @@ pub(super) struct Writer {
     lost: Arc<AtomicU64>,
     state: State,
     clock: SetClock,
+    /// What each chain says of its digests, in its second record.
+    digest_key: Option<DigestKeyInUse>,
+    hiding: Option<Hiding>,
 }
 
 /// Notices when the wall clock is set.
@@ -101,6 +105,7 @@ impl Writer {
         directory: PathBuf,
         boot: Boot,
         limits: SegmentLimits,
+        privacy: Option<Privacy>,
         lost: Arc<AtomicU64>,
     ) -> Result<Self, Error> {
         DirBuilder::new()
@@ -111,7 +116,21 @@ impl Writer {
                 directory: directory.clone(),
                 source,
             })?;
-        let chain = OpenChain::create(&directory, boot.clone(), None)?;
+        let digest_key = privacy
+            .as_ref()
+            .map(|Privacy { keys, identities }| DigestKeyInUse {
+                id: keys.key.id().to_owned(),
+                previous: keys.previous.clone(),
+                pseudonyms: identities.is_some(),
+            });
+        let hiding = match privacy {
+            Some(Privacy {
+                keys,
+                identities: Some(map),
+            }) => Some(Hiding::open(keys.key, map)?),
+            _ => None,
+        };
+        let chain = OpenChain::create(&directory, boot.clone(), digest_key.clone(), None)?;
         Ok(Self {
             directory,
             boot,
@@ -119,6 +138,8 @@ impl Writer {
             lost,
             state: State::Writing(chain),
             clock: SetClock::now(),
+            digest_key,
+            hiding,
         })
     }
 
@@ -178,7 +199,10 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, time: Timestamp, event: Event) {
+    fn write(&mut self, time: Timestamp, mut event: Event) {
+        if let Some(hiding) = &mut self.hiding {
+            hiding.hide(&mut event);
+        }
         self.reopen_if_refused();
         self.note_clock();
         let limits = self.limits;
@@ -263,7 +287,12 @@ impl Writer {
             lost: *lost,
             reason: format!("the disk refused: {reason}"),
         };
-        match OpenChain::create(&self.directory, self.boot.clone(), Some(gap)) {
+        match OpenChain::create(
+            &self.directory,
+            self.boot.clone(),
+            self.digest_key.clone(),
+            Some(gap),
+        ) {
             Ok(chain) => {
                 tracing::info!(file = %chain.path.display(), "The ledger is written again, in a new chain.");
                 self.state = State::Writing(chain);
@@ -302,7 +331,12 @@ impl SetClock {
 
 impl OpenChain {
     /// A file that was not there before, with its first records committed.
-    fn create(directory: &Path, boot: Boot, gap: Option<Gap>) -> Result<Self, Error> {
+    fn create(
+        directory: &Path,
+        boot: Boot,
+        digest_key: Option<DigestKeyInUse>,
+        gap: Option<Gap>,
+    ) -> Result<Self, Error> {
         let now = Timestamp::now();
         let name = boot_name(now);
         let (path, file) = create_file(directory, &file_name(&name, 0))?;
@@ -317,6 +351,9 @@ impl OpenChain {
             at_stake: 0,
         };
         chain.write(now, Event::Boot(boot))?;
+        if let Some(digest_key) = digest_key {
+            chain.write(now, Event::DigestKey(digest_key))?;
+        }
         if let Some(gap) = gap {
             chain.write(now, Event::Gap(gap))?;
         }
@@ -420,6 +457,7 @@ mod tests {
             directory.path().to_owned(),
             Boot::default(),
             SegmentLimits::default(),
+            None,
             lost,
         )
         .unwrap();

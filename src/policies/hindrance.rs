@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use provost_policy::PolicySet;
 
+/// The reason of a policy with a rule that was stopped.
+pub(super) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 /// How many policies are remembered to have overrun.
 const MAX_OVERRUNS: usize = 1_000;
 
@@ -59,10 +61,10 @@ impl Hindrances {
             let Overrun { rule, deadline } = overrun;
             let milliseconds = deadline.as_millis();
             return Some(Hindrance {
-                reason: "DeadlineExceeded",
+                reason: DEADLINE_EXCEEDED,
                 message: format!(
-                    "rule \"{rule}\" did not end within {milliseconds} ms, which is an error for the request that it judged; \
-                     in force, and looked at again once the policy changes"
+                    "rule \"{rule}\" did not end within {milliseconds} ms, or before the time of the whole request was over, \
+                     which is an error for the request that it judged; in force, and looked at again once the policy changes"
                 ),
             });
         }

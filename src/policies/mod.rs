@@ -21,6 +21,7 @@ pub mod fetch;
 pub mod folder;
 pub mod hindrance;
 pub mod judge;
+mod reads;
 pub mod reload;
 pub mod status;
 pub mod suite;
@@ -44,7 +45,8 @@ pub use admission::Admission;
 pub use cluster::{PolicyKind, ServedKind};
 pub use fetch::{CallHost, Fetcher, Globals, ServiceCalls};
 pub use hindrance::{Hindrances, Registration};
-pub use judge::{judge, judge_part};
+pub use judge::{Patience, judge, judge_part};
+pub use reads::Reads;
 
 /// The policies in force at one moment, and those that are out.
 #[derive(Debug, Default)]
@@ -97,6 +99,7 @@ pub struct Policies {
     exception_namespaces: ExceptionNamespaces,
     changes: watch::Sender<()>,
     hindrances: watch::Sender<Hindrances>,
+    reads: Reads,
     ledger: Ledger,
 }
 
@@ -266,6 +269,7 @@ impl Policies {
             sources: Mutex::new(sources.into_iter().map(|source| (source, None)).collect()),
             changes: watch::Sender::new(()),
             hindrances: watch::Sender::default(),
+            reads: Reads::default(),
             ledger,
         }
     }
@@ -318,6 +322,11 @@ impl Policies {
     /// What is in the way of policies; tells each time that this changes.
     pub fn hindrances(&self) -> watch::Receiver<Hindrances> {
         self.hindrances.subscribe()
+    }
+
+    /// Where it is told when entries of the global context are read: for whoever reads them.
+    pub fn reads(&self) -> Reads {
+        self.reads.clone()
     }
 
     /// Notes whether apiservers were told to ask about the policies in force; by whoever tells them.

@@ -8,16 +8,23 @@
 //! | `Unsupported` | False | what Provost does not do, by name |
 //! | `Duplicate` | False | where the other one of this name is |
 //! | `NotCounted` | False | an exception: which setting it would need |
+//! | `NotRead` | False | an entry of the global context: why it cannot be read, and when it could |
 //! | `WebhookNotConfigured`, `DeadlineExceeded` | False | what hinders it, see [`super::hindrance`] |
 //!
 //! A policy is called in force once apiservers were told to ask about it. Written by server-side apply of the status,
-//! only where it would say something else than what is there. A condition that another manager owns (Kyverno's, during a migration) is left alone.
+//! only where it would say something else than what is there. What one replica saw (a rule that overran its deadline, when
+//! an entry was read) stays told although the others did not: see [`Observed::leaves`]. A condition that another manager owns (Kyverno's, during a migration) is left alone.
 //!
 //! Kinds whose definition has no status (Kyverno's PolicyException) have no condition: /readyz and the log speak of them.
 //!
 //! RBAC: patch on the status of clusterpolicies, policies, policyexceptions and globalcontextentries of kyverno.io.
 
-use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -35,10 +42,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Contents, Hindrances, Policies, ServedKind, Snapshot};
+use super::{
+    Contents, Hindrances, Policies, ServedKind, Snapshot,
+    hindrance::DEADLINE_EXCEEDED,
+    reads::{Read, TOLD_EVERY, time_of},
+};
 
 /// The condition's type.
 pub const READY: &str = "Ready";
+/// The reason of a second one of a name.
+const DUPLICATE: &str = "Duplicate";
 /// How long a message may be; the faults beyond are counted.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 /// How long one write may take.
@@ -74,8 +87,8 @@ enum Role {
     PolicyElsewhere,
     /// An exception of this namespace.
     Exception(String),
-    /// An entry of the global context.
-    Global,
+    /// An entry of the global context, by its name.
+    Global(Arc<str>),
 }
 
 /// What was written, and which version of the object called for it. The watch shows it a moment later.
@@ -93,17 +106,20 @@ pub async fn keep(
 ) {
     let mut changes = policies.subscribe();
     let mut hindrances = policies.hindrances();
+    let reads = policies.reads();
+    let mut reads = reads.subscribe();
     let mut written: HashMap<String, Written> = HashMap::new();
     loop {
         changes.mark_unchanged();
         let objects = observed.borrow_and_update().clone();
         written.retain(|uid, _| objects.iter().any(|object| object.uid == *uid));
         let hindered = hindrances.borrow_and_update().clone();
+        let read = reads.borrow_and_update().clone();
         let snapshot = policies.current();
         let mut whole = true;
         for object in &objects {
             // What is not known yet wakes us when it is.
-            let Some(wanted) = object.wanted(&snapshot, &hindered) else {
+            let Some(wanted) = object.wanted(&snapshot, &hindered, &read) else {
                 continue;
             };
             if object.needs(&wanted, written.get(&object.uid)) {
@@ -133,6 +149,7 @@ pub async fn keep(
             // The senders live as long as `policies`.
             _ = changes.changed() => {}
             _ = hindrances.changed() => {}
+            _ = reads.changed() => {}
             () = sleep(AGAIN), if !whole => {}
         }
     }
@@ -200,7 +217,10 @@ fn role(contents: &Contents) -> (Role, Option<String>) {
         let role = Role::Exception(exception.namespace().to_owned());
         (role, Some(format!("PolicyException {}", exception.key())))
     } else if let Some(entry) = contents.globals.first() {
-        (Role::Global, Some(format!("GlobalContextEntry {}", entry.name())))
+        (
+            Role::Global(Arc::clone(entry.name())),
+            Some(format!("GlobalContextEntry {}", entry.name())),
+        )
     } else {
         (Role::None, None)
     }
@@ -234,7 +254,12 @@ impl Observed {
 
     /// The condition that tells what became of it in `snapshot`; `None` where that is not known yet, since apiservers
     /// are just being told about it.
-    fn wanted(&self, snapshot: &Snapshot, hindrances: &Hindrances) -> Option<Condition> {
+    fn wanted(
+        &self,
+        snapshot: &Snapshot,
+        hindrances: &Hindrances,
+        reads: &BTreeMap<Arc<str>, Read>,
+    ) -> Option<Condition> {
         let own = self.faults.iter();
         // Compiling a set finds more: a second policy of one name. That of a file has a place.
         let found = snapshot
@@ -243,7 +268,7 @@ impl Observed {
             .filter(|fault| fault.place.is_none() && Some(&fault.subject) == self.subject.as_ref());
         let faults: Vec<&Fault> = own.chain(found).collect();
         let (status, reason, message) = if faults.is_empty() {
-            self.fares(snapshot, hindrances)?
+            self.fares(snapshot, hindrances, reads)?
         } else {
             ("False", self.reason(), message(&faults))
         };
@@ -266,6 +291,7 @@ impl Observed {
         &self,
         snapshot: &Snapshot,
         hindrances: &Hindrances,
+        reads: &BTreeMap<Arc<str>, Read>,
     ) -> Option<(&'static str, &'static str, String)> {
         Some(match &self.role {
             Role::Policy(key) => match hindrances.of(key) {
@@ -289,7 +315,14 @@ impl Observed {
                     ("False", "NotCounted", message)
                 }
             }
-            Role::Global => ("True", "InForce", "kept once a rule reads it".to_owned()),
+            Role::Global(name) => {
+                let read = reads.get(name).cloned().unwrap_or_default();
+                if read.is_failing() {
+                    ("False", "NotRead", read.message())
+                } else {
+                    ("True", "InForce", read.message())
+                }
+            }
             Role::None => ("False", "Invalid", "it was not understood".to_owned()),
         })
     }
@@ -297,7 +330,7 @@ impl Observed {
     /// Why it is out, in a word.
     fn reason(&self) -> &'static str {
         match self.faults.as_slice() {
-            [] => "Duplicate",
+            [] => DUPLICATE,
             faults if faults.iter().all(Fault::is_unsupported) => "Unsupported",
             _ => "Invalid",
         }
@@ -312,7 +345,29 @@ impl Observed {
         let done = written.is_some_and(|written| {
             written.resource_version == self.resource_version && says_the_same(&written.condition, wanted)
         });
-        !stands && !done
+        !stands && !done && !self.leaves(wanted, written)
+    }
+
+    /// Whether what stands there of this very policy is left, since another replica knows better.
+    fn leaves(&self, wanted: &Condition, written: Option<&Written>) -> bool {
+        let Some(stands) = &self.ready else { return false };
+        let is_current = stands.observed_generation == self.generation;
+        match &self.role {
+            // It is looked at again once the policy changes.
+            Role::Policy(_) => is_current && stands.reason == DEADLINE_EXCEEDED && wanted.reason != DUPLICATE,
+            Role::Global(_) => {
+                let ours = written.is_some_and(|written| says_the_same(&written.condition, stands));
+                let is_later = match (time_of(&stands.message), time_of(&wanted.message)) {
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                    (Some(theirs), Some(wanted)) => {
+                        ours || wanted.duration_since(theirs).unsigned_abs() >= TOLD_EVERY && wanted > theirs
+                    }
+                };
+                is_current && self.faults.is_empty() && !is_later
+            }
+            Role::None | Role::PolicyElsewhere | Role::Exception(_) => false,
+        }
     }
 }
 
@@ -331,7 +386,7 @@ mod tests {
         hindrances.registered(Registration::Done {
             policy_set: snapshot.set.digest().to_owned(),
         });
-        object.wanted(snapshot, &hindrances).unwrap()
+        object.wanted(snapshot, &hindrances, &BTreeMap::new()).unwrap()
     }
 
     fn observed() -> Observed {
@@ -358,11 +413,17 @@ mod tests {
     #[test]
     fn a_policy_that_apiservers_were_not_told_about_is_not_called_in_force() {
         let mut hindrances = Hindrances::default();
-        assert_eq!(observed().wanted(&Snapshot::default(), &hindrances), None);
+        assert_eq!(
+            observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()),
+            None
+        );
         hindrances.registered(Registration::Done {
             policy_set: "another".to_owned(),
         });
-        assert_eq!(observed().wanted(&Snapshot::default(), &hindrances), None);
+        assert_eq!(
+            observed().wanted(&Snapshot::default(), &hindrances, &BTreeMap::new()),
+            None
+        );
     }
 
     #[test]
@@ -386,7 +447,9 @@ mod tests {
         hindrances.registered(Registration::Failed {
             reason: "forbidden".to_owned(),
         });
-        let condition = observed().wanted(&Snapshot::default(), &hindrances).unwrap();
+        let condition = observed()
+            .wanted(&Snapshot::default(), &hindrances, &BTreeMap::new())
+            .unwrap();
         assert_eq!(
             (condition.status.as_str(), condition.reason.as_str()),
             ("False", "WebhookNotConfigured")
@@ -395,7 +458,9 @@ mod tests {
             role: Role::PolicyElsewhere,
             ..observed()
         };
-        let elsewhere = elsewhere.wanted(&Snapshot::default(), &hindrances).unwrap();
+        let elsewhere = elsewhere
+            .wanted(&Snapshot::default(), &hindrances, &BTreeMap::new())
+            .unwrap();
         assert_eq!(elsewhere.status, "True");
     }
 
@@ -407,7 +472,7 @@ mod tests {
             ..observed()
         };
         let condition = exception
-            .wanted(&Snapshot::default(), &Hindrances::default())
+            .wanted(&Snapshot::default(), &Hindrances::default(), &BTreeMap::new())
             .unwrap();
         assert_eq!(
             condition.message,
@@ -419,7 +484,7 @@ mod tests {
         };
         assert_eq!(
             exception
-                .wanted(&snapshot, &Hindrances::default())
+                .wanted(&snapshot, &Hindrances::default(), &BTreeMap::new())
                 .unwrap()
                 .status,
             "True"
@@ -446,6 +511,63 @@ mod tests {
         object.faults = vec![fault("unknown field", "ClusterPolicy p")];
         let refused = told(&object, &Snapshot::default());
         assert!(object.needs(&refused, Some(&written)));
+    }
+
+    #[test]
+    fn what_another_replica_saw_of_a_policy_stays_told_until_the_policy_changes() {
+        let mut object = observed();
+        let in_force = told(&object, &Snapshot::default());
+        object.ready = Some(Condition {
+            status: "False".to_owned(),
+            reason: DEADLINE_EXCEEDED.to_owned(),
+            message: "rule \"r\" did not end".to_owned(),
+            ..in_force.clone()
+        });
+        assert!(!object.needs(&in_force, None));
+        object.generation = Some(2);
+        let in_force = told(&object, &Snapshot::default());
+        assert!(object.needs(&in_force, None));
+    }
+
+    #[test]
+    fn when_an_entry_was_read_is_told_by_whoever_read_it_a_minute_later() {
+        let mut object = Observed {
+            role: Role::Global("teams".into()),
+            ..observed()
+        };
+        let read = |message: &str| Condition {
+            message: message.to_owned(),
+            ..told(&observed(), &Snapshot::default())
+        };
+        let kept = read("kept once a rule reads it");
+        object.ready = Some(kept.clone());
+        let first = read("read at 2027-01-15T08:00:00Z");
+        assert!(object.needs(&first, None));
+        object.ready = Some(first.clone());
+        assert!(
+            !object.needs(&kept, None),
+            "who never read it has nothing to tell"
+        );
+        assert!(!object.needs(
+            &read("could not be read at 2027-01-15T08:00:59Z: no answer"),
+            None
+        ));
+        assert!(object.needs(&read("read at 2027-01-15T08:01:00Z"), None));
+        assert!(!object.needs(&read("read at 2027-01-15T07:01:00Z"), None));
+        let ours = Written {
+            resource_version: "6".to_owned(),
+            condition: first,
+        };
+        assert!(object.needs(
+            &read("could not be read at 2027-01-15T08:00:01Z: no answer"),
+            Some(&ours)
+        ));
+        object.generation = Some(2);
+        let kept = Condition {
+            observed_generation: Some(2),
+            ..kept
+        };
+        assert!(object.needs(&kept, None), "it says something else now");
     }
 
     #[test]

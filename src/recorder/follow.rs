@@ -11,6 +11,7 @@ use provost_evidence::event::{Alarm, Event};
 use provost_manifest::digest::Digest;
 
 use super::Error;
+use super::resume::{ReadChain, ReadFile, Resume, modified};
 use super::retention::{Drop, last_time};
 use crate::ledger::segments::{self, ChainFiles, Segment};
 use crate::ledger::verify::MAX_LINE_BYTES;
@@ -25,6 +26,10 @@ pub(super) struct Follower {
     chains: BTreeMap<String, Followed>,
     /// What the last checkpoint says; it stays so.
     signed: BTreeMap<ChainName, Head>,
+    /// How far each chain was read before this process began.
+    resume: Resume,
+    /// Bytes read so far.
+    read: u64,
 }
 
 /// A chain, as far as it was read.
@@ -40,17 +45,40 @@ struct Followed {
     signed: Option<Head>,
     /// It is not what it was: nothing more of it is signed.
     broken: bool,
+    /// The files that were read.
+    files: Vec<ReadFile>,
 }
 
 // === impl Follower ===
 
 impl Follower {
-    pub(super) fn new(directory: PathBuf, signed: BTreeMap<ChainName, Head>) -> Self {
+    pub(super) fn new(directory: PathBuf, signed: BTreeMap<ChainName, Head>, resume: Resume) -> Self {
         Self {
             directory,
             chains: BTreeMap::new(),
             signed,
+            resume,
+            read: 0,
         }
+    }
+
+    /// How far each chain was read.
+    pub(super) fn resume(&self) -> Resume {
+        let whole = self.chains.iter().filter(|(_, chain)| !chain.broken);
+        let chains = whole.map(|(boot, chain)| {
+            let read = ReadChain {
+                count: chain.count,
+                head: chain.head,
+                files: chain.files.clone(),
+            };
+            (boot.clone(), read)
+        });
+        Resume(chains.collect())
+    }
+
+    /// Bytes that were read since the process began.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.read
     }
 
     /// Reads what is new; what is wrong with a chain is said once.
@@ -62,11 +90,12 @@ impl Follower {
             let followed = self
                 .chains
                 .entry(chain.boot.clone())
-                .or_insert_with(|| Followed::new(signed));
+                .or_insert_with(|| Followed::resumed(signed, self.resume.0.remove(&chain.boot), chain));
             if followed.broken {
                 continue;
             }
-            if let Some(message) = followed.read(chain)? {
+            let read = followed.read(chain, &mut self.read)?;
+            if let Some(message) = read {
                 followed.broken = true;
                 let chain = format!("{}/{}", followed.writer, chain.boot);
                 alarms.push(Alarm { chain, message });
@@ -200,11 +229,53 @@ impl Followed {
             offset: 0,
             signed: signed.map(|(_, head)| *head),
             broken: false,
+            files: Vec::new(),
+        }
+    }
+
+    /// Goes on where an earlier process ended, as far as the files are what they were then.
+    fn resumed(signed: Option<(&ChainName, &Head)>, read: Option<ReadChain>, chain: &ChainFiles) -> Self {
+        let anew = Self::new(signed);
+        let (Some(head), Some(read)) = (anew.signed, read) else {
+            return anew;
+        };
+        if (head.count, head.hash) != (read.count, read.head) {
+            return anew;
+        }
+        let segment = |file: &ReadFile| chain.segments.iter().find(|segment| segment.first == file.first);
+        // What was deleted since from its beginning is not missed.
+        let left = read.files.into_iter().skip_while(|file| segment(file).is_none());
+        let mut files = Vec::new();
+        for file in left {
+            if segment(&file).is_some_and(|segment| file.is_same(&segment.path)) {
+                files.push(file);
+                continue;
+            }
+            // It was written to since: it is read again, from its beginning.
+            return Self {
+                count: file.first,
+                head: file.before,
+                segment: file.first,
+                files,
+                ..anew
+            };
+        }
+        let Some((segment, offset)) = files.last().map(|last| (last.first, last.length)) else {
+            return anew;
+        };
+        Self {
+            count: head.count,
+            head: head.hash,
+            segment,
+            offset,
+            signed: None,
+            files,
+            ..anew
         }
     }
 
     /// Reads on; a sentence where the chain is not what it was.
-    fn read(&mut self, chain: &ChainFiles) -> Result<Option<String>, Error> {
+    fn read(&mut self, chain: &ChainFiles, bytes: &mut u64) -> Result<Option<String>, Error> {
         if self.count == 0
             && let Some(first) = chain.segments.first().filter(|first| first.first > 0)
         {
@@ -226,7 +297,9 @@ impl Followed {
                 }
                 (self.segment, self.offset) = (segment.first, 0);
             }
+            let before = self.offset;
             let wrong = self.read_segment(&segment.path).map_err(failed(&segment.path))?;
+            *bytes += self.offset.saturating_sub(before);
             if wrong.is_some() {
                 return Ok(wrong);
             }
@@ -238,7 +311,17 @@ impl Followed {
 
     fn read_segment(&mut self, path: &Path) -> io::Result<Option<String>> {
         let mut file = File::open(path)?;
-        if file.metadata()?.len() < self.offset {
+        // As it is before it is read: what is written afterwards makes it another file than the one that was read.
+        let metadata = file.metadata()?;
+        if self.files.last().is_none_or(|last| last.first != self.segment) {
+            self.files.push(ReadFile {
+                first: self.segment,
+                before: self.head,
+                length: 0,
+                modified: (0, 0),
+            });
+        }
+        if metadata.len() < self.offset {
             return Ok(Some(format!("records before number {} were removed", self.count)));
         }
         file.seek(SeekFrom::Start(self.offset))?;
@@ -252,6 +335,9 @@ impl Followed {
                 .read_until(b'\n', &mut line)?;
             let Some(record) = line.strip_suffix(b"\n") else {
                 // The end, or a line that is not written to its end yet.
+                if let Some(last) = self.files.last_mut() {
+                    (last.length, last.modified) = (self.offset, modified(&metadata));
+                }
                 let too_long = line.len() as u64 >= MAX_LINE_BYTES;
                 return Ok(too_long.then(|| format!("record {} is too long", self.count)));
             };

@@ -2,7 +2,8 @@
 //! deletes what is older than it has to be kept.
 //!
 //! ```text
-//! chains ──follow──▶ heads ──sign──▶ DIR/checkpoints ──anchor thread──▶ REPO#BRANCH
+//! chains ──follow──▶ heads ──sign──▶ DIR/checkpoints ──┬─anchor thread──▶ REPO#BRANCH
+//!                                                      └─stamp threads──▶ authorities ──▶ DIR/timestamps
 //! ```
 //!
 //! Guarantees:
@@ -11,12 +12,19 @@
 //!   record, and the checkpoints that follow keep what was signed.
 //! - A checkpoint is made at most [`MAX_INTERVAL`] after the one before, where there is anything new, and once more after
 //!   the last record of its own process.
-//! - An anchor that does not answer delays nothing: what it missed is committed and pushed once it answers again.
+//! - An anchor or an authority of timestamps that does not answer delays nothing: what it missed is told once it answers
+//!   again.
+//! - Checkpoints that are older than [`checkpoints::KEPT_DAYS`] days become fewer, and a checkpoint says which are gone.
+//! - After a start it reads on where it ended, as far as the files are what they were.
 
 mod anchor;
+pub mod audit;
 mod follow;
 mod key;
+mod outside;
+mod resume;
 mod retention;
+mod stamp;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -31,7 +39,11 @@ use provost_evidence::note::{SigningKey, VerifierKey};
 
 use self::anchor::Anchoring;
 use self::follow::Follower;
-use crate::ledger::{Ledger, anchor::Address, checkpoints};
+use self::outside::Telling;
+use self::resume::Resume;
+use self::stamp::Stamping;
+use crate::ledger::http::{self, Endpoint};
+use crate::ledger::{Ledger, anchor::Address, checkpoints, thinning::Thinning};
 
 pub use key::Error as KeyError;
 
@@ -39,6 +51,7 @@ pub use key::Error as KeyError;
 pub const MAX_INTERVAL: Duration = Duration::from_secs(MAX_INTERVAL_SECONDS);
 /// How often it is looked whether anything may be deleted.
 const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
+const RESUME_FILE: &str = "read.json";
 
 /// What the recorder is told.
 #[derive(Clone, Debug)]
@@ -55,6 +68,8 @@ pub struct RecorderConfig {
     pub retention_days: u32,
     /// Where checkpoints are pushed to.
     pub anchor: Option<Address>,
+    /// Who stamps checkpoints (RFC 3161).
+    pub timestamp_authorities: Vec<Endpoint>,
     /// The name of a key that is made: of which ledger it is.
     pub origin: String,
 }
@@ -90,6 +105,15 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An authority of timestamps was not heard.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// It gave none.
+    #[error(transparent)]
+    Refused(#[from] provost_evidence::timestamp::ResponseError),
+    /// It gave one that is none.
+    #[error("the authority's timestamp is no use: {0}")]
+    Token(#[from] provost_evidence::timestamp::TokenError),
     /// A thread could not be started.
     #[error("could not start the recorder's thread")]
     Thread(#[source] std::io::Error),
@@ -113,7 +137,8 @@ struct Recorder {
     previous: Option<SigningKey>,
     store: checkpoints::Store,
     follower: Follower,
-    anchoring: Option<Anchoring>,
+    /// Those outside who are told of each checkpoint.
+    telling: Vec<Telling>,
     retained: Option<Instant>,
 }
 
@@ -157,16 +182,10 @@ impl Recorder {
         let previous = config.previous_key.as_deref().map(key::load).transpose()?;
         let store = checkpoints::Store::open(directory)?;
         let previous = hand_over(&store, &key, previous)?;
-        let anchoring = match &config.anchor {
-            Some(address) => Some(Anchoring::start(
-                &config.state.join("anchor.git"),
-                address.clone(),
-                directory.to_owned(),
-            )?),
-            None => None,
-        };
+        let telling = telling(&config, directory)?;
         let last = store.last().map(|signed| signed.checkpoint.chains.clone());
-        let follower = Follower::new(directory.to_owned(), last.unwrap_or_default());
+        let resume = Resume::load(&config.state.join(RESUME_FILE));
+        let follower = Follower::new(directory.to_owned(), last.unwrap_or_default(), resume);
         Ok(Self {
             config,
             ledger,
@@ -174,7 +193,7 @@ impl Recorder {
             previous,
             store,
             follower,
-            anchoring,
+            telling,
             retained: None,
         })
     }
@@ -190,9 +209,7 @@ impl Recorder {
                 tracing::error!(error, "No checkpoint could be made.");
             }
             if stopped {
-                if let Some(anchoring) = self.anchoring {
-                    anchoring.stop();
-                }
+                self.telling.into_iter().for_each(Telling::stop);
                 return;
             }
         }
@@ -205,14 +222,15 @@ impl Recorder {
             tracing::error!(%chain, %message, "A chain is not what was signed.");
             self.ledger.append(Event::Alarm(Alarm { chain, message }));
         }
-        let due = if self
+        let (due, thin) = if self
             .retained
             .is_none_or(|last| last.elapsed() >= RETENTION_INTERVAL)
         {
             self.retained = Some(Instant::now());
-            self.follower.older_than(self.config.retention_days)?
+            let due = self.follower.older_than(self.config.retention_days)?;
+            (due, self.store.to_thin(Timestamp::now())?)
         } else {
-            Vec::new()
+            (Vec::new(), Thinning::default())
         };
         let mut chains = self.follower.heads();
         for drop in due.iter().filter(|drop| drop.whole) {
@@ -220,7 +238,7 @@ impl Recorder {
         }
         let last = self.store.last().map(|signed| &signed.checkpoint);
         let is_news = last.is_none_or(|last| last.chains != chains);
-        if !is_news && due.is_empty() && self.previous.is_none() {
+        if !is_news && due.is_empty() && thin.is_empty() && self.previous.is_none() {
             return Ok(());
         }
         let checkpoint = Checkpoint {
@@ -229,9 +247,11 @@ impl Recorder {
                 |last| last.origin.clone(),
             ),
             number: last.map_or(0, |last| last.number + 1),
+            // As the clock has it: where it was set back, `verify` says so.
             time: format_time(Timestamp::now()),
             chains,
             dropped: due.iter().map(|drop| (drop.chain.clone(), drop.head)).collect(),
+            thinned: thin.ranges(),
             key: self.previous.as_ref().map(|_| self.key.verifier()),
         };
         let signed = checkpoint.sign(self.previous.iter().chain([&self.key]));
@@ -241,11 +261,31 @@ impl Recorder {
             retention::carry_out(&drop, &self.ledger, self.config.retention_days);
             self.follower.forget(&drop);
         }
-        if let Some(anchoring) = &self.anchoring {
-            anchoring.wake();
+        self.store.thin(&thin)?;
+        self.telling.iter().for_each(Telling::wake);
+        let resume = self.config.state.join(RESUME_FILE);
+        if let Err(error) = self.follower.resume().save(&resume) {
+            // Then the next start reads more than it had to.
+            tracing::warn!(file = %resume.display(), %error, "How far the ledger was read could not be kept.");
         }
+        tracing::debug!(bytes = self.follower.bytes_read(), "The ledger was read.");
         Ok(())
     }
+}
+
+/// Those outside who are told of each checkpoint.
+fn telling(config: &RecorderConfig, directory: &Path) -> Result<Vec<Telling>, Error> {
+    let mut telling = Vec::new();
+    if let Some(address) = &config.anchor {
+        let copy = config.state.join("anchor.git");
+        let anchoring = Anchoring::open(&copy, address.clone(), directory.to_owned())?;
+        telling.push(Telling::start("anchor", anchoring)?);
+    }
+    for authority in &config.timestamp_authorities {
+        let stamping = Stamping::open(authority.clone(), directory.to_owned())?;
+        telling.push(Telling::start("timestamp", stamping)?);
+    }
+    Ok(telling)
 }
 
 /// The key that has to sign the change to `key`, where it is one.

@@ -10,14 +10,25 @@ use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use provost_manifest::{list, yaml};
 
 use super::cluster::ClusterCapture;
+use super::own::{self, OwnTable};
 use super::{Error, Request};
 use crate::git::history::{self, ChangeKind, History, TreeFile, Wanted, WholeRepository};
 
 /// Names of files that may hold objects.
 const MANIFEST_EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
 
-/// Captures everything. The number is how many commits of the period a second, separate walk has counted.
-pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Result<(Facts, u64), Error> {
+/// What a report is made from.
+#[derive(Debug)]
+pub(super) struct Captured {
+    pub(super) facts: Facts,
+    /// How many commits of the period a second, separate walk has counted.
+    pub(super) walked_again: u64,
+    /// Tables of the team's own.
+    pub(super) own: Vec<OwnTable>,
+}
+
+/// Captures everything.
+pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Result<Captured, Error> {
     let repository = WholeRepository::open(&request.repository)?;
     let revision = repository.resolve(&request.revision)?;
     let mut facts = Facts::default();
@@ -35,15 +46,17 @@ pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Res
     }
     let wanted = wanted(&repository, revision, &mut facts);
     add_history(&repository.history(revision, &wanted)?, &mut facts);
-    for file in repository
-        .files(revision)?
-        .iter()
-        .filter(|file| may_hold_objects(&file.path))
-    {
+    let files = repository.files(revision)?;
+    for file in files.iter().filter(|file| may_hold_objects(&file.path)) {
         add_manifests(&repository, file, &mut facts)?;
     }
+    let own = own::read(&repository, &files, &mut facts)?;
     let walked_again = repository.count_commits(revision, |seconds| request.period.contains(seconds))?;
-    Ok((facts, walked_again))
+    Ok(Captured {
+        facts,
+        walked_again,
+        own,
+    })
 }
 
 fn may_hold_objects(path: &str) -> bool {

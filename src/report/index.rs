@@ -1,16 +1,26 @@
 //! The first page of a report: what was counted, against what it was checked, what is not covered.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use provost_evidence::count::{counted, number};
 use provost_evidence::facts::{Facts, Scope};
+use provost_evidence::html;
 use provost_evidence::table::{Cell, Table};
+use provost_evidence::tables::{self, Query};
 use provost_manifest::escape;
 
 use super::cluster;
 
 /// Gaps listed on the first page; facts/gaps.csv has all.
 const MAX_GAPS: usize = 50;
+
+const VERDICTS: [&str; 4] = ["pass", "fail", "exception", "unknown"];
+
+const NOT_COVERED: [&str; 2] = [
+    "Who reviewed and approved, who pushed, and what the forge enforced: Git does not know.",
+    "When a commit reached the branch: Git does not record it.",
+];
 
 /// The numbers of the first page, counted once, from the rows.
 #[derive(Debug)]
@@ -21,6 +31,16 @@ pub(super) struct Index {
     objects: Objects,
     gaps: Vec<(String, String, String)>,
     guarded: u64,
+    tables: Vec<Counted>,
+}
+
+/// A table, counted.
+#[derive(Debug)]
+struct Counted {
+    name: String,
+    rows: usize,
+    /// By verdict; none where the table tests nothing.
+    verdicts: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -50,8 +70,11 @@ struct Objects {
 // === impl Index ===
 
 impl Index {
-    pub(super) fn of(facts: &Facts, tables: &[Table], walked_again: u64, guarded: u64) -> Self {
-        let table = |name| tables.iter().find(|table| table.name == name);
+    pub(super) fn of(facts: &Facts, tables: &[(Query<'_>, Table)], walked_again: u64, guarded: u64) -> Self {
+        let table = |name| {
+            let found = tables.iter().find(|(query, _)| query.name == name);
+            found.map(|(_, table)| table)
+        };
         let roots = facts
             .commits
             .iter()
@@ -71,6 +94,7 @@ impl Index {
             objects: Objects::of(table("objects"), facts),
             gaps,
             guarded,
+            tables: tables.iter().map(|(_, table)| Counted::of(table)).collect(),
         }
     }
 
@@ -104,10 +128,71 @@ impl Index {
         page.push_str(
             "\nGUIDE.md says what each file is, what its columns mean and how to make the tables again without us.\n",
         );
+        self.counted_tables(&mut page);
         self.population(&mut page);
         self.reconciliation(&mut page);
         self.not_covered(&mut page);
         page
+    }
+
+    /// index.html: the same for a browser and for paper.
+    pub(super) fn html(&self) -> String {
+        let mut body = String::from("<ul>\n");
+        for line in self.summary().lines() {
+            let _ = writeln!(body, "<li>{}</li>", html::text(line));
+        }
+        body.push_str(
+            "</ul>\n<p><a href=\"README.md\">README.md</a> says what was counted, against what the counts were checked, \
+             and what is not covered; <a href=\"GUIDE.md\">GUIDE.md</a> what each file is and how to make the tables \
+             again.</p>\n<table>\n<thead>\n<tr><th scope=\"col\">table</th><th scope=\"col\">rows</th>",
+        );
+        for verdict in VERDICTS {
+            let _ = write!(body, "<th scope=\"col\">{verdict}</th>");
+        }
+        body.push_str("</tr>\n</thead>\n<tbody>\n");
+        for table in &self.tables {
+            let name = html::text(&table.name);
+            let _ = write!(
+                body,
+                "<tr><th scope=\"row\"><a href=\"{name}.html\">{name}</a></th><td class=\"n\">{}</td>",
+                number(table.rows as u64)
+            );
+            for verdict in VERDICTS {
+                let _ = write!(body, "<td class=\"n\">{}</td>", table.verdict(verdict));
+            }
+            body.push_str("</tr>\n");
+        }
+        body.push_str("</tbody>\n</table>\n<h2>Not covered</h2>\n<ul>\n");
+        for sentence in NOT_COVERED {
+            let _ = writeln!(body, "<li>{}</li>", html::text(sentence));
+        }
+        for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {
+            let reason = escape::shorten(reason, 300);
+            let _ = writeln!(
+                body,
+                "<li>{}</li>",
+                html::text(&format!("{source} {item}: {reason}"))
+            );
+        }
+        body.push_str("</ul>\n");
+        html::page("Evidence", &body)
+    }
+
+    fn counted_tables(&self, page: &mut String) {
+        page.push_str(
+            "\n## Tables\n\n| table | rows | pass | fail | exception | unknown |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: |\n",
+        );
+        for table in &self.tables {
+            let _ = write!(page, "| {} | {}", escape::markdown(&table.name), table.rows);
+            for verdict in VERDICTS {
+                let _ = write!(page, " | {}", table.verdict(verdict));
+            }
+            page.push_str(" |\n");
+        }
+        page.push_str(
+            "\nA table without verdicts shows and does not test. Unknown is not a pass: it could not be determined.\n",
+        );
     }
 
     fn title(&self) -> String {
@@ -245,10 +330,9 @@ impl Index {
 
     fn not_covered(&self, page: &mut String) {
         page.push_str("\n## Not covered\n\n");
-        page.push_str(
-            "- Who reviewed and approved, who pushed, and what the forge enforced: Git does not know.\n\
-             - When a commit reached the branch: Git does not record it.\n",
-        );
+        for sentence in NOT_COVERED {
+            let _ = writeln!(page, "- {sentence}");
+        }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {
             let _ = writeln!(
                 page,
@@ -260,6 +344,30 @@ impl Index {
         if self.gaps.len() > MAX_GAPS {
             let _ = writeln!(page, "- {} more: facts/gaps.csv.", self.gaps.len() - MAX_GAPS);
         }
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn of(table: &Table) -> Self {
+        Self {
+            name: table.name.clone(),
+            rows: table.rows.len(),
+            verdicts: tables::verdicts(table),
+        }
+    }
+
+    /// The number of rows with a verdict; nothing where the table tests nothing.
+    fn verdict(&self, verdict: &str) -> String {
+        if self.verdicts.is_empty() {
+            return String::new();
+        }
+        self.verdicts
+            .get(verdict)
+            .copied()
+            .unwrap_or_default()
+            .to_string()
     }
 }
 

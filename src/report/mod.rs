@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! Git history ──capture──┐
-//! live objects, ─────────┼──▶ facts/*.csv ──schema.sql, NAME.sql──▶ NAME.csv, NAME.excel.csv, NAME.md, README.md
-//! inventories            ┘
+//! live objects, ─────────┼──▶ facts/*.csv ──schema.sql, NAME.sql──▶ NAME.csv, .excel.csv, .json, .md, .html
+//! inventories            │                                     └──control_matrix.sql──▶ README.md, index.html
+//! frameworks ────────────┘
 //! ```
 //!
 //! Guarantees:
@@ -19,12 +20,13 @@ mod capture;
 pub mod cluster;
 mod index;
 mod output;
+mod own;
 pub mod period;
 
 use std::path::PathBuf;
 
 use provost_evidence::table::Table;
-use provost_evidence::tables::{Database, TABLES};
+use provost_evidence::tables::{CONTROL_MATRIX, Database, Query, TABLES};
 
 use self::cluster::ClusterCapture;
 use self::index::Index;
@@ -75,7 +77,8 @@ pub fn report(
     cluster: Option<ClusterCapture>,
     finish: impl FnOnce() -> Run,
 ) -> Result<Outcome, Error> {
-    let (facts, walked_again) = capture::capture(request, cluster)?;
+    let captured = capture::capture(request, cluster)?;
+    let facts = &captured.facts;
     let fact_tables = facts.tables();
     let mut folder = Folder::create(&request.out)?;
     let mut loaded = Vec::new();
@@ -83,18 +86,25 @@ pub fn report(
         loaded.push((table.name.as_str(), folder.fact(table)?));
     }
     let sources = loaded.iter().map(|(name, text)| (*name, text.as_str()));
-    let mut database = Database::load(sources, provost_evidence::tables::SCHEMA)?;
+    let mut database = Database::load(sources)?;
     drop(loaded);
-    let mut tables: Vec<Table> = Vec::new();
+    let own = captured.own.iter().map(|own| Query {
+        name: &own.name,
+        sql: &own.sql,
+        shown: &[],
+    });
+    let mut tables: Vec<(Query<'_>, Table)> = Vec::new();
     let mut guarded = 0;
-    for query in TABLES {
-        let table = database.run(*query)?;
+    for query in TABLES.iter().copied().chain(own).chain([CONTROL_MATRIX]) {
+        let table = database.run(query)?;
         guarded += folder.table(&table, query.shown)?;
-        tables.push(table);
+        database.count(&table)?;
+        tables.push((query, table));
     }
-    folder.queries(&fact_tables)?;
-    let index = Index::of(&facts, &tables, walked_again, guarded);
+    folder.queries(&fact_tables, &tables)?;
+    let index = Index::of(facts, &tables, captured.walked_again, guarded);
     folder.write("README.md", &index.page())?;
+    folder.write("index.html", &index.html())?;
     folder.write("run.json", &format!("{:#}\n", finish().json()))?;
     folder.finish()?;
     Ok(Outcome {

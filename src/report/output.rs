@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use provost_evidence::table::Table;
-use provost_evidence::tables::{SCHEMA, TABLES, load_sql};
-use provost_evidence::{csv, markdown};
+use provost_evidence::tables::{Query, load_sql};
+use provost_evidence::{csv, facts, html, json, markdown};
 use serde_json::{Value, json};
 
 /// The explanation that goes with every report.
@@ -107,6 +107,9 @@ impl Folder {
     /// Writes a table in its forms and returns how many cells were defused for spreadsheets.
     pub(super) fn table(&self, table: &Table, shown: &[&str]) -> Result<u64, Error> {
         let name = &table.name;
+        let all: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+        // A team's own table is shown whole.
+        let shown = if shown.is_empty() { &all } else { shown };
         self.write(&format!("{name}.csv"), &csv::exact(table))?;
         let guarded = csv::guarded(table);
         self.write(&format!("{name}.excel.csv"), &guarded.text)?;
@@ -114,16 +117,19 @@ impl Folder {
             &format!("{name}.md"),
             &format!("# {name}\n\n{}", markdown::table(table, shown)),
         )?;
+        self.write(&format!("{name}.json"), &json::table(table))?;
+        self.write(&format!("{name}.html"), &html::table(table, shown))?;
         Ok(guarded.guarded_cells)
     }
 
     /// Writes what somebody needs to make the tables again.
-    pub(super) fn queries(&self, facts: &[Table]) -> Result<(), Error> {
-        self.write("sql/schema.sql", SCHEMA)?;
-        for query in TABLES {
+    pub(super) fn queries(&self, facts: &[Table], made: &[(Query<'_>, Table)]) -> Result<(), Error> {
+        self.write("sql/schema.sql", &facts::schema())?;
+        for (query, _) in made {
             self.write(&format!("sql/{}.sql", query.name), query.sql)?;
         }
-        self.write("load.sql", &load_sql(facts, TABLES))?;
+        let made: Vec<(Query<'_>, &Table)> = made.iter().map(|(query, table)| (*query, table)).collect();
+        self.write("load.sql", &load_sql(facts, &made))?;
         self.write("GUIDE.md", GUIDE)
     }
 

@@ -9,11 +9,14 @@ use std::{
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::{Api, Client};
 use provost_evidence::event::{Event, Heartbeat};
-use provost_manifest::digest::Digest;
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::WEBHOOK_CONFIGURATION, ledger::Ledger, webhook::Webhook};
+use crate::{
+    config::{WEBHOOK_CONFIGURATION, WITNESS_CONFIGURATION},
+    ledger::Ledger,
+    webhook::{Webhook, configuration::keep},
+};
 
 /// How far apart they are.
 pub(super) const INTERVAL: Duration = Duration::from_secs(30);
@@ -48,7 +51,9 @@ impl Pulse {
         let webhook = self.webhook.as_ref();
         let mut configurations = BTreeMap::new();
         if let (Some(client), Some(_)) = (&self.client, webhook) {
-            configurations.insert(WEBHOOK_CONFIGURATION.to_owned(), configuration(client).await);
+            for name in [WEBHOOK_CONFIGURATION, WITNESS_CONFIGURATION] {
+                configurations.insert(name.to_owned(), configuration(client, name).await);
+            }
         }
         Heartbeat {
             served: webhook.map_or(0, |webhook| webhook.reviews.load(Ordering::Relaxed)),
@@ -61,13 +66,10 @@ impl Pulse {
 }
 
 /// The digest of what makes the apiserver ask us.
-async fn configuration(client: &Client) -> String {
+async fn configuration(client: &Client, name: &str) -> String {
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    match timeout(READ_TIMEOUT, configurations.get_opt(WEBHOOK_CONFIGURATION)).await {
-        Ok(Ok(Some(found))) => serde_json::to_value(&found.webhooks).map_or_else(
-            |_| "unknown".to_owned(),
-            |webhooks| Digest::of_value(&webhooks).to_string(),
-        ),
+    match timeout(READ_TIMEOUT, configurations.get_opt(name)).await {
+        Ok(Ok(Some(found))) => keep::digest(&found),
         Ok(Ok(None)) => "absent".to_owned(),
         Ok(Err(_)) | Err(_) => "unknown".to_owned(),
     }

@@ -14,6 +14,7 @@
 
 mod admin;
 mod agent;
+mod audit;
 mod connect;
 mod heartbeat;
 mod policies;
@@ -25,7 +26,7 @@ use provost_evidence::event;
 
 use crate::{
     cluster,
-    config::{Address, ClientCertificates, FailurePolicy, Role},
+    config::{Address, ClientCertificates, FailurePolicy, Role, WitnessScope},
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
     recorder::{self, RecorderConfig},
@@ -35,6 +36,7 @@ use crate::{
     webhook::{rotation::Lifetimes, run::AnnounceError, store},
 };
 
+pub use audit::AuditConfig;
 pub use connect::Connection;
 
 /// All that `provost serve` is told.
@@ -48,6 +50,8 @@ pub struct Config {
     pub agent: Option<SyncConfig>,
     /// What the recorder is told, where it works.
     pub recorder: Option<RecorderConfig>,
+    /// Where the apiserver's audit log comes from, where the recorder takes it.
+    pub audit: Option<AuditConfig>,
     /// A folder of policies, beside those of the cluster.
     pub policies: Option<PathBuf>,
     /// Where the admission listener binds.
@@ -66,6 +70,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What happens to writes while the webhook does not answer.
     pub failure_policy: FailurePolicy,
+    /// Of which writes the apiserver is to tell, whether or not a policy judges them.
+    pub witness: WitnessScope,
     /// Namespaces that are not judged, besides the usual.
     pub exempt_namespaces: Vec<String>,
     /// Namespaces whose PolicyExceptions count.
@@ -115,6 +121,9 @@ pub enum Error {
     /// The agent cannot run.
     #[error("the agent cannot run")]
     Agent(#[from] sync::Error),
+    /// The audit log cannot be taken.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The agent ended although nobody stopped it.
     #[error("the agent ended although nobody stopped it")]
     AgentEnded,
@@ -133,6 +142,8 @@ pub struct Announcement {
     pub webhook: Option<WebhookAnnouncement>,
     /// What the agent was told.
     pub agent: Option<SyncConfig>,
+    /// Where audit events may be sent, and the file of the token.
+    pub audit: Option<(String, PathBuf)>,
 }
 
 /// What a person reads of the webhook.
@@ -159,6 +170,7 @@ pub struct Serving {
     shutdown: Shutdown,
     webhook: Option<webhook::Running>,
     agent: Option<agent::Running>,
+    audit: Option<audit::Running>,
 }
 
 /// Starts every role, in order.
@@ -176,7 +188,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
     let judges = config.webhook || config.agent.is_some();
     let cluster = client.as_ref().filter(|_| judges);
     let policies = policies::read(&config, cluster, &ledger, &shutdown).await?;
-    let fetcher = policies::fetcher(&config, cluster, &shutdown);
+    let fetcher = policies::fetcher(&config, cluster, &policies, &shutdown);
     let exempt_namespaces = config.all_exempt_namespaces();
     let admission = Admission::new(Arc::clone(&policies), fetcher.clone(), exempt_namespaces);
     let webhook = if config.webhook {
@@ -194,9 +206,14 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         client: client.clone(),
     };
     tokio::spawn(pulse.run(shutdown.drain.clone()));
+    let audit = match &config.audit {
+        Some(audit) => Some(audit::start(audit, config.lifetimes, &ledger, &shutdown).await?),
+        None => None,
+    };
     let announcement = Announcement {
         webhook: webhook.as_ref().map(|webhook| webhook.announcement.clone()),
         agent: config.agent.clone(),
+        audit: audit.as_ref().and_then(|audit| audit.endpoint.clone()),
     };
     let agent = config
         .agent
@@ -207,6 +224,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         shutdown,
         webhook,
         agent,
+        audit,
     })
 }
 
@@ -216,6 +234,11 @@ pub fn boot(config: &Config) -> event::Boot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         roles: config.roles().into_iter().map(str::to_owned).collect(),
         exempt_namespaces: config.all_exempt_namespaces().into_iter().collect(),
+        witness: config.webhook && config.cluster.is_some() && config.witness != WitnessScope::Nothing,
+        witness_namespaces: match &config.witness {
+            WitnessScope::Named(names) => names.iter().cloned().collect(),
+            WitnessScope::Nothing | WitnessScope::Governed => Vec::new(),
+        },
         writer: format!("{}@{}", config.roles().join("+"), crate::config::host_name()),
         heartbeat_seconds: heartbeat::INTERVAL.as_secs(),
     }
@@ -243,6 +266,7 @@ impl Serving {
             shutdown,
             webhook,
             mut agent,
+            audit,
         } = self;
         let failed = tokio::select! {
             biased; // An agent that was told to stop may have ended by now.
@@ -258,10 +282,15 @@ impl Serving {
             if let Some(agent) = agent {
                 agent.stop().await;
             }
-            match webhook {
+            let drained = match webhook {
                 Some(webhook) => webhook.stop().await,
                 None => Drained::Completely,
+            };
+            // Last of all, so that it has what the apiserver answered until the end.
+            if let Some(audit) = audit {
+                audit.stop().await;
             }
+            drained
         };
         let drained = tokio::select! {
             biased;

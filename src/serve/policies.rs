@@ -16,12 +16,18 @@ use crate::{
 pub(super) const FIRST_LIST: Duration = Duration::from_secs(30);
 
 /// Where the inputs of rules come from.
-pub(super) fn fetcher(config: &Config, client: Option<&Client>, shutdown: &Shutdown) -> Fetcher {
+pub(super) fn fetcher(
+    config: &Config,
+    client: Option<&Client>,
+    policies: &Policies,
+    shutdown: &Shutdown,
+) -> Fetcher {
     match client {
         Some(client) => Fetcher::cluster(client.clone(), shutdown.abort.clone()),
         None => Fetcher::default(),
     }
     .calling(config.service_calls.clone())
+    .telling(policies.reads())
 }
 
 /// Reads the folder, and waits for the first lists of the cluster's.

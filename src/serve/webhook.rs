@@ -21,7 +21,7 @@ use crate::{
     telemetry::Metrics,
     webhook::{
         Bodies, Store, Token, Webhook, WebhookMetrics, configuration,
-        configuration::Endpoint,
+        configuration::{Endpoint, keep::Keep},
         run::{Keeper, Registrar},
     },
 };
@@ -118,7 +118,12 @@ pub(super) async fn start(
         lifetimes: config.lifetimes,
         certificate,
         expiry,
-        registrar: client.map(|client| Registrar { client, endpoint }),
+        registrar: client.map(|client| Registrar {
+            client,
+            endpoint,
+            witness: config.witness.clone(),
+            keep: Arc::new(Keep::new(ledger.clone())),
+        }),
     };
     let changes = policies.subscribe();
     announce(&keeper).await?;
@@ -190,7 +195,7 @@ impl Running {
     }
 }
 
-async fn withdraw(Registrar { client, endpoint }: Registrar) {
+async fn withdraw(Registrar { client, endpoint, .. }: Registrar) {
     if matches!(endpoint.address, Address::Service { .. }) {
         return;
     }

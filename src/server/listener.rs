@@ -34,9 +34,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a silent HTTP/2 peer is asked whether it is still there, and how long it has to answer.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How long requests in flight have to finish once the server stops: the longest timeout of a webhook is 30 s, but
-/// the apiserver gives ours ten.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long requests in flight have to finish once the server stops: the longest that an apiserver waits is 30 s.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(31);
 /// Pause after the system refuses a connection (it is out of file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -5,42 +5,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use provost_delivery::owner::Owner;
+use provost_delivery::retry;
 use provost_manifest::object::ObjectKey;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::compare::{Compared, Subscription, Target};
+use super::configuration::Configured;
 use super::controller::Context;
 use super::converge::Settled;
-use super::desired::{self, Desired, DesiredHook, Destination};
+use super::desired::{Desired, DesiredHook};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
-use super::operation::AskedSync;
+use super::operation::{AskedSync, unread_operation};
 use super::precheck::Findings;
 use super::projects::{Known, Leave};
 use super::run::Run;
 use super::settings;
-use super::sources::{Repository, SourceState};
 use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
 use super::window::ClosedWindow;
-use crate::api::argoproj::{
-    Application, ApplicationSource, ApplicationSpec, NamespaceMetadata, REFRESH_ANNOTATION, SyncCode,
-};
-use crate::cluster::Kinds;
-use crate::git::{RepoPath, RepositoryUrl};
-use crate::render::{Render, Rendered, Request, SourceAt};
+use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
+use crate::render::SourceAt;
 
 /// How long to wait for more once something has happened.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// The first wait after a failed pass.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest wait after a failed pass.
-const MAX_RETRY: Duration = Duration::from_mins(5);
 /// How long a status waits that says nothing but a new revision.
 const GIVE_WAY: Duration = Duration::from_secs(2);
 /// How soon to look again whether what is being deleted is gone.
@@ -57,10 +51,10 @@ pub(super) struct Task {
     pub(super) owner: Owner,
     pub(super) state: State,
     pub(super) inventory: Option<Inventory>,
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) application: Arc<Application>,
     /// One for each source, in order.
-    repositories: Vec<Subscription>,
+    pub(super) repositories: Vec<Subscription>,
     pub(super) goal: Option<Arc<Goal>>,
     /// The sources that it was rendered from.
     pub(super) written: Vec<SourceAt>,
@@ -72,7 +66,7 @@ pub(super) struct Task {
     /// Whether a status waits that says nothing new but the revision.
     has_news: bool,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
-    compared: Option<Compared>,
+    pub(super) compared: Option<Compared>,
     pub(super) failures: u32,
     pub(super) settled: Settled,
     /// The revision and result of the last sync, so that a failure that repeats itself is recorded once.
@@ -83,6 +77,8 @@ pub(super) struct Task {
     pub(super) has_started: bool,
     /// Whether the next try of a sync begins with its first step.
     pub(super) begins_anew: bool,
+    /// Whether the mail that was taken in said anything that was not known.
+    was_told: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
     /// Objects that were seen to go since the inventory was written.
@@ -91,6 +87,8 @@ pub(super) struct Task {
     pub(super) deletion: Option<(Arc<Goal>, Run)>,
     /// What is known of AppProjects.
     pub(super) projects: watch::Receiver<Known>,
+    /// What administrators say about repositories and their signers.
+    configured: Configured,
     /// What the Application's project allowed when it was asked last.
     pub(super) leave: Option<Leave>,
     /// Why nothing may be synced at this time, by a window of the project.
@@ -102,35 +100,18 @@ pub(super) struct Task {
 pub(super) struct Goal {
     /// The render's key.
     pub(super) key: String,
-    destination: Target,
+    pub(super) destination: Target,
     pub(super) origin: Origin,
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
     /// What runs when that changes.
     pub(super) hooks: Vec<Arc<DesiredHook>>,
 }
 
-/// Where objects go that name no namespace.
-#[derive(Clone, Debug, PartialEq)]
-struct Target {
-    namespace: Option<String>,
-    is_made: bool,
-    metadata: Option<NamespaceMetadata>,
-}
-
-/// What a comparison rests on.
-#[derive(Clone, Debug, PartialEq)]
-struct Compared {
-    generations: Vec<u64>,
-    spec: ApplicationSpec,
-    /// Charts may ask for them.
-    kinds: Arc<Kinds>,
-}
-
-struct Subscription {
-    /// The URL, and the project whose credentials open it, where they are its own.
-    url: (RepositoryUrl, Option<String>),
-    repository: Arc<Repository>,
-    state: watch::Receiver<SourceState>,
+/// Why a task looks up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    Mail,
+    Other,
 }
 
 /// When to make the next pass if nothing happens.
@@ -154,6 +135,7 @@ impl Task {
             policies: context.precheck.subscribe(),
             written: Vec::new(),
             findings: Findings::default(),
+            configured: context.sources.configured(),
             has_news: false,
             turn: None,
             projects: context.projects.subscribe(),
@@ -177,35 +159,38 @@ impl Task {
             asked: None,
             has_started: false,
             begins_anew: false,
+            was_told: false,
             run: None,
         }
     }
 
     /// Makes a pass whenever something happens, until `end` or until the Application is gone.
     pub(super) async fn run(mut self, end: CancellationToken) {
-        let mut next = Next::In(Duration::ZERO);
+        let mut deadline = Some(Instant::now());
         loop {
-            tokio::select! {
+            let wake = tokio::select! {
                 () = end.cancelled() => return,
-                () = self.something(next) => {}
-            }
+                wake = self.something(deadline) => wake,
+            };
             self.take_mail();
+            let is_news = std::mem::take(&mut self.was_told);
+            if wake == Wake::Mail && !is_news {
+                continue;
+            }
             if end.run_until_cancelled(self.refresh()).await.is_none() {
                 return;
             }
-            next = self.pass(&end).await;
+            let next = self.pass(&end).await;
             self.turn = None;
-            if next == Next::Never {
-                return;
-            }
+            deadline = match next {
+                Next::Never => return,
+                Next::In(wait) => Some(Instant::now() + wait),
+                Next::Whenever => None,
+            };
         }
     }
 
-    async fn something(&mut self, next: Next) {
-        let deadline = match next {
-            Next::In(wait) => Some(Instant::now() + wait),
-            _ => None,
-        };
+    async fn something(&mut self, deadline: Option<Instant>) -> Wake {
         let timer = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -224,17 +209,24 @@ impl Task {
         };
         let precheck = &self.context.precheck;
         tokio::select! {
-            () = timer => {}
-            () = precheck.changed(&mut self.policies, &self.findings) => {}
-            () = source => {}
-            Ok(()) = self.projects.changed() => {}
-            () = self.mailbox.wait() => tokio::time::sleep(DEBOUNCE).await,
+            () = timer => Wake::Other,
+            () = precheck.changed(&mut self.policies, &self.findings) => Wake::Other,
+            () = source => Wake::Other,
+            Ok(()) = self.projects.changed() => Wake::Other,
+            Ok(()) = self.configured.changed() => Wake::Other,
+            () = self.mailbox.wait() => {
+                tokio::time::sleep(DEBOUNCE).await;
+                Wake::Mail
+            }
         }
     }
 
-    fn take_mail(&mut self) {
+    /// Takes the mail in. The echo of what was written here is no news.
+    pub(super) fn take_mail(&mut self) {
         let pending = self.mailbox.take();
+        self.was_told |= !pending.observed.is_empty();
         if let Some(application) = pending.application {
+            self.was_told |= is_news(&self.application, &application);
             let annotations = |application: &Application| application.metadata.annotations.clone();
             if application.spec != self.application.spec
                 || annotations(&application) != annotations(&self.application)
@@ -264,13 +256,18 @@ impl Task {
         self.state.distrust_standing(Standing::OutOfSync);
     }
 
-    /// Fetches now, where somebody asks for it. Nobody else waits for that: it needs no permit.
+    /// Fetches now, where somebody asks for it, or for a sync: what was pushed just before is to be found. Nobody else
+    /// waits for that: it needs no permit.
     async fn refresh(&mut self) {
-        if self.repositories.is_empty() || !self.application.wants_refresh() {
+        let wants_refresh = self.application.wants_refresh();
+        if self.repositories.is_empty() || !(wants_refresh || self.application.operation.is_some()) {
             return;
         }
         for subscription in &self.repositories {
             subscription.repository.refresh().await;
+        }
+        if !wants_refresh {
+            return;
         }
         let change = json!({ "annotations": { REFRESH_ANNOTATION: Value::Null } });
         let cluster = &self.context.cluster;
@@ -301,6 +298,8 @@ impl Task {
         if outcome.errors.iter().any(|error| matches!(error, Error::Waiting)) {
             return Next::Whenever;
         }
+        self.turn = None;
+        let outcome = self.settle(outcome, end).await;
         let mut failed = !outcome.errors.is_empty();
         let waits = outcome.waiting;
         for error in &outcome.errors {
@@ -346,40 +345,56 @@ impl Task {
     /// How long to wait before what failed is tried again: as the spec says, or else soon at first.
     fn retry_after(&self) -> Duration {
         let spec = ApplicationSpec::parse(&self.application.spec).ok();
-        let retry = self
+        let said = self
             .asked
             .as_ref()
             .and_then(|asked| asked.operation.retry)
             .or_else(|| spec?.sync_policy.retry);
-        retry
-            .and_then(|retry| retry.wait(self.failures).to_std())
+        said.and_then(|retry| retry.wait(self.failures).to_std())
             .unwrap_or_else(|| backoff(self.failures))
     }
 
     async fn reconcile(&mut self, end: &CancellationToken) -> Outcome {
         let mut errors = Vec::new();
+        let mut unmet = None;
+        let written = self.application.operation.clone();
+        if let Err(error) = self.take_operation().await {
+            unmet = written.and_then(|written| unread_operation(written, &error));
+            errors.push(error);
+        }
         let spec = match ApplicationSpec::parse(&self.application.spec) {
             Ok(spec) => spec,
             Err(error) => {
-                errors.push(error.into());
-                return self.outcome(Converged::default(), errors);
+                return Outcome {
+                    unmet,
+                    ..self.refuse(error.into(), errors)
+                };
             }
         };
-        if let Err(error) = self.take_operation().await {
-            errors.push(error);
-        }
-        let spec = self
+        let wanted = self
             .asked
             .as_ref()
             .map_or_else(|| spec.clone(), |asked| asked.spec(&spec));
-        let leave = match self.ask_leave(&spec) {
+        let leave = match self.ask_leave(&wanted) {
             Ok(leave) => leave,
-            Err(error) => return self.refuse(error, errors),
+            Err(error) => {
+                return Outcome {
+                    unmet,
+                    ..self.refuse(error, errors)
+                };
+            }
         };
         let context = Arc::clone(&self.context);
         let reading = end.run_until_cancelled(context.readings.acquire()).await;
-        if let (Some(_), Err(error)) = (&reading, self.compare(&spec).await) {
-            errors.push(error);
+        let mut cannot_begin = false;
+        if let (Some(_), Err(error)) = (&reading, self.compare(&wanted).await) {
+            let failed = self.fail_asked(&error);
+            cannot_begin = failed.is_some();
+            unmet = unmet.or(failed);
+            // What is over says so itself.
+            if !cannot_begin || self.asked.is_some() {
+                errors.push(error);
+            }
         }
         drop(reading);
         // A render that takes long keeps nobody from applying.
@@ -388,14 +403,30 @@ impl Task {
         }
         // Whatever Git says now that cannot be read: what it said last is kept up.
         let Some(goal) = self.goal.clone() else {
-            return self.outcome(Converged::default(), errors);
+            return Outcome {
+                unmet,
+                waiting: cannot_begin,
+                ..self.outcome(Converged::default(), errors)
+            };
         };
         if let Err(error) = leave.project().and_then(|project| goal.check(project)) {
             return self.refuse(error, errors);
         }
-        let (converged, error) = self.converge(&spec, &goal, end).await;
+        // A sync that cannot begin rests, and changes nothing of what is kept up.
+        let resting = if cannot_begin { self.asked.take() } else { None };
+        let spec = if cannot_begin { &spec } else { &wanted };
+        let (converged, error) = self.converge(spec, &goal, end).await;
+        if resting.is_some() {
+            self.asked = resting;
+        }
         errors.extend(error);
-        self.outcome(converged, errors)
+        let outcome = self.outcome(converged, errors);
+        Outcome {
+            unmet,
+            // Git is to be read once more as the spec says.
+            waiting: outcome.waiting || cannot_begin,
+            ..outcome
+        }
     }
 
     /// The outcome where the project allows nothing: what is there is left as it is.
@@ -407,200 +438,6 @@ impl Task {
         }
         errors.push(error);
         self.outcome(converged, errors)
-    }
-
-    /// Finds out what Git says now, if that can have changed.
-    pub(super) async fn compare(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
-        for source in &spec.sources {
-            RepoPath::parse(&source.path)?;
-        }
-        let states = self.source_states(spec)?;
-        let compared = Compared {
-            generations: states.iter().map(|state| state.generation).collect(),
-            spec: spec.clone(),
-            kinds: self.context.cluster.kinds(),
-        };
-        let error = states.into_iter().find_map(|state| state.error);
-        if self.compared.as_ref() != Some(&compared) {
-            let read = self.read(spec).await;
-            // What could not be read may be there by now: the fetch that failed is what to look into.
-            match (read, &error) {
-                (Ok(()), _) => self.compared = Some(compared),
-                (Err(_), Some(cause)) => return Err(Error::Fetch(cause.clone())),
-                (Err(error), _) => return Err(error),
-            }
-        }
-        error.map_or(Ok(()), |error| Err(Error::Fetch(error)))
-    }
-
-    /// What the last fetch of each source's repository came to.
-    fn source_states(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceState>, Error> {
-        let mut urls = Vec::new();
-        for source in &spec.sources {
-            let url = RepositoryUrl::parse(&source.repo_url, self.context.local_repositories)?;
-            let scope = self.context.sources.scope(&url, &spec.project);
-            urls.push((url, scope));
-        }
-        let ours = self.repositories.iter().map(|subscription| &subscription.url);
-        if !ours.eq(&urls) {
-            let subscribe = |(url, scope): (RepositoryUrl, Option<String>)| {
-                let repository = self.context.sources.repository(&url, scope.clone());
-                let state = repository.subscribe();
-                Subscription {
-                    url: (url, scope),
-                    repository,
-                    state,
-                }
-            };
-            self.repositories = urls.into_iter().map(subscribe).collect();
-            self.compared = None;
-        }
-        let states: Vec<_> = self
-            .repositories
-            .iter_mut()
-            .map(|subscription| subscription.state.borrow_and_update().clone())
-            .collect();
-        let waits = |state: &SourceState| state.generation == 0 && state.error.is_none();
-        if states.iter().any(waits) {
-            return Err(Error::Waiting);
-        }
-        Ok(states)
-    }
-
-    /// The sources, each at the commit that its revision names now.
-    async fn sources_now(&mut self, spec: &ApplicationSpec) -> Result<Vec<SourceAt>, Error> {
-        let repositories = self
-            .repositories
-            .iter()
-            .map(|subscription| Arc::clone(&subscription.repository));
-        let sources: Vec<_> = spec.sources.iter().cloned().zip(repositories).collect();
-        let (local, project) = (self.context.local_repositories, spec.project.clone());
-        let deployed = self.deployed().await?;
-        blocking(move || {
-            let resolve = |(source, repository): (ApplicationSource, Arc<Repository>)| {
-                let commit = repository.resolve(&source.target_revision, local)?;
-                let mirror = repository.mirror.clone();
-                // Of several sources the inventory knows the first one's commit only; the others are judged by themselves.
-                let last_good = deployed
-                    .as_ref()
-                    .filter(|origin| origin.repository == mirror.url().to_string());
-                let last_good = last_good.map(|origin| origin.revision.as_str());
-                repository.verify(&project, &commit, last_good)?;
-                Ok(SourceAt {
-                    source,
-                    mirror,
-                    commit,
-                })
-            };
-            sources.into_iter().map(resolve).collect()
-        })
-        .await
-    }
-
-    /// What was deployed last, by this agent or the one before it.
-    async fn deployed(&mut self) -> Result<Option<Origin>, Error> {
-        if let Some(goal) = &self.goal {
-            return Ok(Some(goal.origin.clone()));
-        }
-        let origin = self.inventory().await?.origin();
-        Ok(Some(origin).filter(|origin| !origin.revision.is_empty()))
-    }
-
-    async fn read(&mut self, spec: &ApplicationSpec) -> Result<(), Error> {
-        let sources = self.sources_now(spec).await?;
-        let Some(origin) = origin(&sources) else {
-            return Err(Error::Stopping);
-        };
-        // Where the objects go decides what they are, as much as what the files say.
-        let destination = Target::of(spec);
-        let last = self.goal.clone().filter(|goal| goal.destination == destination);
-        let key = last.as_ref().map(|goal| goal.key.as_str());
-        let written = sources.clone();
-        let request = Request {
-            application: self.application.metadata.name.clone().unwrap_or_default(),
-            project: spec.project.clone(),
-            namespace: spec.namespace.clone(),
-            capabilities: Arc::new(self.context.capabilities()),
-            sources,
-        };
-        let rendered = self.context.renderer.render(request, key).await?;
-        if rendered.is_some() {
-            self.context.metrics.count_render();
-        }
-        let goal = match (rendered, last) {
-            (Some(rendered), _) => self.goal(spec, rendered, origin).await?,
-            (None, Some(last)) => Goal {
-                key: last.key.clone(),
-                destination,
-                origin: Origin {
-                    rendered_tree: last.origin.rendered_tree.clone(),
-                    ..origin
-                },
-                desired: last.desired.clone(),
-                hooks: last.hooks.clone(),
-            },
-            (None, None) => return Ok(()),
-        };
-        self.written = written;
-        self.state.retain(&goal.desired);
-        self.findings.retain(&goal.desired);
-        self.goal = Some(Arc::new(goal));
-        Ok(())
-    }
-
-    /// From a render to a goal: identities, owner's marks, and the render kept in the history.
-    async fn goal(
-        &self,
-        spec: &ApplicationSpec,
-        rendered: Rendered,
-        mut origin: Origin,
-    ) -> Result<Goal, Error> {
-        let destination = Destination {
-            namespace: spec.namespace.as_deref(),
-            create_namespace: spec.create_namespace,
-            namespace_metadata: spec.sync_policy.namespace_metadata.as_ref(),
-        };
-        let cluster = &self.context.cluster;
-        let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
-            // A kind may have been added since we asked.
-            Err(Error::Unserved(_)) => {
-                let kinds = cluster.rediscover().await?;
-                desired::desired(&rendered, &self.owner, destination, &kinds)?
-            }
-            wanted => wanted?,
-        };
-        let hooks: Vec<_> = wanted.hooks.into_iter().map(Arc::new).collect();
-        let desired: BTreeMap<_, _> = wanted
-            .objects
-            .into_iter()
-            .map(|(key, object)| (key, Arc::new(object)))
-            .collect();
-        let (history, kept, running, application) = (
-            Arc::clone(&self.context.history),
-            desired.clone(),
-            hooks.clone(),
-            self.name.clone(),
-        );
-        let (repository, commit) = (origin.repository.clone(), origin.revision.clone());
-        origin.rendered_tree = blocking(move || {
-            let hooks = running.iter().map(|hook| &hook.desired);
-            let objects = kept.values().map(AsRef::as_ref).chain(hooks);
-            let objects: Vec<_> = objects.map(|desired| (&desired.key, &desired.object)).collect();
-            Ok(history.record(&Render {
-                application: &application,
-                repository: &repository,
-                commit: &commit,
-                objects: &objects,
-            })?)
-        })
-        .await?;
-        Ok(Goal {
-            key: rendered.key,
-            destination: Target::of(spec),
-            origin,
-            desired,
-            hooks,
-        })
     }
 
     fn outcome(&self, converged: Converged, errors: Vec<Error>) -> Outcome {
@@ -618,10 +455,12 @@ impl Task {
                 .as_ref()
                 .map(|goal| goal.origin.revision.clone())
                 .unwrap_or_default(),
+            revisions: self.written.iter().map(|at| at.commit.clone()).collect(),
             health: converged.health,
             resources: converged.resources,
             errors,
             sync_run: converged.sync_run,
+            unmet: None,
             waiting: converged.waiting,
             warnings: converged.warning.into_iter().chain(objections).collect(),
         }
@@ -680,36 +519,24 @@ impl Task {
     }
 }
 
-// === impl Target ===
-
-impl Target {
-    fn of(spec: &ApplicationSpec) -> Self {
-        Self {
-            namespace: spec.namespace.clone(),
-            is_made: spec.create_namespace,
-            metadata: spec.sync_policy.namespace_metadata.clone(),
-        }
-    }
-}
-
-/// Where the render comes from: the first source that renders anything stands for all.
-fn origin(sources: &[SourceAt]) -> Option<Origin> {
-    let renders = |at: &&SourceAt| !at.source.is_reference_only();
-    let first = sources.iter().find(renders).or_else(|| sources.first())?;
-    Some(Origin {
-        repository: first.mirror.url().to_string(),
-        path: RepoPath::parse(&first.source.path)
-            .unwrap_or_default()
-            .to_string(),
-        revision: first.commit.clone(),
-        rendered_tree: String::new(),
-    })
+/// Whether an Application is otherwise than it was known, beyond what the agent itself wrote.
+fn is_news(known: &Application, now: &Application) -> bool {
+    let written = |application: &Application| {
+        let metadata = &application.metadata;
+        (
+            metadata.annotations.clone(),
+            metadata.labels.clone(),
+            metadata.finalizers.clone(),
+            metadata.deletion_timestamp.clone(),
+        )
+    };
+    known.metadata.resource_version != now.metadata.resource_version
+        && ((&known.spec, &known.status, &known.operation) != (&now.spec, &now.status, &now.operation)
+            || written(known) != written(now))
 }
 
 fn backoff(failures: u32) -> Duration {
-    FIRST_RETRY
-        .saturating_mul(1 << failures.saturating_sub(1).min(10))
-        .min(MAX_RETRY)
+    retry::unsaid_wait(failures).to_std().unwrap_or(LOOK_AGAIN)
 }
 
 /// Two seconds and up to two more by the name, so that a thousand statuses are not written at one moment.
@@ -718,12 +545,4 @@ fn give_way(name: &str) -> Duration {
         hash.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
     GIVE_WAY + Duration::from_millis(spread % 2_000)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Error::Stopping)?
 }

@@ -12,16 +12,17 @@ use futures::StreamExt as _;
 use futures::stream::{BoxStream, select_all};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::push::PushSecrets;
-use super::signatures::SignatureRule;
+use super::signatures::{Keys, ProjectRules, SignatureRule, Trust};
 use crate::api::argoproj::AppProject;
-use crate::git::signature::{AllowedSigners, OpenPgp, TrustedKeys};
+use crate::cluster::Cluster;
+use crate::git::signature::AllowedSigners;
 use crate::git::{CredentialStore, RepositorySecret, SecretType};
 
 /// Label that says what a Secret is for.
@@ -36,6 +37,8 @@ const CERTIFICATES: &str = "argocd-tls-certs-cm";
 const GPG_KEYS: &str = "argocd-gpg-keys-cm";
 /// The ConfigMap with SSH signers, which Argo CD does not have.
 const SIGNERS: &str = "provost-allowed-signers";
+/// The most Secrets of one namespace that are read at once for a person.
+const MAX_SECRETS: u32 = 1_000;
 /// How long the first lists may take; without them the agent goes on with what it has.
 const FIRST_LISTS: Duration = Duration::from_secs(10);
 
@@ -44,11 +47,9 @@ const FIRST_LISTS: Duration = Duration::from_secs(10);
 pub(super) struct Configuration {
     pub(super) credentials: CredentialStore,
     pub(super) push_secrets: PushSecrets,
-    gpg: std::path::PathBuf,
-    openpgp: Vec<String>,
-    signers: AllowedSigners,
+    keys: Arc<Keys>,
     /// By project; `None` until they were read.
-    rules: Option<BTreeMap<String, SignatureRule>>,
+    rules: Option<BTreeMap<String, ProjectRules>>,
 }
 
 /// Where to look, and what was said on the command line.
@@ -57,8 +58,6 @@ pub(super) struct ConfigurationSource {
     pub(super) namespaces: Vec<String>,
     pub(super) push_secrets: PushSecrets,
     pub(super) gpg: std::path::PathBuf,
-    /// Whether the cluster knows projects.
-    pub(super) has_projects: bool,
 }
 
 /// The latest configuration, shared by all that need it.
@@ -98,10 +97,8 @@ pub(super) async fn watch(
         for name in [KNOWN_HOSTS, CERTIFICATES, GPG_KEYS, SIGNERS] {
             events.push(stream(config_maps.clone(), named(name), Part::ConfigMap));
         }
-        if source.has_projects {
-            let projects = Api::<AppProject>::namespaced(client.clone(), namespace);
-            events.push(stream(projects, watcher::Config::default(), Part::Project));
-        }
+        let projects = Api::<AppProject>::namespaced(client.clone(), namespace);
+        events.push(stream(projects, watcher::Config::default(), Part::Project));
     }
     let count = events.len();
     let numbered = events.into_iter().enumerate();
@@ -139,6 +136,57 @@ pub(super) async fn watch(
         );
     }
     receiver
+}
+
+/// What the Secrets and ConfigMaps of these namespaces say of how repositories are reached, read once with the rights
+/// of who asks, and a sentence about each namespace that was refused.
+///
+/// # Errors
+/// The cluster does not answer.
+pub async fn credentials(
+    cluster: &Cluster,
+    namespaces: &[String],
+) -> Result<(CredentialStore, Vec<String>), crate::cluster::Error> {
+    let (mut seen, mut refused) = (Seen::default(), Vec::new());
+    for (number, namespace) in namespaces.iter().enumerate() {
+        match read_once(cluster, namespace).await {
+            Ok(parts) => {
+                seen.parts.insert(number, parts);
+            }
+            Err(error) if error.is_forbidden() => refused.push(format!(
+                "the Secrets and ConfigMaps about repositories in namespace {namespace} cannot be read: {error}"
+            )),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((seen.credentials(), refused))
+}
+
+async fn read_once(
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<BTreeMap<String, Part>, crate::cluster::Error> {
+    let secrets: Api<Secret> = Api::namespaced(cluster.client().clone(), namespace);
+    let config_maps: Api<ConfigMap> = Api::namespaced(cluster.client().clone(), namespace);
+    let labelled = ListParams::default()
+        .labels(&format!("{SECRET_TYPE} in (repository,repo-creds)"))
+        .limit(MAX_SECRETS);
+    let list = secrets.list(&labelled);
+    let found = cluster.ask("list the Secrets of repositories", list).await?;
+    let mut parts: BTreeMap<String, Part> = found
+        .items
+        .into_iter()
+        .map(Part::Secret)
+        .map(|part| (part.name(), part))
+        .collect();
+    for name in [KNOWN_HOSTS, CERTIFICATES] {
+        let get = config_maps.get_opt(name);
+        if let Some(map) = cluster.ask("read a ConfigMap of repositories", get).await? {
+            let part = Part::ConfigMap(map);
+            parts.insert(format!("ConfigMap {}", part.name()), part);
+        }
+    }
+    Ok(parts)
 }
 
 fn stream<K>(
@@ -226,6 +274,28 @@ impl Seen {
         self.parts.values().flat_map(BTreeMap::values)
     }
 
+    /// How repositories are reached.
+    fn credentials(&self) -> CredentialStore {
+        let secrets = self.all().filter_map(|part| match part {
+            Part::Secret(secret) => Some(RepositorySecret {
+                name: part.name(),
+                secret_type: match part.metadata().labels.as_ref()?.get(SECRET_TYPE)?.as_str() {
+                    "repository" => SecretType::Repository,
+                    "repo-creds" => SecretType::Template,
+                    _ => return None,
+                },
+                data: data(secret),
+            }),
+            _ => None,
+        });
+        let known_hosts = self.all().filter_map(|part| match part {
+            Part::ConfigMap(map) if part.is_named(KNOWN_HOSTS) => map.data.as_ref()?.get("ssh_known_hosts"),
+            _ => None,
+        });
+        let known_hosts: Vec<&str> = known_hosts.map(String::as_str).collect();
+        CredentialStore::new(secrets, &known_hosts.join("\n"), &self.texts(CERTIFICATES))
+    }
+
     /// The texts of the ConfigMaps of a name, those of all namespaces together.
     fn texts(&self, name: &str) -> BTreeMap<String, String> {
         let maps = self.all().filter_map(|part| match part {
@@ -240,23 +310,6 @@ impl Seen {
 
 impl Configuration {
     fn new(source: &ConfigurationSource, seen: &Seen, is_read: bool) -> Self {
-        let secrets = seen.all().filter_map(|part| match part {
-            Part::Secret(secret) => Some(RepositorySecret {
-                name: part.name(),
-                secret_type: match part.metadata().labels.as_ref()?.get(SECRET_TYPE)?.as_str() {
-                    "repository" => SecretType::Repository,
-                    "repo-creds" => SecretType::Template,
-                    _ => return None,
-                },
-                data: data(secret),
-            }),
-            _ => None,
-        });
-        let known_hosts = seen.all().filter_map(|part| match part {
-            Part::ConfigMap(map) if part.is_named(KNOWN_HOSTS) => map.data.as_ref()?.get("ssh_known_hosts"),
-            _ => None,
-        });
-        let known_hosts: Vec<&str> = known_hosts.map(String::as_str).collect();
         let mut push_secrets = source.push_secrets.clone();
         for part in seen.all() {
             if let Part::Secret(secret) = part
@@ -271,34 +324,31 @@ impl Configuration {
             tracing::warn!(config_map = SIGNERS, %flaw, "A signer is left out.");
         }
         let rules = seen.all().filter_map(|part| match part {
-            Part::Project(project) => Some((project.metadata.name.clone()?, SignatureRule::of(project))),
+            Part::Project(project) => Some((project.metadata.name.clone()?, ProjectRules::of(project))),
             _ => None,
         });
         Self {
-            credentials: CredentialStore::new(secrets, &known_hosts.join("\n"), &seen.texts(CERTIFICATES)),
+            credentials: seen.credentials(),
             push_secrets,
-            gpg: source.gpg.clone(),
-            openpgp: seen.texts(GPG_KEYS).into_values().collect(),
-            signers,
-            rules: (is_read || !source.has_projects).then(|| rules.collect()),
+            keys: Arc::new(Keys {
+                gpg: source.gpg.clone(),
+                openpgp: seen.texts(GPG_KEYS).into_values().collect(),
+                signers,
+            }),
+            rules: is_read.then(|| rules.collect()),
         }
     }
 
-    /// What a project demands of commits; nothing where there is no such project.
-    pub(super) fn rule(&self, project: &str) -> SignatureRule {
-        match &self.rules {
-            Some(rules) => rules.get(project).cloned().unwrap_or_default(),
+    /// By what a project has a repository's commits judged; by nothing where there is no such project.
+    pub(super) fn trust(&self, project: &str, url: &str) -> Trust {
+        let rule = match &self.rules {
+            Some(rules) => rules
+                .get(project)
+                .map(|rules| rules.rule(url))
+                .unwrap_or_default(),
             None => SignatureRule::refusing("the projects could not be read yet".to_owned()),
-        }
-    }
-
-    /// The keys that count for a rule.
-    pub(super) fn trusted_keys(&self, rule: &SignatureRule) -> TrustedKeys {
-        TrustedKeys {
-            openpgp: OpenPgp::new(&self.gpg, self.openpgp.clone()),
-            ssh: self.signers.clone(),
-            only: Some(rule.keys.clone()),
-        }
+        };
+        Trust::new(rule, &self.keys)
     }
 }
 

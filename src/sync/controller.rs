@@ -181,7 +181,6 @@ impl Controller {
             namespaces: config.control_namespaces.clone(),
             push_secrets: config.push_secrets,
             gpg: config.gpg,
-            has_projects: true,
         };
         let configured = configuration::watch(cluster.client().clone(), source, shutdown.clone()).await;
         let sources = Arc::new(Sources::new(

@@ -97,12 +97,18 @@ impl Task {
                     (None, None) => started_at,
                 },
                 brings_revision: asked.as_ref().is_none_or(AskedSync::brings_revision),
+                failures: 0,
                 operation: asked.map(|asked| asked.written),
                 outcome,
             });
         }
         if !is_running {
             self.end_asked(error.is_some());
+        }
+        if let (Some(run), true) = (&mut converged.sync_run, error.is_some())
+            && (spec.automated.is_some() || self.asked.is_some())
+        {
+            run.failures = self.failures + 1;
         }
         (converged, error)
     }

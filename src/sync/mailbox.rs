@@ -50,6 +50,11 @@ impl Mailbox {
         self.notify.notified().await;
     }
 
+    /// Has the task look again, as if something had come.
+    pub(super) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
     fn with(&self, change: impl FnOnce(&mut Pending)) {
         change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         self.notify.notify_one();

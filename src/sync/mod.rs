@@ -30,6 +30,7 @@
 
 mod application;
 mod apply;
+mod compare;
 mod configuration;
 mod controller;
 mod converge;
@@ -54,6 +55,7 @@ mod push;
 mod record;
 mod run;
 mod settings;
+mod settle;
 mod signatures;
 mod sources;
 mod stage;
@@ -76,6 +78,7 @@ use crate::policies::Admission;
 use crate::render::Launcher;
 use crate::telemetry::Metrics;
 
+pub use configuration::credentials;
 pub use error::Error;
 pub use projects::{DefaultServiceAccount, FallbackIdentity, ServiceAccountError};
 pub use push::PushSecrets;

@@ -17,6 +17,9 @@ use super::state::Standing;
 use super::status::{SyncOutcome, SyncRun};
 use crate::api::argoproj::{ApplicationSpec, Operation, OperationResource, SyncCode};
 
+/// How many digits the id of a commit has.
+const COMMIT_DIGITS: usize = 40;
+
 /// A sync that somebody asked for, until it is done.
 #[derive(Clone, Debug)]
 pub(super) struct AskedSync {
@@ -24,6 +27,18 @@ pub(super) struct AskedSync {
     /// As it was written, for the status.
     pub(super) written: Value,
     pub(super) started_at: Timestamp,
+}
+
+/// How it is said that an operation, as it was written, is not understood; `None` where that is not what is wrong.
+pub(super) fn unread_operation(written: Value, error: &Error) -> Option<SyncRun> {
+    matches!(error, Error::Spec(_)).then(|| SyncRun {
+        revision: String::new(),
+        started_at: Timestamp::now(),
+        brings_revision: false,
+        operation: Some(written),
+        failures: 0,
+        outcome: SyncOutcome::Failed(error.sentence()),
+    })
 }
 
 // === impl AskedSync ===
@@ -46,6 +61,14 @@ impl AskedSync {
     /// Whether it brings a revision as a whole.
     pub(super) fn brings_revision(&self) -> bool {
         !self.is_partial() && !self.operation.dry_run
+    }
+
+    /// Whether it names each source's commit in full, so that no fetch can say anything else.
+    fn names_commits(&self) -> bool {
+        let is_commit = |revision: &String| {
+            revision.len() == COMMIT_DIGITS && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        !self.operation.revisions.is_empty() && self.operation.revisions.iter().all(is_commit)
     }
 
     /// Whether no hook runs: some objects alone are no sync.
@@ -147,7 +170,35 @@ impl Task {
             started_at: asked.started_at,
             brings_revision: asked.brings_revision(),
             operation: Some(asked.written),
+            failures: 0,
             outcome: SyncOutcome::Failed(error.sentence()),
+        })
+    }
+
+    /// What was asked for cannot begin, since Git cannot be read as it wants it: how that is said. `None` where nothing
+    /// was asked for, where the answer is still to come, and where the very commits are at hand that were asked for.
+    pub(super) fn fail_asked(&mut self, error: &Error) -> Option<SyncRun> {
+        let asked = self.asked.as_ref()?;
+        let is_at_hand = matches!(error, Error::Fetch(_)) && asked.names_commits() && self.compared.is_some();
+        if matches!(error, Error::Waiting) || is_at_hand {
+            return None;
+        }
+        let run = SyncRun {
+            revision: asked.operation.revisions.first().cloned().unwrap_or_default(),
+            started_at: asked.started_at,
+            brings_revision: false,
+            operation: Some(asked.written.clone()),
+            failures: 0,
+            outcome: SyncOutcome::Failed(error.sentence()),
+        };
+        self.end_asked(true);
+        Some(SyncRun {
+            failures: if self.asked.is_some() {
+                self.failures + 1
+            } else {
+                0
+            },
+            ..run
         })
     }
 

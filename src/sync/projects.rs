@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, PostParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use provost_delivery::project::{Destination, Project, Refusal};
+use provost_delivery::project::{Destination, Project, Refusal, ServiceAccount};
 use provost_manifest::object::ObjectKey;
 use serde_json::json;
 use tokio::sync::watch;
@@ -249,6 +249,11 @@ fn read(project: &AppProject) -> Listed {
     let flawed =
         |flaws: String| format!("AppProject {name} cannot be read, so that it allows nothing: {flaws}");
     project.project().map_err(|error| flawed(error.to_string()))
+}
+
+/// The service account that a project names for a namespace, if it can be read and names one.
+pub(super) fn service_account_of(project: &AppProject, namespace: &str) -> Option<ServiceAccount> {
+    project.project().ok()?.service_account(&destination(namespace))
 }
 
 /// A namespace of the cluster that the agent runs against; empty for what is in none.

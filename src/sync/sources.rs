@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::configuration::Configured;
 use super::error::Error;
+use super::signatures::Trust;
 use crate::git::{
     self, Fetched, LocalRepositories, Location, Mirror, Mirrors, RepositoryUrl, SubmoduleAccess,
 };
@@ -68,6 +69,11 @@ impl Sources {
             shutdown,
             repositories: Mutex::default(),
         }
+    }
+
+    /// What administrators say about repositories, from now on.
+    pub(super) fn configured(&self) -> Configured {
+        self.configured.clone()
     }
 
     /// The project, where the repository's credentials are its own: others do not share what they bring.
@@ -153,11 +159,9 @@ impl Repository {
         Ok(commit)
     }
 
-    /// Blocks. Whether the project lets the commit be deployed, where `last_good` was the one before.
-    pub(super) fn verify(&self, project: &str, commit: &str, last_good: Option<&str>) -> Result<(), Error> {
-        let configuration = Arc::clone(&self.configured.borrow());
-        let rule = configuration.rule(project);
-        rule.check(&configuration, &self.mirror, commit, last_good)
+    /// By what the project has the commits of the repository, as the Application writes its URL, judged now.
+    pub(super) fn trust(&self, project: &str, url: &str) -> Trust {
+        self.configured.borrow().trust(project, url)
     }
 
     /// Fetches at once, and waits for it.

@@ -25,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) sync: SyncCode,
     /// The commit that was compared with; empty where none could be.
     pub(super) revision: String,
+    /// The commit of each source.
+    pub(super) revisions: Vec<String>,
     /// How the objects fare.
     pub(super) health: HealthStatus,
     /// The objects.
@@ -33,6 +35,8 @@ pub(super) struct Outcome {
     pub(super) errors: Vec<Error>,
     /// The sync that the pass was, if it was one.
     pub(super) sync_run: Option<SyncRun>,
+    /// A sync that somebody asked for and that could not begin.
+    pub(super) unmet: Option<SyncRun>,
     /// Whether something is being deleted and not gone yet.
     pub(super) waiting: bool,
     /// Types of conditions that are no errors, and their messages.
@@ -50,6 +54,8 @@ pub(super) struct SyncRun {
     pub(super) operation: Option<Value>,
     /// Whether it brings the revision as a whole, so that it belongs into the history.
     pub(super) brings_revision: bool,
+    /// How often it failed in a row, this time included, where it is tried again.
+    pub(super) failures: u32,
     /// What came of it.
     pub(super) outcome: SyncOutcome,
 }
@@ -73,14 +79,17 @@ pub(super) fn compose(
 ) -> ApplicationStatus {
     let before = &application.status;
     let spec = |field: &str| application.spec.get(field).cloned().unwrap_or(Value::Null);
+    let from = From::of(&application.spec, outcome.revisions);
     let compared_to = ComparedTo {
-        source: spec("source"),
+        source: from.source.clone(),
+        sources: from.sources.clone(),
         destination: spec("destination"),
     };
     let mut status = ApplicationStatus {
         sync: Some(SyncStatus {
             status: outcome.sync,
             revision: outcome.revision,
+            revisions: from.revisions.clone(),
             compared_to: compared_to.destination.is_object().then_some(compared_to),
         }),
         health: Some(outcome.health),
@@ -91,13 +100,40 @@ pub(super) fn compose(
         reconciled_at: before.reconciled_at.clone(),
     };
     status.resources.truncate(MAX_RESOURCES);
-    if let Some(run) = outcome.sync_run {
-        add_run(&mut status, run, spec("source"), history_limit);
+    for run in outcome.sync_run.into_iter().chain(outcome.unmet) {
+        add_run(&mut status, run, &from, history_limit);
     }
     if status != *before {
         status.reconciled_at = Some(time(Timestamp::now()));
     }
     status
+}
+
+/// Where an Application comes from: one source, or several with the commit of each.
+#[derive(Clone, Debug, Default)]
+struct From {
+    source: Value,
+    sources: Value,
+    revisions: Vec<String>,
+}
+
+// === impl From ===
+
+impl From {
+    fn of(spec: &Value, revisions: Vec<String>) -> Self {
+        let sources = spec["sources"].as_array().filter(|sources| !sources.is_empty());
+        match sources {
+            Some(sources) => Self {
+                source: Value::Null,
+                sources: json!(sources),
+                revisions,
+            },
+            None => Self {
+                source: spec.get("source").cloned().unwrap_or(Value::Null),
+                ..Self::default()
+            },
+        }
+    }
 }
 
 /// Whether a new revision is all that the status says: a commit elsewhere in the repository.
@@ -108,6 +144,7 @@ pub(super) fn is_revision_alone(before: &ApplicationStatus, after: &ApplicationS
     let with_old = ApplicationStatus {
         sync: Some(SyncStatus {
             revision: old.revision.clone(),
+            revisions: old.revisions.clone(),
             ..new.clone()
         }),
         reconciled_at: before.reconciled_at.clone(),
@@ -145,7 +182,7 @@ pub(super) async fn write(
     }
 }
 
-fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_limit: usize) {
+fn add_run(status: &mut ApplicationStatus, run: SyncRun, from: &From, history_limit: usize) {
     let now = time(Timestamp::now());
     let (phase, message) = match &run.outcome {
         SyncOutcome::Running(waiting) => ("Running", waiting),
@@ -161,28 +198,37 @@ fn add_run(status: &mut ApplicationStatus, run: SyncRun, source: Value, history_
         message: shorten(message),
         started_at: time(run.started_at),
         finished_at: (phase != "Running").then(|| now.clone()),
+        retry_count: i64::from(run.failures),
         sync_result: Some(SyncResult {
             revision: run.revision.clone(),
         }),
     };
-    // A failure that repeats itself is one failure.
-    let same = |old: &OperationState| {
+    let same = |old: &&mut OperationState| {
         (&old.phase, &old.message, &old.operation) == (&state.phase, &state.message, &state.operation)
     };
-    if is_success || !status.operation_state.as_ref().is_some_and(same) {
-        status.operation_state = Some(state);
+    match status.operation_state.as_mut().filter(same) {
+        // A failure that repeats itself is one failure, which began when it first did.
+        Some(old) if !is_success => {
+            if old.retry_count != state.retry_count {
+                old.retry_count = state.retry_count;
+                old.finished_at = state.finished_at;
+            }
+        }
+        _ => status.operation_state = Some(state),
     }
     let is_new = status
         .history
         .last()
-        .is_none_or(|last| last.revision != run.revision);
+        .is_none_or(|last| last.revision != run.revision || last.revisions != from.revisions);
     if is_success && is_new && run.brings_revision {
         status.history.push(RevisionHistory {
             id: status.history.last().map_or(0, |last| last.id + 1),
             revision: run.revision,
             deployed_at: now,
             deploy_started_at: Some(time(run.started_at)),
-            source,
+            source: from.source.clone(),
+            revisions: from.revisions.clone(),
+            sources: from.sources.clone(),
         });
         let surplus = status.history.len().saturating_sub(history_limit);
         status.history.drain(..surplus);
@@ -279,11 +325,12 @@ mod tests {
             revision: "3f9c2ab".to_owned(),
             started_at: Timestamp::UNIX_EPOCH,
             operation: None,
+            failures: 0,
             brings_revision: true,
             outcome: SyncOutcome::Failed("denied".to_owned()),
         };
         let mut status = ApplicationStatus::default();
-        add_run(&mut status, run(), Value::Null, 10);
+        add_run(&mut status, run(), &From::default(), 10);
         let first = status.clone();
         add_run(
             &mut status,
@@ -291,11 +338,35 @@ mod tests {
                 started_at: Timestamp::now(),
                 ..run()
             },
-            Value::Null,
+            &From::default(),
             10,
         );
         assert_eq!(status, first);
         assert_eq!(status.history, []);
+    }
+
+    #[test]
+    fn a_failure_that_is_tried_again_keeps_its_begin_and_counts() {
+        let run = |failures| SyncRun {
+            revision: "3f9c2ab".to_owned(),
+            started_at: Timestamp::UNIX_EPOCH,
+            operation: None,
+            failures,
+            brings_revision: true,
+            outcome: SyncOutcome::Failed("denied".to_owned()),
+        };
+        let mut status = ApplicationStatus::default();
+        add_run(&mut status, run(1), &From::default(), 10);
+        let later = SyncRun {
+            started_at: Timestamp::now(),
+            ..run(6)
+        };
+        add_run(&mut status, later, &From::default(), 10);
+        let state = status.operation_state.unwrap();
+        assert_eq!(
+            (state.started_at.as_str(), state.retry_count),
+            ("1970-01-01T00:00:00Z", 6)
+        );
     }
 
     #[test]
@@ -304,6 +375,7 @@ mod tests {
             sync: Some(SyncStatus {
                 status: code,
                 revision: revision.to_owned(),
+                revisions: Vec::new(),
                 compared_to: None,
             }),
             reconciled_at: Some(revision.to_owned()),
@@ -324,10 +396,11 @@ mod tests {
                 revision: revision.to_owned(),
                 started_at: Timestamp::UNIX_EPOCH,
                 operation: None,
+                failures: 0,
                 brings_revision: true,
                 outcome: SyncOutcome::Succeeded(String::new()),
             };
-            add_run(&mut status, run, Value::Null, 2);
+            add_run(&mut status, run, &From::default(), 2);
         }
         let kept: Vec<_> = status
             .history

@@ -19,6 +19,8 @@ pub enum Verdict {
     Denied,
     /// Not judged: its namespace is exempt.
     Exempt,
+    /// Not judged: it is only recorded.
+    Witnessed,
 }
 
 /// The decision on one request.
@@ -68,6 +70,8 @@ struct Denial<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct AuditAnnotations<'a> {
+    /// The review, as the ledger's record names it: by this the two logs join.
+    review: &'a str,
     verdict: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     policy_set: &'a str,
@@ -77,7 +81,13 @@ struct AuditAnnotations<'a> {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Allowed, Self::Warned, Self::Denied, Self::Exempt];
+    pub const ALL: [Self; 5] = [
+        Self::Allowed,
+        Self::Warned,
+        Self::Denied,
+        Self::Exempt,
+        Self::Witnessed,
+    ];
 
     /// The word for it in ledger, metrics and audit log.
     pub fn name(self) -> &'static str {
@@ -86,6 +96,7 @@ impl Verdict {
             Self::Warned => "warned",
             Self::Denied => "denied",
             Self::Exempt => "exempt",
+            Self::Witnessed => "witnessed",
         }
     }
 }
@@ -142,8 +153,17 @@ impl Answer {
 
     /// For a request that is not judged.
     pub fn exempt() -> Self {
+        Self::unjudged(Verdict::Exempt)
+    }
+
+    /// For a request that is only recorded.
+    pub(super) fn witnessed() -> Self {
+        Self::unjudged(Verdict::Witnessed)
+    }
+
+    fn unjudged(verdict: Verdict) -> Self {
         Self {
-            verdict: Verdict::Exempt,
+            verdict,
             denial: String::new(),
             warnings: Vec::new(),
             rules: Vec::new(),
@@ -167,6 +187,7 @@ impl Answer {
                 }),
                 warnings: &self.warnings,
                 audit_annotations: AuditAnnotations {
+                    review: uid,
                     verdict: self.verdict.name(),
                     policy_set: &self.policy_set,
                 },

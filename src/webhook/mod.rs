@@ -29,6 +29,7 @@ pub mod rotation;
 pub mod run;
 pub mod store;
 mod strict;
+mod witness;
 
 use std::{
     collections::BTreeSet,
@@ -37,7 +38,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -50,14 +51,14 @@ use axum::{
 };
 use provost_evidence::event::{self, Event};
 use provost_manifest::digest::Digest;
-use provost_policy::{Class, Part, Request, RuleResult};
+use provost_policy::{Class, DEFAULT_TIMEOUT_SECONDS, Part, Request, RuleResult};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     cluster::Kinds,
     ledger::Ledger,
-    policies::{Fetcher, Policies, Snapshot, judge::RULE_DEADLINE, judge_part},
+    policies::{Fetcher, Patience, Policies, Snapshot, judge_part},
 };
 
 pub use answer::{Answer, Verdict};
@@ -122,19 +123,25 @@ impl Webhook {
         expected.is_some_and(|expected| expected.admits(token))
     }
 
-    /// Judges one review by the rules of a class, or by all, and records it.
-    pub async fn review(&self, review: &Review, class: Option<Class>) -> Answer {
+    /// Judges one review by the rules of a class, or by all, while the apiserver waits, and records it.
+    pub async fn review(&self, review: &Review, class: Option<Class>, patience: Patience) -> Answer {
         let request = review.request();
         let answer = if self.exempt_namespaces.contains(request.namespace) {
             Answer::exempt()
         } else {
-            self.judge(review, &request, class).await
+            self.judge(review, &request, class, patience).await
         };
         self.record(review, class, &answer);
         answer
     }
 
-    async fn judge(&self, review: &Review, request: &Request<'_>, class: Option<Class>) -> Answer {
+    async fn judge(
+        &self,
+        review: &Review,
+        request: &Request<'_>,
+        class: Option<Class>,
+        patience: Patience,
+    ) -> Answer {
         let snapshot = self.policies.current();
         let seed = self.reviews.fetch_add(1, Ordering::Relaxed);
         let (group, plural) = review.resource();
@@ -142,7 +149,7 @@ impl Webhook {
             class,
             named: configuration::is_needed_to_recover(group, plural),
         };
-        let results = judge_part(&snapshot, part, request, &self.fetcher, seed).await;
+        let results = judge_part(&snapshot, part, request, &self.fetcher, patience, seed).await;
         let others = match class.map(other) {
             // The apiserver shows one denial, whichever of its calls denies first.
             Some(other) if results.iter().any(RuleResult::denies) => {
@@ -150,12 +157,13 @@ impl Webhook {
                     class: Some(other),
                     ..part
                 };
-                judge_part(&snapshot, part, request, &self.fetcher, seed).await
+                judge_part(&snapshot, part, request, &self.fetcher, patience, seed).await
             }
             _ => Vec::new(),
         };
         for result in results.iter().chain(&others).filter(|result| result.overran) {
-            self.policies.overran(&result.policy, &result.rule, RULE_DEADLINE);
+            self.policies
+                .overran(&result.policy, &result.rule, patience.for_a_rule());
         }
         Answer::new(request, &results, &others, snapshot.set.digest())
     }
@@ -203,9 +211,13 @@ impl Webhook {
             group: request.kind.group.clone(),
             version: request.kind.version.clone(),
             kind: request.kind.kind.clone(),
+            resource: review.resource().1.to_owned(),
             subresource: request.subresource.to_owned(),
             namespace: request.namespace.to_owned(),
-            name: request.name.to_owned(),
+            name: match request.name {
+                "" => generated_name(&request).to_owned(),
+                name => name.to_owned(),
+            },
             user: review.user().username.clone(),
             dry_run: request.dry_run,
             class: class
@@ -218,6 +230,12 @@ impl Webhook {
             object_digest: None,
         }
     }
+}
+
+/// The name that the apiserver made up, where the request has none yet.
+fn generated_name<'a>(request: &Request<'a>) -> &'a str {
+    let name = request.object.and_then(|object| object.pointer("/metadata/name"));
+    name.and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 fn other(class: Class) -> Class {
@@ -278,6 +296,8 @@ enum Reviewed {
     Object(Option<Class>),
     /// A policy, by the language of policies.
     Policy,
+    /// Anything, by nobody: it is recorded.
+    Witness,
 }
 
 impl Reviewed {
@@ -286,12 +306,16 @@ impl Reviewed {
         if policies::PATH.strip_prefix('/') == Some(part) {
             return Some(Self::Policy);
         }
+        if configuration::witness::PATH.strip_prefix('/') == Some(part) {
+            return Some(Self::Witness);
+        }
         configuration::class(part).map(|class| Self::Object(Some(class)))
     }
 }
 
 async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) -> Response {
     let started = Instant::now();
+    let patience = patience(request.uri().query().unwrap_or_default(), started);
     // The body's room is held until the answer: what was parsed from it lives as long.
     let read = webhook.bodies.read(request).await.and_then(|body| {
         let review = Review::parse(&body.bytes)?.of_parent(&webhook.served.load());
@@ -300,8 +324,9 @@ async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) ->
     match read {
         Ok((_body, review)) => {
             let answer = match reviewed {
-                Reviewed::Object(class) => webhook.review(&review, class).await,
+                Reviewed::Object(class) => webhook.review(&review, class, patience).await,
                 Reviewed::Policy => webhook.review_policy(&review).await,
+                Reviewed::Witness => webhook.witness(&review),
             };
             let body = answer.to_json(review.uid());
             webhook.metrics.observe(started.elapsed());
@@ -313,6 +338,15 @@ async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) ->
             (refusal.status(), format!("{refusal}\n")).into_response()
         }
     }
+}
+
+/// How long the apiserver waits, which it says itself: `timeout=5s`. What it does not say is as long as policies that do
+/// not say either.
+fn patience(query: &str, started: Instant) -> Patience {
+    let mut parts = query.split('&');
+    let said = parts.find_map(|part| part.strip_prefix("timeout=")?.strip_suffix('s')?.parse().ok());
+    let seconds: u64 = said.unwrap_or(DEFAULT_TIMEOUT_SECONDS.into());
+    Patience::new(started, Duration::from_secs(seconds.max(1)))
 }
 
 /// Ready once policies were read, and until the process is asked to stop. The body says which policies are out and

@@ -16,12 +16,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Store, certificate,
-    configuration::{self, Endpoint},
+    configuration::{
+        self, Endpoint,
+        keep::{self, Keep},
+    },
     metrics::Expiry,
     rotation::{Identity, Lifetimes, Moment, Phase},
     store,
 };
 use crate::{
+    config::WitnessScope,
     policies::{Policies, Registration},
     server::ServingCertificate,
 };
@@ -61,6 +65,10 @@ pub struct Registrar {
     pub client: Client,
     /// What the configuration says besides the kinds.
     pub endpoint: Endpoint,
+    /// Of which writes the apiserver is to tell.
+    pub witness: WitnessScope,
+    /// Knows what was written.
+    pub keep: Arc<Keep>,
 }
 
 /// Why the apiserver could not be told.
@@ -96,7 +104,7 @@ impl Registrar {
     pub async fn announce(&self, policies: &Policies) -> Result<(), AnnounceError> {
         let snapshot = policies.current();
         let kinds = snapshot.set.kinds();
-        let writing = configuration::write(&self.client, &self.endpoint, &kinds);
+        let writing = configuration::write(&self.client, &self.endpoint, &kinds, &self.witness, &self.keep);
         let written = match timeout(TIMEOUT, writing).await {
             Ok(written) => written.map_err(AnnounceError::from),
             Err(_) => Err(AnnounceError::Timeout),
@@ -155,12 +163,16 @@ impl Keeper {
     ) -> Option<Registrar> {
         let (mut resync, mut check) = (every(RESYNC), every(self.lifetimes.check()));
         self.expiry.tell(&self.identity);
+        let edits = self.registrar.as_ref();
+        let mut edits =
+            edits.map(|registrar| keep::edits(&registrar.client, Arc::clone(&registrar.keep), &stop));
         let mut retry: Option<Instant> = self.unregistered().then(Instant::now);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.registrar,
                 _ = changes.changed() => {}
+                () = edited(&mut edits) => {}
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
                 _ = resync.tick() => {}
                 _ = check.tick() => {
@@ -249,6 +261,17 @@ impl Keeper {
         let retold = registrar.endpoint.authority != bundle;
         registrar.endpoint.authority = bundle;
         Ok(retold)
+    }
+}
+
+/// Comes back once a configuration may not be as it was written; never where there is none.
+async fn edited(edits: &mut Option<watch::Receiver<()>>) {
+    let told = match edits {
+        Some(edits) => edits.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending().await
     }
 }
 

@@ -109,6 +109,14 @@ async fn a_repository_is_read_with_the_credentials_of_its_secret_which_nobody_ev
     assert!(!synced.to_string().contains("hush"), "{synced:#}");
     let inventories = agent.kubectl(&["get", "inventories", "-o", "json"], "").await?;
     assert!(!inventories.contains("hush"), "{inventories}");
+    // The command line opens the repository with the same Secret, and says nothing of it.
+    let namespace = agent.namespace.clone();
+    let diff = agent.provost(&["diff", "my-app", "-n", &namespace]).await?;
+    assert_eq!(diff.code, 0, "{diff:?}");
+    assert!(!format!("{diff:?}").contains("hush"), "{diff:?}");
+    let elsewhere = ["diff", "my-app", "-n", &namespace, "--control-namespace", "none"];
+    let closed = agent.provost(&elsewhere).await?;
+    assert_eq!(closed.code, 2, "{closed:?}");
     agent.end().await?;
     assert!(!agent.ledger_text()?.contains("hush"));
     Ok(())
@@ -465,6 +473,42 @@ async fn a_commit_that_is_not_signed_as_the_project_demands_is_not_deployed() ->
     assert!(!agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
     agent.repository.git(&["reset", "--quiet", "--hard", &first])?;
     let good = agent.commit(&[("app/config.yaml", &CONFIG.replace("'1'", "'2'"))])?;
+    agent.wait_synced("my-app", &good).await?;
+
+    // Who loses the trust loses it at once, and gets it back at once: no commit is waited for.
+    let signers = |text: &str| json!({"developers": text});
+    agent.config_map("provost-allowed-signers", signers("")).await?;
+    let refusal = format!("commit {good} is refused: it is signed by {fingerprint}, which is not among");
+    agent
+        .wait_status("my-app", "lost trust", |status| unknown(status, &refusal))
+        .await?;
+    assert!(!agent.is_absent("v1", "ConfigMap", "my-app-env").await?);
+    let trusted = format!("dana@example.com {public}");
+    agent
+        .config_map("provost-allowed-signers", signers(&trusted))
+        .await?;
+    agent.wait_synced("my-app", &good).await?;
+
+    // The newer form says it for each repository.
+    let integrity = |keys: &[&str], url: &str| {
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"},
+            "spec": {
+                "sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}],
+                "sourceIntegrity": {"git": {"policies": [
+                    {"repos": [{"url": url}], "gpg": {"mode": "head", "keys": keys}},
+                ]}},
+            },
+        })
+    };
+    let stranger = "D56C4FCA57A46444";
+    agent.apply(&integrity(&[stranger], "*")).await?;
+    agent
+        .wait_status("my-app", "another's key", |status| unknown(status, &refusal))
+        .await?;
+    agent
+        .apply(&integrity(&[stranger], "https://git.example.com/*"))
+        .await?;
     agent.wait_synced("my-app", &good).await?;
     agent.stop().await
 }

@@ -3,30 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use harness::git::{DANA, Repository};
-use harness::{Cluster, Provost, User, wait_for};
+use harness::{User, wait_for};
 use provost::cluster::Cluster as Connection;
 use provost::install::remove;
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_mins(1);
-
-const POLICY: &str = "
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata: {name: team-label}
-spec:
-  validationFailureAction: Enforce
-  rules:
-    - name: check-team
-      match: {any: [{resources: {kinds: [ConfigMap]}}]}
-      validate:
-        message: A team is wanted
-        pattern: {metadata: {labels: {team: '?*'}}}
-";
+use crate::support::install::{Installed, POLICY, SOON, install, objects};
 
 /// Whoever writes the objects of the namespace shop.
 const DEPLOYER: &str = "
@@ -41,34 +26,18 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: shop}]
 ";
 
-fn install(arguments: &[&str]) -> anyhow::Result<String> {
-    let folder = tempfile::tempdir()?;
-    harness::provost::provost(folder.path(), &[&["install"], arguments].concat())?.success()
-}
-
-/// The printed objects of a kind, as the List has them.
-fn objects(kind: &str) -> anyhow::Result<Vec<Value>> {
-    let list: Value = serde_json::from_str(&install(&["--failure-policy", "ignore", "-ojson"])?)?;
-    let items = list["items"].as_array().context("a List has items")?;
-    Ok(items
-        .iter()
-        .filter(|item| item["kind"] == kind)
-        .cloned()
-        .collect())
-}
-
 #[test]
 fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<()> {
     let mut granted = Vec::new();
     for kind in ["ClusterRole", "Role"] {
-        for role in objects(kind)? {
+        for role in objects(&[], kind)? {
             granted.push(format!("{kind} {}", role["metadata"]["name"]));
             let rules = role["rules"].as_array().context("a role has rules")?;
             granted.extend(rules.iter().map(|rule| format!("  {rule}")));
         }
     }
     for kind in ["ClusterRoleBinding", "RoleBinding"] {
-        for binding in objects(kind)? {
+        for binding in objects(&[], kind)? {
             let (to, subjects) = (&binding["roleRef"]["name"], &binding["subjects"]);
             granted.push(format!("{kind} to {to} of {subjects}"));
         }
@@ -80,7 +49,7 @@ fn each_role_may_do_what_its_code_asks_for_and_nothing_else() -> anyhow::Result<
       {"apiGroups":[""],"resources":["namespaces"],"verbs":["get","list","watch"]}
       {"apiGroups":[""],"resources":["configmaps"],"verbs":["get"]}
       {"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterrolebindings","rolebindings"],"verbs":["list","watch"]}
-      {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost"],"verbs":["create","get","patch"]}
+      {"apiGroups":["admissionregistration.k8s.io"],"resources":["validatingwebhookconfigurations"],"resourceNames":["provost","provost-witness"],"verbs":["create","get","list","patch","update","watch"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"resourceNames":["clusterpolicies.kyverno.io","policies.kyverno.io","policyexceptions.kyverno.io","globalcontextentries.kyverno.io"],"verbs":["get"]}
       {"apiGroups":["apiextensions.k8s.io"],"resources":["customresourcedefinitions"],"verbs":["list","watch"]}
     ClusterRole "provost-agent"
@@ -135,128 +104,6 @@ fn uninstall_touches_no_cluster_that_nobody_named() -> anyhow::Result<()> {
     assert_eq!(refused.code, 2);
     insta::assert_snapshot!(refused.stderr, @"error: no cluster is named: give --context NAME or --kubeconfig FILE");
     Ok(())
-}
-
-/// A cluster with what `install` prints in it.
-struct Installed {
-    cluster: Cluster,
-    folder: tempfile::TempDir,
-}
-
-impl Installed {
-    async fn new(cluster: Cluster) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let installed = Self { cluster, folder };
-        let printed = install(&["--failure-policy", "ignore"])?;
-        let apply = ["apply", "--server-side", "--validate=strict", "-f", "-"];
-        installed.kubectl(&apply, &printed).await?;
-        let crds = [
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "--all",
-            "--timeout=30s",
-        ];
-        installed.kubectl(&crds, "").await?;
-        Ok(installed)
-    }
-
-    async fn kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
-        self.cluster
-            .kubectl(User::Admin, arguments, stdin)
-            .await?
-            .success()
-    }
-
-    /// Starts a role with the arguments that its StatefulSet has, but for ports and folders, as its ServiceAccount.
-    async fn start(&self, role: &str, more: &[&str]) -> anyhow::Result<Provost> {
-        let kubeconfig = self.kubeconfig(role).await?;
-        let name = format!("provost-{role}");
-        let set = objects("StatefulSet")?.into_iter();
-        let set = set
-            .into_iter()
-            .find(|set| set["metadata"]["name"] == name.as_str())
-            .context("the role has a StatefulSet")?;
-        let data = self.folder.path().join(role);
-        let container = &set["spec"]["template"]["spec"]["containers"][0];
-        let arguments = container["args"].as_array().context("it has arguments")?.iter();
-        let arguments: Vec<String> = arguments
-            .filter_map(Value::as_str)
-            .map(|argument| {
-                let argument = argument.replace("/var/lib/provost", &data.display().to_string());
-                argument
-                    .replace("0.0.0.0:8443", "127.0.0.1:0")
-                    .replace("0.0.0.0:8444", "127.0.0.1:0")
-            })
-            .collect();
-        let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        arguments.extend(["--kubeconfig", &kubeconfig]);
-        arguments.extend(more);
-        Provost::start(&arguments, &[])
-    }
-
-    /// A kubeconfig with a token of the role's ServiceAccount, and nothing else.
-    async fn kubeconfig(&self, role: &str) -> anyhow::Result<String> {
-        let account = format!("provost-{role}");
-        let token = self
-            .kubectl(&["-n", "provost", "create", "token", &account], "")
-            .await?;
-        let authority = self.folder.path().join("ca.pem");
-        std::fs::write(&authority, self.cluster.ca()?)?;
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {
-                "server": self.cluster.server_url(), "certificate-authority": authority,
-            }}],
-            "users": [{"name": "c", "user": {"token": token.trim()}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-        });
-        let path = self.folder.path().join(format!("{role}.kubeconfig"));
-        std::fs::write(&path, config.to_string())?;
-        Ok(path.display().to_string())
-    }
-
-    fn audit_events(&self) -> anyhow::Result<Vec<Value>> {
-        let text = std::fs::read_to_string(self.cluster.audit_log()?)?;
-        // The last line may be half written.
-        Ok(text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect())
-    }
-
-    /// What a role asked the apiserver, as `verb resource`; fails where it was ever refused.
-    fn asked(&self, role: &str) -> anyhow::Result<BTreeSet<String>> {
-        let user = format!("system:serviceaccount:provost:provost-{role}");
-        let mut asked = BTreeSet::new();
-        for event in self.audit_events()? {
-            if event["user"]["username"] != user.as_str() {
-                continue;
-            }
-            ensure!(
-                event["responseStatus"]["code"] != 403,
-                "it was refused: {event:#}"
-            );
-            if let (Some(verb), Some(resource)) =
-                (event["verb"].as_str(), event["objectRef"]["resource"].as_str())
-            {
-                asked.insert(format!("{verb} {resource}"));
-            }
-        }
-        Ok(asked)
-    }
-
-    async fn uninstall(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let kubeconfig = self.cluster.kubeconfig(User::Admin).display().to_string();
-        let arguments = [&["uninstall", "--kubeconfig", &kubeconfig], arguments].concat();
-        let folder = self.folder.path().to_owned();
-        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-        let run = move || {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            harness::provost::provost(&folder, &arguments)?.success()
-        };
-        tokio::task::spawn_blocking(run).await?
-    }
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ impl Record {
             interval: recorder::MAX_INTERVAL,
             retention_days: 400,
             anchor: None,
+            timestamp_authorities: Vec::new(),
             origin: "shop".into(),
         };
         Self { folder, config }
@@ -77,6 +78,7 @@ impl Record {
         Options {
             trust: vec![self.key().parse().unwrap()],
             anchor: self.config.anchor.clone(),
+            timestamp_authority: None,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use harness::wait_for;
+use harness::{Cluster, User, wait_for};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -133,6 +133,62 @@ async fn an_answer_is_kept_and_asked_for_again_at_its_interval() -> anyhow::Resu
             SOON,
         )
         .await?;
+    assert_eq!(webhook.provost.stop().await?, 0);
+    Ok(())
+}
+
+/// Waits until the entry's Ready condition has a reason and a message that holds a text.
+async fn told(cluster: &Cluster, reason: &str, text: &str) -> anyhow::Result<String> {
+    wait_for(&format!("the entry is {reason}: {text}"), SOON, async || {
+        let get = ["get", "globalcontextentry", "teams", "-ojson"];
+        let entry: Value = serde_json::from_str(&cluster.kubectl(User::Admin, &get, "").await?.success()?)?;
+        let ready = &entry["status"]["conditions"][0];
+        let message = ready["message"].as_str().unwrap_or_default();
+        anyhow::ensure!(
+            ready["reason"] == reason && message.contains(text),
+            "it is {ready}"
+        );
+        Ok(message.to_owned())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_condition_of_an_entry_tells_when_it_was_read_and_what_went_wrong_last() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    let server = Server::answering(ok(r#"{"teams": [{"name": "red"}]}"#))?;
+    let listed = format!("http://{}", server.address);
+    let args = ["--policy-call-host", &listed, "--policy-call-allow-loopback"];
+    let webhook = Webhook::guarding(&cluster, &args, |_| Ok(())).await?;
+    let apply = ["apply", "-f", "-"];
+    cluster
+        .kubectl(User::Admin, &apply, &policies(&server))
+        .await?
+        .success()?;
+    told(&cluster, "InForce", "kept once a rule reads it").await?;
+
+    let team =
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: default}, data: {team: blue}}";
+    let dry_run = ["apply", "--dry-run=server", "-f", "-"];
+    wait_for("a rule reads it", SOON, async || {
+        let output = cluster.kubectl(User::Admin, &dry_run, team).await?;
+        anyhow::ensure!(output.stderr.contains("Nobody knows this team"), "{output:?}");
+        Ok(())
+    })
+    .await?;
+    let read = told(&cluster, "InForce", "read at ").await?;
+    assert!(!read.contains("could not"), "{read}");
+
+    server.answer("HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n".to_owned());
+    let failed = told(&cluster, "NotRead", "could not be read at ").await?;
+    assert!(
+        failed.contains("cannot call") && failed.contains("; it was read last at 2"),
+        "{failed}"
+    );
+
+    server.answer(ok(r#"{"teams": [{"name": "blue"}]}"#));
+    let again = told(&cluster, "InForce", "; it could not be read last at 2").await?;
+    assert!(again.starts_with("read at "), "{again}");
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
 }

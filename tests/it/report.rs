@@ -214,6 +214,16 @@ fn a_report_reads_well() {
 
     GUIDE.md says what each file is, what its columns mean and how to make the tables again without us.
 
+    ## Tables
+
+    | table | rows | pass | fail | exception | unknown |
+    | --- | ---: | ---: | ---: | ---: | ---: |
+    | objects | 4 |  |  |  |  |
+    | commits | 9 |  |  |  |  |
+    | control\_matrix | 222 |  |  |  |  |
+
+    A table without verdicts shows and does not test. Unknown is not a pass: it could not be determined.
+
     ## Population
 
     - The repository is the one whose history begins with 5a208d769260fc7c4bc146d7bcb5c2001ea84f3b.
@@ -346,6 +356,105 @@ fn hostile_text_is_kept_in_csv_and_defused_elsewhere() {
     ] {
         assert!(page.contains(gap), "{gap}: {page}");
     }
+}
+
+const OWN_FRAMEWORK: &str = "\
+version: provost.dev/framework/v1
+framework: House rules
+edition: '3'
+controls:
+- {control: H1, asks: every change names its author, strength: full, tables: [anonymous]}
+- {control: H2, asks: the coffee is hot, notEvidenced: all of it}
+";
+
+#[test]
+fn a_team_adds_tables_and_frameworks_of_its_own_in_its_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let (repository, out) = (folder.path().join("repository"), folder.path().join("out"));
+    fs::create_dir(&repository).unwrap();
+    let own = "-- anonymous: commits and whether they say who wrote them\n\
+               SELECT commit_id, CASE WHEN author_name IS NULL THEN 'fail' ELSE 'pass' END AS verdict\n\
+               FROM commits ORDER BY commit_id;\n";
+    build(
+        &repository,
+        &[Commit::new(
+            0,
+            &[],
+            "Begin",
+            &[
+                (".provost/tables/anonymous.sql", own),
+                (".provost/tables/commits.sql", "SELECT 1"),
+                (".provost/frameworks/house.yaml", OWN_FRAMEWORK),
+                (".provost/frameworks/broken.yaml", "version: v0"),
+            ],
+        )],
+    );
+    let (code, text) = report(&repository, &out, &[]);
+    assert_eq!(code, 3, "{text}");
+    assert_eq!(rows(&read(&out, "anonymous"), &["verdict"]).concat(), ["pass"]);
+    let page = fs::read_to_string(out.join("README.md")).unwrap();
+    for expected in [
+        "| anonymous | 1 | 1 | 0 | 0 | 0 |",
+        "commits.sql: there is a table of that name already",
+        "broken.yaml: it is no framework",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    let matrix = rows(
+        &read(&out, "control_matrix"),
+        &["framework", "control", "population", "pass", "status"],
+    );
+    let house: Vec<_> = matrix.iter().filter(|row| row[0] == "House rules").collect();
+    assert_eq!(
+        house,
+        [
+            &["House rules", "H1", "1", "1", "no deviation observed"]
+                .map(str::to_owned)
+                .to_vec(),
+            &["House rules", "H2", "", "", "not evidenced by this tool"]
+                .map(str::to_owned)
+                .to_vec(),
+        ]
+    );
+    for framework in [
+        "SOC 2",
+        "PCI DSS",
+        "HIPAA Security Rule",
+        "ISO/IEC 27001",
+        "NIST SP 800-53",
+    ] {
+        assert!(matrix.iter().any(|row| row[0] == framework), "{framework}");
+    }
+    assert_sqlite3_makes_the_same_tables(&out);
+    let json: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("anonymous.json")).unwrap()).unwrap();
+    assert_eq!(json["rows"][0]["verdict"], "pass");
+    let html = fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(
+        html.contains("<a href=\"anonymous.html\">anonymous</a>"),
+        "{html}"
+    );
+}
+
+#[test]
+fn a_table_of_a_team_reads_facts_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (repository, out) = (folder.path().join("repository"), folder.path().join("out"));
+    fs::create_dir(&repository).unwrap();
+    let sql = "SELECT datetime('now') AS at";
+    build(
+        &repository,
+        &[Commit::new(
+            0,
+            &[],
+            "Begin",
+            &[(".provost/tables/clock.sql", sql)],
+        )],
+    );
+    let (code, text) = report(&repository, &out, &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("clock.sql could not be run"), "{text}");
+    assert!(!out.exists());
 }
 
 #[test]

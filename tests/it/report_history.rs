@@ -168,18 +168,25 @@ fn changes_by_git(folder: &Path) -> BTreeMap<String, BTreeSet<(String, String)>>
     changes
 }
 
-/// Whose merge brought each commit in, where git says it by `rev-list MERGE ^MERGE^1`: for the merges of the first-parent
-/// line that name a pull request.
+/// Whose merge brought each commit in: for the merges of the first-parent line that name a pull request, what they
+/// reach and their first parent does not. Two walks each: `git rev-list MERGE ^MERGE^1` gives up a few commits after
+/// the dates say so, and is wrong where clocks went backwards.
 fn brought_in_by_git(folder: &Path) -> BTreeMap<String, Option<String>> {
+    let reached = |tip: &str| -> BTreeSet<String> {
+        git(folder, &["rev-list", tip])
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    };
     let mut brought_in = BTreeMap::new();
     for line in git(folder, &["log", "--first-parent", "--format=%H %P|%s", "HEAD"]).lines() {
         let (ids, subject) = line.split_once('|').unwrap();
         let ids: Vec<&str> = ids.split_whitespace().collect();
         brought_in.insert(ids[0].to_owned(), None);
         if ids.len() > 2 && subject.starts_with("Merge pull request") {
-            for id in git(folder, &["rev-list", ids[0], &format!("^{}", ids[1])]).lines() {
+            for id in reached(ids[0]).difference(&reached(ids[1])) {
                 if id != ids[0] {
-                    brought_in.insert(id.to_owned(), Some(ids[0].to_owned()));
+                    brought_in.insert(id.clone(), Some(ids[0].to_owned()));
                 }
             }
         }
@@ -205,6 +212,43 @@ proptest! {
         let counted = WholeRepository::open(folder).unwrap();
         let count = counted.count_commits(counted.resolve("HEAD").unwrap(), |_| true).unwrap();
         prop_assert_eq!(count.to_string(), git(folder, &["rev-list", "--count", "HEAD"]));
+    }
+}
+
+/// A commit that both sides of a merge reach, on the first side by way of ten commits whose clock was decades behind:
+/// `git rev-list MERGE ^MERGE^1` lists it, though the first parent has it.
+#[test]
+fn clocks_that_were_decades_behind_do_not_make_a_merge_bring_in_what_was_there() {
+    let at = |number: usize, parents: &[usize], message: &str, seconds: i64| Commit {
+        committed: START + seconds,
+        ..Commit::new(number, parents, message, &[("a.yaml", "1")])
+    };
+    let slow = -30 * 365 * 86_400;
+    let mut commits = vec![at(0, &[], "root", 0), at(1, &[0], "shared", 60)];
+    for number in 2..12 {
+        let seconds = slow + i64::try_from(number).unwrap();
+        commits.push(at(number, &[number - 1], "ours", seconds));
+    }
+    commits.push(at(12, &[1], "theirs", 120));
+    commits.push(at(13, &[11, 12], "Merge pull request #4 from x/y", 180));
+    let folder = tempfile::tempdir().unwrap();
+    let ids = build(folder.path(), &commits);
+    let misled = git(folder.path(), &["rev-list", &ids[13], &format!("^{}", ids[11])]);
+    assert!(
+        misled.contains(&ids[1]),
+        "this git is not misled by dates any more"
+    );
+
+    let history = history(folder.path());
+    let brought_in_by = |id: &str| {
+        let commit = history.commits.iter().find(|commit| commit.id.to_string() == id);
+        commit.unwrap().brought_in_by.map(|merge| merge.to_string())
+    };
+    assert_eq!(brought_in_by(&ids[12]).as_ref(), Some(&ids[13]));
+    assert_eq!(brought_in_by(&ids[1]), None);
+    assert_eq!(brought_in_by(&ids[0]), None);
+    for (id, merge) in brought_in_by_git(folder.path()) {
+        assert_eq!(brought_in_by(&id), merge, "{id}");
     }
 }
 

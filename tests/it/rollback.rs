@@ -168,3 +168,77 @@ async fn a_repository_that_takes_no_push_is_left_as_it_is() -> anyhow::Result<()
     assert_eq!(fixture.git(&["rev-parse", "main"])?, fixture.bad);
     fixture.agent.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_sources_one_is_compared_and_goes_back() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "several").await?;
+    let other = CONFIG.replace("my-app-env", "other-env");
+    let good = agent.commit(&[("app/config.yaml", CONFIG), ("other/config.yaml", &other)])?;
+    let bare = agent.folder.path().join("company/infrastructure.git");
+    std::fs::create_dir_all(bare.parent().unwrap())?;
+    let url = bare.display().to_string();
+    agent.repository.git(&["clone", "--quiet", "--bare", ".", &url])?;
+    agent.repository.git(&["remote", "add", "origin", &url])?;
+    let sources = json!([
+        {"repoURL": url, "path": "app", "targetRevision": "main"},
+        {"repoURL": url, "path": "other", "targetRevision": "main", "name": "other"},
+    ]);
+    let several = json!({"source": null, "sources": sources});
+    agent.application("my-app", "app", several).await?;
+    let status = agent.wait_synced("my-app", &good).await?;
+    assert_eq!(status["sync"]["comparedTo"]["sources"], sources, "{status:#}");
+    assert_eq!(status["sync"]["revisions"], json!([good, good]), "{status:#}");
+    assert_eq!(
+        status["history"][0]["revisions"],
+        json!([good, good]),
+        "{status:#}"
+    );
+
+    let bad = agent.commit(&[
+        ("app/config.yaml", &CONFIG.replace("'1'", "'2'")),
+        ("other/config.yaml", &other.replace("'1'", "bad")),
+    ])?;
+    agent.repository.git(&["push", "--quiet", "origin", "main"])?;
+    agent.wait_synced("my-app", &bad).await?;
+    let namespace = agent.namespace.clone();
+    let run = async |command: &str, more: &[&str]| {
+        let first = [command, "my-app", "-n", &namespace, "--allow-local-repositories"];
+        agent.provost(&[&first, more].concat()).await
+    };
+    let same = run("diff", &[]).await?;
+    assert_eq!(same.code, 0, "{same:?}");
+    let unsaid = run("diff", &["--revision", &good]).await?;
+    assert_eq!(unsaid.code, 2, "{unsaid:?}");
+    assert!(
+        unsaid.stderr.contains("say which one with --source: 1 (app in "),
+        "{unsaid:?}"
+    );
+    let one = run("diff", &["--revision", &good, "--source", "other", "-o", "plan"]).await?;
+    assert_eq!(one.code, 1, "{one:?}");
+    assert!(one.stdout.contains("other-env"), "{one:?}");
+    assert!(!one.stdout.contains("my-app-env"), "{one:?}");
+
+    let back = run("rollback", &["--set-revision", "--source", "2", "--yes"]).await?;
+    assert_eq!(back.code, 0, "{back:?}");
+    assert!(
+        back.stdout
+            .contains(&format!("spec.sources[1].targetRevision: main → {good}")),
+        "{back:?}"
+    );
+    agent
+        .wait_healed("v1", "ConfigMap", "other-env", |live| live["data"]["A"] == "1")
+        .await?;
+    let application = agent.get("argoproj.io/v1alpha1", "Application", "my-app").await?;
+    assert_eq!(application["spec"]["sources"][0], sources[0]);
+    assert_eq!(application["spec"]["sources"][1]["targetRevision"], good);
+    let live = agent.get("v1", "ConfigMap", "my-app-env").await?;
+    assert_eq!(live["data"]["A"], "2", "the other source stays");
+
+    let pushed = run("rollback", &["--push", "--source", "1", "--yes"]).await?;
+    assert_eq!(pushed.code, 0, "{pushed:?}");
+    agent
+        .wait_healed("v1", "ConfigMap", "my-app-env", |live| live["data"]["A"] == "1")
+        .await?;
+    agent.stop().await
+}

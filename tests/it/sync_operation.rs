@@ -99,3 +99,61 @@ async fn what_somebody_asks_for_is_done_once_and_no_more() -> anyhow::Result<()>
         .await?;
     agent.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_that_is_not_there_fails_the_sync_and_leaves_what_is_there() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    // Nobody looks at the repository by himself while the test runs.
+    let hour = std::time::Duration::from_secs(3_600);
+    let mut agent = Agent::start_with(cluster, "unfound", |config| config.poll_interval = hour).await?;
+    let first = agent.commit(&[("app/config.yaml", CONFIG)])?;
+    let by_hand = json!({"syncPolicy": {"automated": null}});
+    agent.application("my-app", "app", by_hand).await?;
+    agent
+        .wait_status("my-app", "a plan", |status| {
+            status["sync"]["status"] == "OutOfSync"
+        })
+        .await?;
+    agent.ask(json!({})).await?;
+    agent.wait_synced("my-app", &first).await?;
+
+    agent.ask(json!({"revision": "v9", "prune": true})).await?;
+    let status = agent
+        .wait_status("my-app", "a failed sync", |status| {
+            status["operationState"]["phase"] == "Failed"
+        })
+        .await?;
+    let state = &status["operationState"];
+    assert_eq!(state["operation"]["sync"]["revision"], "v9", "{status:#}");
+    assert!(state["message"].as_str().unwrap().contains("v9"), "{status:#}");
+    assert!(!state["finishedAt"].is_null(), "{status:#}");
+    // What was synced before is what counts, and nothing else is wrong.
+    let status = agent.wait_synced("my-app", &first).await?;
+    assert_eq!(status.get("conditions"), None, "{status:#}");
+    assert_eq!(status["history"].as_array().map(Vec::len), Some(1), "{status:#}");
+    let config = agent.get("v1", "ConfigMap", "my-app-env").await?;
+    assert_eq!(config["data"]["A"], "1");
+    assert_eq!(agent.quiet_requests().await?, 0);
+
+    // What was pushed just before is found, although no poll was due.
+    let second = agent.commit(&[("app/config.yaml", &CONFIG.replace("'1'", "'2'"))])?;
+    agent.ask(json!({"revision": second})).await?;
+    agent
+        .wait_status("my-app", "the pushed commit", |status| {
+            let state = &status["operationState"];
+            state["operation"]["sync"]["revision"] == second && state["phase"] == "Succeeded"
+        })
+        .await?;
+    let config = agent.get("v1", "ConfigMap", "my-app-env").await?;
+    assert_eq!(config["data"]["A"], "2");
+
+    // What is not understood fails too, so that nobody waits for it.
+    agent.ask(json!({"manifests": ["{}"]})).await?;
+    agent
+        .wait_status("my-app", "a refused operation", |status| {
+            let state = &status["operationState"];
+            state["phase"] == "Failed" && state["message"].to_string().contains("operation.sync.manifests")
+        })
+        .await?;
+    agent.stop().await
+}

@@ -293,3 +293,90 @@ async fn nothing_of_a_refused_stage_is_applied_and_a_changed_policy_lets_it_in()
     .await?;
     agent.stop().await
 }
+
+/// Who may write a ConfigMap, told by subject, by group and by bound role.
+const BY_IDENTITY: &str = r#"
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: deployers}
+spec:
+  background: false
+  validationFailureAction: Enforce
+  rules:
+    - name: by-subject
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["by-subject*"]}}]}
+      exclude: {any: [{subjects: [{kind: ServiceAccount, name: deployer, namespace: NAMESPACE}]}]}
+      validate: {message: "{{serviceAccountName}} is not the deployer", deny: {}}
+    - name: by-group
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["by-group*"]}}]}
+      exclude: {any: [{subjects: [{kind: Group, name: "system:serviceaccounts:NAMESPACE"}]}]}
+      validate: {message: "{{request.userInfo.username}} is of another namespace", deny: {}}
+    - name: by-role
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["by-role*"]}}]}
+      exclude: {any: [{roles: ["NAMESPACE:deployer"]}]}
+      validate: {message: "{{request.userInfo.username}} has not the role", deny: {}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_judged_is_the_service_account_that_will_apply() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let folder = tempfile::tempdir()?;
+    let (policies, admission) = judging(cluster, folder.path()).await?;
+    let mut agent = Agent::start_judging(cluster, "identity", admission).await?;
+    let namespace = agent.namespace.clone();
+    let text = BY_IDENTITY.replace("NAMESPACE", &namespace);
+    fs::write(folder.path().join("deployers.yaml"), text)?;
+    put_in_force(&policies, folder.path())?;
+    let mut items = Vec::new();
+    for name in ["deployer", "stranger"] {
+        let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch", "delete"]}]);
+        let api = "rbac.authorization.k8s.io";
+        items.extend([
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+            json!({"apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": name}, "rules": rules}),
+            json!({"apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": name},
+                   "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
+                   "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]}),
+        ]);
+    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    agent
+        .kubectl(&["apply", "--server-side", "-f", "-"], &list)
+        .await?;
+    let account = |name: &str| {
+        json!({"destinationServiceAccounts": [
+            {"server": "*", "namespace": "*", "defaultServiceAccount": name},
+        ]})
+    };
+    agent.project("shop", account("stranger")).await?;
+    let names = ["by-subject", "by-group", "by-role"];
+    let files = names.map(|name| (format!("{name}/config.yaml"), config(name, "1")));
+    let files: Vec<_> = files
+        .iter()
+        .map(|(file, text)| (file.as_str(), text.as_str()))
+        .collect();
+    let commit = agent.commit(&files)?;
+    for name in names {
+        agent.application(name, name, json!({"project": "shop"})).await?;
+    }
+    // The stranger is of the same namespace, and neither the subject nor bound to the role.
+    agent.wait_synced("by-group", &commit).await?;
+    let user = format!("system:serviceaccount:{namespace}:stranger");
+    for (name, message) in [
+        ("by-subject", "stranger is not the deployer".to_owned()),
+        ("by-role", format!("{user} has not the role")),
+    ] {
+        let status = agent
+            .wait_status(name, "a refusal", |status| refusal(status).is_some())
+            .await?;
+        assert!(refusal(&status).unwrap().contains(&message), "{status:#}");
+        assert!(agent.is_absent("v1", "ConfigMap", name).await?);
+    }
+
+    // As soon as the project names the other, that one is judged.
+    agent.project("shop", account("deployer")).await?;
+    for name in names {
+        agent.wait_synced(name, &commit).await?;
+    }
+    agent.stop().await
+}

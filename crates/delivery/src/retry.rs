@@ -31,6 +31,17 @@ pub struct Retry {
     pub refresh: bool,
 }
 
+/// The first wait where an Application has no `retry` at all: 1 second.
+const FIRST_UNSAID_SECONDS: i64 = 1;
+/// The longest wait where an Application has no `retry` at all: 5 minutes.
+const LONGEST_UNSAID_SECONDS: i64 = 300;
+
+/// How long to wait after that many failures in a row, where an Application has no `retry` at all.
+pub fn unsaid_wait(failures: u32) -> Duration {
+    let doubled = FIRST_UNSAID_SECONDS << failures.saturating_sub(1).min(10);
+    seconds(doubled.min(LONGEST_UNSAID_SECONDS))
+}
+
 // === impl Retry ===
 
 impl Retry {
@@ -86,6 +97,16 @@ mod tests {
     #[case(u32::MAX, 300)]
     fn where_nothing_is_said(#[case] failures: u32, #[case] expected: i64) {
         assert_eq!(Retry::default().wait(failures), seconds(expected));
+    }
+
+    #[rstest]
+    #[case(0, 1)]
+    #[case(1, 1)]
+    #[case(4, 8)]
+    #[case(9, 256)]
+    #[case(u32::MAX, 300)]
+    fn without_any_retry_the_first_wait_is_short(#[case] failures: u32, #[case] expected: i64) {
+        assert_eq!(unsaid_wait(failures), seconds(expected));
     }
 
     #[test]

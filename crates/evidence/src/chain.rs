@@ -143,7 +143,7 @@ fn digest(hex: &[u8]) -> Option<Digest> {
 }
 
 fn record_hash(previous: Digest, record: &str) -> Digest {
-    Digest::of_bytes(&[previous.as_bytes(), record.as_bytes()].concat())
+    Digest::of_parts(&[previous.as_bytes(), record.as_bytes()])
 }
 
 #[cfg(test)]

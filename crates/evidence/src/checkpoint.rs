@@ -9,15 +9,18 @@
 //! agent@host/20261124T111432.250Z-1f0c9a3b 1204 HASH
 //! webhook@host/20261124T111431.007Z-77ab0c1d 88012 HASH
 //! dropped webhook@host/20251001T000102.003Z-a1b2c3d4 500000 HASH
+//! thinned 3-12
 //! key NEW-KEY
 //! ```
 //!
 //! Numbers count from 0 without a hole. A chain's line says how many records it has and the hash of the last. `dropped`
 //! says that so many of a chain's first records were deleted when their retention was over, and the hash of the last of
-//! them. `key` names the key that signs from the next checkpoint on; that note bears the signatures of both keys.
+//! them. `thinned` names earlier checkpoints that are not kept: one a minute for years is more than anybody needs. `key`
+//! names the key that signs from the next checkpoint on; that note bears the signatures of both keys.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use provost_manifest::digest::Digest;
@@ -58,6 +61,8 @@ pub struct Checkpoint {
     pub chains: BTreeMap<ChainName, Head>,
     /// What was deleted when its retention was over.
     pub dropped: BTreeMap<ChainName, Head>,
+    /// Numbers of earlier checkpoints that are not kept, ascending.
+    pub thinned: Vec<RangeInclusive<u64>>,
     /// The key that signs from the next one on.
     pub key: Option<VerifierKey>,
 }
@@ -111,6 +116,8 @@ pub struct Contradiction {
 #[derive(Clone, Debug)]
 pub struct Signers {
     keys: Vec<VerifierKey>,
+    /// Those who counted until they handed over.
+    former: Vec<VerifierKey>,
 }
 
 /// Why a checkpoint's signature counts for nothing.
@@ -153,6 +160,26 @@ pub fn is_word(text: &str) -> bool {
 // === impl Checkpoint ===
 
 impl Checkpoint {
+    /// Whether it says more than where the chains were.
+    pub fn says_more(&self) -> bool {
+        !self.dropped.is_empty() || !self.thinned.is_empty() || self.key.is_some()
+    }
+
+    fn thin(&mut self, numbers: &str) -> Result<(), FormError> {
+        let number = |text: &str| text.parse::<u64>().map_err(|_| FormError);
+        let (first, last) = numbers.split_once('-').ok_or(FormError)?;
+        let numbers = number(first)?..=number(last)?;
+        let follows = self
+            .thinned
+            .last()
+            .is_none_or(|before| before.end() < numbers.start());
+        if !follows || numbers.is_empty() || *numbers.end() >= self.number {
+            return Err(FormError);
+        }
+        self.thinned.push(numbers);
+        Ok(())
+    }
+
     /// Signed by each of the keys.
     pub fn sign<'a>(self, keys: impl IntoIterator<Item = &'a SigningKey>) -> SignedCheckpoint {
         let note = Note::sign(self.to_string(), keys);
@@ -171,6 +198,9 @@ impl fmt::Display for Checkpoint {
         }
         for (name, head) in &self.dropped {
             writeln!(f, "dropped {name} {head}")?;
+        }
+        for numbers in &self.thinned {
+            writeln!(f, "thinned {}-{}", numbers.start(), numbers.end())?;
         }
         if let Some(key) = &self.key {
             writeln!(f, "key {key}")?;
@@ -191,10 +221,13 @@ impl FromStr for Checkpoint {
             time: next()?,
             chains: BTreeMap::new(),
             dropped: BTreeMap::new(),
+            thinned: Vec::new(),
             key: None,
         };
         for line in lines {
-            if let Some(key) = line.strip_prefix("key ") {
+            if let Some(numbers) = line.strip_prefix("thinned ") {
+                checkpoint.thin(numbers)?;
+            } else if let Some(key) = line.strip_prefix("key ") {
                 checkpoint.key = Some(key.parse().map_err(|_| FormError)?);
             } else if let Some(line) = line.strip_prefix("dropped ") {
                 let (name, head) = chain_line(line)?;
@@ -309,7 +342,16 @@ impl ExpectedChain {
 impl Signers {
     /// Those who count before the first checkpoint.
     pub fn new(keys: Vec<VerifierKey>) -> Self {
-        Self { keys }
+        Self {
+            keys,
+            former: Vec::new(),
+        }
+    }
+
+    /// Whether somebody signed this checkpoint who counts now, or counted before.
+    pub fn knew(&self, signed: &SignedCheckpoint) -> bool {
+        let mut all = self.keys.iter().chain(&self.former);
+        all.any(|key| key.signed(&signed.note))
     }
 
     /// Whether one of those who count signed this checkpoint, the next one in order. Where it hands over to another
@@ -330,6 +372,7 @@ impl Signers {
             return Err(Distrust::HandedOver);
         }
         self.keys = others;
+        self.former.extend(by);
         self.keys.push(new.clone());
         Ok(())
     }
@@ -372,6 +415,7 @@ mod tests {
             time: "2026-11-24T11:14:32.250Z".into(),
             chains: BTreeMap::from([chain("webhook@a", 12), chain("agent@a", 3)]),
             dropped: BTreeMap::from([chain("old@a", 4)]),
+            thinned: vec![3..=12, 14..=14],
             key: None,
         }
     }
@@ -385,8 +429,10 @@ mod tests {
         agent@a/20261124T111432.250Z-1f0c9a3b 3 1b0169f32143ca482c7b06cffad849dd6ce936a3368afb7f6d25302bd0f1f8e3
         webhook@a/20261124T111432.250Z-1f0c9a3b 12 e0ae9eba31772c5ee469b41a3d5f2ddd12db365d86976ba879f814362f9ae041
         dropped old@a/20261124T111432.250Z-1f0c9a3b 4 7a3254778aed6736352e414a6c6423d8feca3fac82097d1d59742fdc907fc954
+        thinned 3-12
+        thinned 14-14
 
-        — shop am2LdSzBEURseif52dIwyBFpqkMM5/xnyaCPhyH2jy70Zfbh0NNF/IYD+bd/lhLBZoRp6qeqY7pkTJiEKarP8Czy9AU=
+        — shop am2LdQ/AuG/6OvUw2B+3WRg68ziNN2DOpZzIPA/twihefAyx8taLunDNVOazlLo6JiKFDakJuCzNx4tZVEPSIN0Dawo=
         ");
     }
 
@@ -403,6 +449,9 @@ mod tests {
     #[rstest]
     #[case::a_leading_zero("shop\n17", "shop\n017")]
     #[case::a_line_of_no_chain("dropped", "\ndropped")]
+    #[case::a_range_of_the_future("14-14", "14-17")]
+    #[case::ranges_that_overlap("14-14", "12-14")]
+    #[case::a_range_backwards("3-12", "12-3")]
     #[case::no_count(
         "agent@a/20261124T111432.250Z-1f0c9a3b 3 ",
         "agent@a/20261124T111432.250Z-1f0c9a3b "

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::witness::{Audit, Observation, Restoration, Sample, Witness};
+
 /// One thing that happened. The record around it adds sequence number, time and hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -26,10 +28,34 @@ pub enum Event {
     Sync(Sync),
     /// A live object was not as Git says.
     Drift(Drift),
+    /// The apiserver told of a request, which nobody judges here.
+    Witness(Witness),
+    /// The apiserver's audit log told of a request.
+    Audit(Audit),
+    /// A watch saw an object change.
+    Observation(Observation),
+    /// A webhook configuration of ours was written again.
+    Restoration(Restoration),
+    /// What no API keeps a history of, as it is now.
+    Sample(Sample),
     /// Records were lost before they could be written.
     Gap(Gap),
+    /// The key that the keyed digests of this chain are made with.
+    DigestKey(DigestKeyInUse),
     /// A chain closes.
     End(End),
+}
+
+/// Which key hides names and Secrets from here on. Digests by two keys do not compare.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DigestKeyInUse {
+    /// Its id, which stands in each digest.
+    pub id: String,
+    /// The id of the key before it; none where it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// Whether people stand in the records as pseudonyms.
+    pub pseudonyms: bool,
 }
 
 /// A process started to write.
@@ -44,6 +70,12 @@ pub struct Boot {
     /// Who writes, `webhook@host`: the same after each boot.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub writer: String,
+    /// Whether the apiserver is to tell it of writes that no policy judges.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub witness: bool,
+    /// The only namespaces of which it is to tell; empty where of all that are not exempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness_namespaces: Vec<String>,
     /// Seconds between heartbeats; 0 promises none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub heartbeat_seconds: u64,
@@ -52,6 +84,11 @@ pub struct Boot {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A process works.
@@ -108,6 +145,9 @@ pub struct Admission {
     pub version: String,
     /// Kind.
     pub kind: String,
+    /// The kind's name in URLs; records of before it was kept have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource: String,
     /// Subresource, empty for none.
     pub subresource: String,
     /// Namespace, empty for what is cluster-scoped.
@@ -227,4 +267,36 @@ pub struct Gap {
 pub struct End {
     /// Why.
     pub reason: String,
+}
+
+// === impl Event ===
+
+impl Event {
+    /// The fields that name a user. Whoever adds an event says here which these are: they are what becomes a pseudonym.
+    pub fn users_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Admission(admission) | Self::PolicyChange(admission) => vec![&mut admission.user],
+            Self::Witness(witness) => vec![&mut witness.user],
+            Self::Audit(audit) => {
+                let mut users = vec![&mut audit.user, &mut audit.impersonated];
+                // Who impersonates nobody has left the second empty, and that is no pseudonym.
+                users.retain(|user| !user.is_empty());
+                users
+            }
+            Self::Boot(_)
+            | Self::Policies(_)
+            | Self::Heartbeat(_)
+            | Self::Clock(_)
+            | Self::Retention(_)
+            | Self::Alarm(_)
+            | Self::Sync(_)
+            | Self::Drift(_)
+            | Self::Observation(_)
+            | Self::Restoration(_)
+            | Self::Sample(_)
+            | Self::Gap(_)
+            | Self::DigestKey(_)
+            | Self::End(_) => Vec::new(),
+        }
+    }
 }

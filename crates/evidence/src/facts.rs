@@ -5,7 +5,7 @@
 //! cell. An object is named as `Kind.group namespace/name` (`Deployment.apps shop/my-app`, `Service shop/web`,
 //! `Namespace shop`), which is the key that joins what is live, what was applied and what is written in files.
 
-use crate::table::{Cell, Table};
+use crate::table::{Cell, ColumnType, HasColumnType, Table};
 
 /// A row of a facts file.
 pub trait Fact: Ord {
@@ -13,6 +13,10 @@ pub trait Fact: Ord {
     const NAME: &'static str;
     /// The columns.
     const COLUMNS: &'static [&'static str];
+    /// What each column holds.
+    const TYPES: &'static [ColumnType];
+    /// By which columns queries look rows up.
+    const KEY: &'static [&'static str];
 
     /// The row.
     fn cells(&self) -> Vec<Cell>;
@@ -37,13 +41,17 @@ pub struct Facts {
     pub inventory: Vec<InventoryEntry>,
     /// Objects in the cluster.
     pub live_objects: Vec<LiveObject>,
+    /// What frameworks ask for.
+    pub controls: Vec<Control>,
+    /// Which tables evidence it.
+    pub control_tables: Vec<ControlTable>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
 }
 
 /// Declares a fact: its type, its file and its columns are one list.
 macro_rules! fact {
-    ($(#[$doc:meta])* $name:ident in $file:literal {
+    ($(#[$doc:meta])* $name:ident in $file:literal by ($($key:ident),*) {
         $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
     }) => {
         $(#[$doc])*
@@ -55,6 +63,8 @@ macro_rules! fact {
         impl Fact for $name {
             const NAME: &'static str = $file;
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
+            const TYPES: &'static [ColumnType] = &[$(<$type as HasColumnType>::TYPE),*];
+            const KEY: &'static [&'static str] = &[$(stringify!($key)),*];
 
             fn cells(&self) -> Vec<Cell> {
                 vec![$(Cell::from(&self.$field)),*]
@@ -65,7 +75,7 @@ macro_rules! fact {
 
 fact! {
     /// What the report was asked: one row.
-    Scope in "scope" {
+    Scope in "scope" by () {
         /// The commit that the population is counted from.
         revision: String,
         /// The revision as it was asked for.
@@ -81,7 +91,7 @@ fact! {
 
 fact! {
     /// A commit. Author and committer are text that their clients set: claimed, not proven.
-    Commit in "commits" {
+    Commit in "commits" by (commit_id) {
         /// Its id.
         commit_id: String,
         /// Its parents in order, joined by `; `.
@@ -115,7 +125,7 @@ fact! {
 
 fact! {
     /// A pull request that a commit's subject names.
-    PullRequest in "pull_requests" {
+    PullRequest in "pull_requests" by (commit_id) {
         /// The commit.
         commit_id: String,
         /// The number.
@@ -128,7 +138,7 @@ fact! {
 
 fact! {
     /// A file that a commit changed, against its first parent.
-    CommitFile in "commit_files" {
+    CommitFile in "commit_files" by (commit_id, path) {
         /// The commit.
         commit_id: String,
         /// The file.
@@ -140,7 +150,7 @@ fact! {
 
 fact! {
     /// A file of a revision.
-    File in "files" {
+    File in "files" by (revision, path) {
         /// The revision.
         revision: String,
         /// The file.
@@ -152,7 +162,7 @@ fact! {
 
 fact! {
     /// An object that is written in a file of the report's revision.
-    Manifest in "manifests" {
+    Manifest in "manifests" by (path) {
         /// The file.
         path: String,
         /// The line on which it begins.
@@ -174,7 +184,7 @@ fact! {
 
 fact! {
     /// An object that the agent applied, from an Inventory.
-    InventoryEntry in "inventory" {
+    InventoryEntry in "inventory" by (object) {
         /// The object.
         object: String,
         /// The Application, `namespace/name`.
@@ -194,7 +204,7 @@ fact! {
 
 fact! {
     /// An object in the cluster.
-    LiveObject in "live_objects" {
+    LiveObject in "live_objects" by (object) {
         /// The object.
         object: String,
         /// Its UID.
@@ -221,8 +231,41 @@ fact! {
 }
 
 fact! {
+    /// What a framework asks for. Its words are ours: the texts of most frameworks are their publishers'.
+    Control in "controls" by (framework, control) {
+        /// The framework.
+        framework: String,
+        /// Its edition.
+        framework_version: String,
+        /// Where the control stands in its file.
+        position: u64,
+        /// The control's id, as the framework writes it.
+        control: String,
+        /// What it asks for.
+        asks: String,
+        /// `full`, `partial` or `supporting`: how much of what is usually tested the tables hold; none where nothing
+        /// here evidences it.
+        strength: Option<String>,
+        /// What has to come from elsewhere.
+        not_evidenced: Option<String>,
+    }
+}
+
+fact! {
+    /// A table that evidences a control.
+    ControlTable in "control_tables" by (framework, control) {
+        /// The framework.
+        framework: String,
+        /// The control.
+        control: String,
+        /// The table.
+        table_name: String,
+    }
+}
+
+fact! {
     /// Something that the report should cover and does not.
-    Gap in "gaps" {
+    Gap in "gaps" by () {
         /// `file`, `kind` or `commit`.
         source: String,
         /// Which.
@@ -234,21 +277,68 @@ fact! {
 
 // === impl Facts ===
 
-impl Facts {
-    /// Each kind of fact as a table, its rows sorted, so that the order in which they were found doesn't matter.
-    pub fn tables(&self) -> Vec<Table> {
-        vec![
-            table(&self.scope),
-            table(&self.commits),
-            table(&self.pull_requests),
-            table(&self.commit_files),
-            table(&self.files),
-            table(&self.manifests),
-            table(&self.inventory),
-            table(&self.live_objects),
-            table(&self.gaps),
-        ]
+/// Calls a macro-like list once for each kind of fact, in the order in which they are loaded.
+macro_rules! for_each_fact {
+    ($($field:ident: $fact:ident),* $(,)?) => {
+        impl Facts {
+            /// Each kind of fact as a table, its rows sorted, so that the order in which they were found doesn't matter.
+            pub fn tables(&self) -> Vec<Table> {
+                vec![$(table::<$fact>(&self.$field)),*]
+            }
+        }
+
+        /// schema.sql: types the facts, once each was loaded as `csv_NAME`.
+        pub fn schema() -> String {
+            let mut sql = String::from(SCHEMA_HEAD);
+            $(sql.push_str(&schema_of::<$fact>());)*
+            sql
+        }
+    };
+}
+
+for_each_fact! {
+    scope: Scope,
+    commits: Commit,
+    pull_requests: PullRequest,
+    commit_files: CommitFile,
+    files: File,
+    manifests: Manifest,
+    inventory: InventoryEntry,
+    live_objects: LiveObject,
+    controls: Control,
+    control_tables: ControlTable,
+    gaps: Gap,
+}
+
+const SCHEMA_HEAD: &str = "\
+-- Types the facts. Each file facts/NAME.csv is loaded as csv_NAME, all text; here it becomes the table NAME: numbers
+-- are INTEGER, an empty cell is NULL, everything else stays text (times sort as text: all are UTC and of one form; truth
+-- is 'true' or 'false'). The indexes only make the queries fast.
+";
+
+fn schema_of<F: Fact>() -> String {
+    let columns: Vec<String> = F::COLUMNS
+        .iter()
+        .zip(F::TYPES)
+        .map(|(column, kind)| format!("  {column} {}", kind.sql()))
+        .collect();
+    let values: Vec<String> = F::COLUMNS
+        .iter()
+        .map(|column| format!("NULLIF({column}, '')"))
+        .collect();
+    let name = F::NAME;
+    let mut sql = format!(
+        "\nCREATE TABLE {name} (\n{}\n);\nINSERT INTO {name}\nSELECT {}\nFROM csv_{name};\n",
+        columns.join(",\n"),
+        values.join(",\n       ")
+    );
+    if !F::KEY.is_empty() {
+        sql.push_str(&format!(
+            "CREATE INDEX {name}_by_key ON {name} ({});\n",
+            F::KEY.join(", ")
+        ));
     }
+    sql
 }
 
 fn table<F: Fact>(facts: &[F]) -> Table {
@@ -258,5 +348,20 @@ fn table<F: Fact>(facts: &[F]) -> Table {
         name: F::NAME.to_owned(),
         columns: F::COLUMNS.iter().map(|column| (*column).to_owned()).collect(),
         rows: facts.into_iter().map(Fact::cells).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an auditor reads in the source is what every report carries.
+    #[test]
+    fn the_schema_that_is_kept_is_the_one_of_the_facts() {
+        let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../../reports/tables/schema.sql");
+        if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
+            std::fs::write(kept, schema()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(kept).unwrap(), schema());
     }
 }

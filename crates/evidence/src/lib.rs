@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! events ──▶ chain ──▶ verify ◀── checkpoint ◀── note
-//! facts ──csv──▶ tables (schema.sql, NAME.sql) ──▶ csv, markdown
+//! facts ──csv──▶ tables (schema.sql, NAME.sql) ──▶ csv, json, markdown, html
 //! ```
 //!
 //! Pure: values and bytes in, values and bytes out. Files are opened and clocks are read by the rooms that use this.
@@ -11,13 +11,20 @@
 #![deny(missing_docs)]
 
 pub mod chain;
+pub mod change;
 pub mod checkpoint;
 pub mod count;
 pub mod csv;
 pub mod event;
 pub mod facts;
+pub mod framework;
+pub mod html;
+pub mod json;
+pub mod keyed;
 pub mod markdown;
 pub mod note;
 pub mod table;
 pub mod tables;
+pub mod timestamp;
 pub mod verify;
+pub mod witness;

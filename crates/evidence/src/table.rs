@@ -11,6 +11,21 @@ pub enum Cell {
     Text(String),
 }
 
+/// What a column of facts holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Text: also times, ids and truth.
+    Text,
+    /// Whole numbers.
+    Integer,
+}
+
+/// A type of a fact's field.
+pub(crate) trait HasColumnType {
+    /// The column's.
+    const TYPE: ColumnType;
+}
+
 /// Rows under named columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -20,6 +35,34 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The rows, each with a cell for every column.
     pub rows: Vec<Vec<Cell>>,
+}
+
+// === impl ColumnType ===
+
+impl ColumnType {
+    /// As SQLite names it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Integer => "INTEGER",
+        }
+    }
+}
+
+impl HasColumnType for String {
+    const TYPE: ColumnType = ColumnType::Text;
+}
+
+impl HasColumnType for bool {
+    const TYPE: ColumnType = ColumnType::Text;
+}
+
+impl HasColumnType for u64 {
+    const TYPE: ColumnType = ColumnType::Integer;
+}
+
+impl<T: HasColumnType> HasColumnType for Option<T> {
+    const TYPE: ColumnType = T::TYPE;
 }
 
 // === impl Table ===
@@ -72,5 +115,17 @@ impl From<&u64> for Cell {
 impl From<&Option<String>> for Cell {
     fn from(text: &Option<String>) -> Self {
         text.as_ref().map_or(Self::Null, Self::from)
+    }
+}
+
+impl From<&Option<u64>> for Cell {
+    fn from(number: &Option<u64>) -> Self {
+        number.as_ref().map_or(Self::Null, Self::from)
+    }
+}
+
+impl From<&Option<bool>> for Cell {
+    fn from(value: &Option<bool>) -> Self {
+        value.as_ref().map_or(Self::Null, Self::from)
     }
 }

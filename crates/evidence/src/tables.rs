@@ -7,18 +7,36 @@
 //! Guarantees: a query can only read the facts. It has no clock, no chance, no file and no other database, and a
 //! bounded number of steps, so the same facts give the same table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::csv;
 use crate::table::{Cell, Table};
+use crate::{csv, facts};
 
-/// What types the facts.
-pub const SCHEMA: &str = include_str!("../../../reports/tables/schema.sql");
-/// The tables that every report has.
+/// The table over the other tables: which control is evidenced by what, and how it stands.
+pub const CONTROL_MATRIX: Query<'static> = Query {
+    name: "control_matrix",
+    sql: include_str!("../../../reports/tables/control_matrix.sql"),
+    shown: &[
+        "framework",
+        "control",
+        "asks",
+        "table_name",
+        "population",
+        "tested",
+        "pass",
+        "fail",
+        "exception",
+        "unknown",
+        "status",
+    ],
+};
+
+/// The tables that every report has, without the last one, [`CONTROL_MATRIX`].
 pub const TABLES: &[Query<'static>] = &[
     Query {
         name: "objects",
@@ -49,6 +67,9 @@ pub const TABLES: &[Query<'static>] = &[
         ],
     },
 ];
+
+/// The column that says how a row was judged: `pass`, `fail`, `exception` or `unknown`; no value where it is not tested.
+pub const VERDICT: &str = "verdict";
 
 /// SQLite's virtual-machine steps that a query may take: about ten minutes of a core.
 pub const MAX_STEPS: u64 = 50_000_000_000;
@@ -134,8 +155,15 @@ pub enum Error {
     },
 }
 
-/// load.sql: what the sqlite3 program reads to make `queries` again, in the folder of a report, into recomputed/.
-pub fn load_sql(facts: &[Table], queries: &[Query<'_>]) -> String {
+/// A table as it is counted for control_matrix.
+const CREATE_RESULTS: &str = "\
+-- How many rows each table has (verdict is NULL), and how many of each verdict.
+CREATE TABLE results (table_name TEXT, verdict TEXT, row_count INTEGER);
+";
+
+/// load.sql: what the sqlite3 program reads to make the tables again, in the folder of a report, into recomputed/.
+/// `made` is each query, in their order, with the table that it made.
+pub fn load_sql(facts: &[Table], made: &[(Query<'_>, &Table)]) -> String {
     let mut sql = String::from(
         "-- Makes every table of this report again, from facts/*.csv alone, with the sqlite3 program:\n\
          --   mkdir -p recomputed && sqlite3 :memory: '.read load.sql'\n\
@@ -146,10 +174,38 @@ pub fn load_sql(facts: &[Table], queries: &[Query<'_>]) -> String {
         let _ = writeln!(sql, ".import --csv --skip 1 facts/{0}.csv csv_{0}", table.name);
     }
     sql.push_str(".read sql/schema.sql\n.headers on\n.mode csv\n");
-    for query in queries {
-        let _ = writeln!(sql, ".once recomputed/{0}.csv\n.read sql/{0}.sql", query.name);
+    sql.push_str(CREATE_RESULTS);
+    for (query, table) in made {
+        let name = query.name;
+        let _ = writeln!(sql, ".once recomputed/{name}.csv\n.read sql/{name}.sql");
+        if name == CONTROL_MATRIX.name {
+            continue;
+        }
+        // The query stands between brackets here, where its own order says nothing.
+        let text = query.sql.trim().trim_end_matches(';');
+        let _ = writeln!(sql, "CREATE TABLE table_{name} AS SELECT * FROM (\n{text}\n);");
+        let _ = writeln!(
+            sql,
+            "INSERT INTO results SELECT '{name}', NULL, COUNT(*) FROM table_{name};"
+        );
+        if table.columns.iter().any(|column| column == VERDICT) {
+            let _ = writeln!(
+                sql,
+                "INSERT INTO results SELECT '{name}', verdict, COUNT(*) FROM table_{name} WHERE verdict IS NOT NULL \
+                 GROUP BY verdict;"
+            );
+        }
     }
     sql
+}
+
+/// How many rows of a table have each verdict; none of a table without verdicts.
+pub fn verdicts(table: &Table) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for verdict in table.column(VERDICT).filter_map(Cell::as_text) {
+        *counts.entry(verdict.to_owned()).or_insert(0) += 1;
+    }
+    counts
 }
 
 /// Every column is text, whatever the version of SQLite would make of a column without a type.
@@ -173,11 +229,8 @@ fn identifier(name: &str) -> String {
 // === impl Database ===
 
 impl Database {
-    /// Loads facts from their CSV files' names and texts, and types them by `schema`.
-    pub fn load<'a>(
-        facts: impl IntoIterator<Item = (&'a str, &'a str)>,
-        schema: &str,
-    ) -> Result<Self, Error> {
+    /// Loads facts from their CSV files' names and texts, and types them.
+    pub fn load<'a>(facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
         let mut connection = Connection::open_in_memory().map_err(Error::Schema)?;
         for (name, text) in facts {
             let table = csv::read(name, text)?;
@@ -186,9 +239,35 @@ impl Database {
                 source,
             })?;
         }
-        connection.execute_batch(schema).map_err(Error::Schema)?;
+        connection
+            .execute_batch(&facts::schema())
+            .and_then(|()| connection.execute_batch(CREATE_RESULTS))
+            .map_err(Error::Schema)?;
         connection.authorizer(Some(authorize)).map_err(Error::Schema)?;
         Ok(Self { connection })
+    }
+
+    /// Counts a table's rows and verdicts, for [`CONTROL_MATRIX`].
+    pub fn count(&mut self, table: &Table) -> Result<(), Error> {
+        let mut rows = vec![(None, table.rows.len() as u64)];
+        rows.extend(
+            verdicts(table)
+                .into_iter()
+                .map(|(verdict, count)| (Some(verdict), count)),
+        );
+        self.connection
+            .authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
+            .map_err(Error::Schema)?;
+        for (verdict, count) in rows {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.connection
+                .execute(
+                    "INSERT INTO results VALUES (?1, ?2, ?3)",
+                    (&table.name, verdict, count),
+                )
+                .map_err(Error::Schema)?;
+        }
+        self.connection.authorizer(Some(authorize)).map_err(Error::Schema)
     }
 
     /// The table that a query makes.
@@ -227,6 +306,21 @@ impl Database {
             rows,
         })
     }
+}
+
+/// Why `name` can't be the name of somebody's own table; `None` where it can.
+pub fn unfit_name(name: &str) -> Option<&'static str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_plain) {
+        return Some("a table's name is of a-z, 0-9 and _, and begins with a letter");
+    }
+    let ours = TABLES
+        .iter()
+        .map(|query| query.name)
+        .chain([CONTROL_MATRIX.name, "schema"]);
+    ours.into_iter()
+        .any(|ours| ours == name)
+        .then_some("there is a table of that name already")
 }
 
 fn insert(connection: &mut Connection, table: &Table) -> Result<(), rusqlite::Error> {

@@ -30,7 +30,16 @@ pub fn canonical_json(value: &Value) -> String {
 impl Digest {
     /// Of bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        Self::of_parts(&[bytes])
+    }
+
+    /// Of bytes that lie in several places, as if they followed each other.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for part in parts {
+            context.update(part);
+        }
+        let digest = context.finish();
         let mut array = [0; 32];
         array.copy_from_slice(digest.as_ref());
         Self(array)

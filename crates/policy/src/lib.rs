@@ -60,4 +60,4 @@ pub use provost_expression::Deadline;
 pub use reach::Reach;
 pub use request::{Input, Inputs, Key, Operation, Request, UserInfo};
 pub use result::{Accepted, FailureAction, Found, Outcome, RuleResult, Status, Violation};
-pub use set::{Class, MatchedKind, Part, PolicySet};
+pub use set::{Class, DEFAULT_TIMEOUT_SECONDS, MatchedKind, Part, PolicySet};

@@ -15,6 +15,8 @@ use crate::selector::{LabelSelector, Relation};
 
 /// Above this many names of namespaces, none are told.
 pub const MAX_NAMESPACES: usize = 64;
+/// Above this many policies with conditions of their own for a kind, no condition is told.
+pub const MAX_CONDITIONS: usize = 16;
 
 /// Which requests rules may concern. The default is: all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub struct Reach {
     pub namespace_selector: Option<Selector>,
     /// The labels of the object, or of the object as it was.
     pub object_selector: Option<Selector>,
+    /// The `matchConditions` of policies, in CEL: of one of these lists, all are true of the request. `None` where a
+    /// policy has none.
+    pub conditions: Option<BTreeSet<Vec<String>>>,
 }
 
 /// A label selector that Kubernetes would take: by key and operator, the values. All must hold.
@@ -65,6 +70,8 @@ impl Reach {
         if let Some(namespace) = &policy.namespace {
             reach.namespaces = names([namespace.as_str()].into_iter());
         }
+        let conditions: Vec<String> = policy.match_conditions().map(str::to_owned).collect();
+        reach.conditions = (!conditions.is_empty()).then(|| BTreeSet::from([conditions]));
         reach
     }
 
@@ -83,6 +90,7 @@ impl Reach {
             not_namespaces: BTreeSet::new(),
             namespace_selector: filter.namespace_selector.as_ref().and_then(Selector::of),
             object_selector: object_selector.and_then(Selector::of),
+            conditions: None,
         }
     }
 
@@ -93,6 +101,7 @@ impl Reach {
             not_namespaces: &self.not_namespaces | &other.not_namespaces,
             namespace_selector: self.namespace_selector.or(other.namespace_selector),
             object_selector: self.object_selector.or(other.object_selector),
+            conditions: self.conditions.or(other.conditions),
         }
     }
 
@@ -101,11 +110,13 @@ impl Reach {
     pub fn with(self, other: Self) -> Self {
         let both = |a: Option<Selector>, b: Option<Selector>| if a == b { a } else { None };
         let namespaces = self.namespaces.zip(other.namespaces).map(|(a, b)| &a | &b);
+        let conditions = self.conditions.zip(other.conditions).map(|(a, b)| &a | &b);
         Self {
             namespaces: namespaces.filter(|names| names.len() <= MAX_NAMESPACES),
             not_namespaces: &self.not_namespaces & &other.not_namespaces,
             namespace_selector: both(self.namespace_selector, other.namespace_selector),
             object_selector: both(self.object_selector, other.object_selector),
+            conditions: conditions.filter(|lists| lists.len() <= MAX_CONDITIONS),
         }
     }
 

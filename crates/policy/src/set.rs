@@ -53,6 +53,9 @@ pub enum Class {
     Ignore,
 }
 
+/// How long the apiserver waits for the verdict of a policy that does not say.
+pub const DEFAULT_TIMEOUT_SECONDS: u8 = 10;
+
 /// Which rules of a set are to judge. The default is: all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
@@ -81,6 +84,8 @@ pub struct MatchedKind {
     pub may_deny: bool,
     /// Which requests for the kind the rules may concern.
     pub reach: Reach,
+    /// How long the apiserver is to wait for a verdict: the longest that one of the policies asks for.
+    pub timeout_seconds: u8,
 }
 
 /// What [`PolicySet::kinds`] gathers of one kind.
@@ -88,6 +93,7 @@ struct Matched {
     operations: BTreeSet<Operation>,
     may_deny: bool,
     reach: Reach,
+    timeout_seconds: u8,
 }
 
 // === impl PolicySet ===
@@ -156,6 +162,7 @@ impl PolicySet {
                                 operations: judged_operations(rule, selector).collect(),
                                 may_deny: may_deny(policy, rule),
                                 reach: Reach::new(policy, rule, filter, selector),
+                                timeout_seconds: policy.timeout_seconds().unwrap_or(DEFAULT_TIMEOUT_SECONDS),
                             };
                             matched.enter(parts, class(policy, rule), &mut kinds);
                         }
@@ -175,6 +182,7 @@ impl PolicySet {
                     class,
                     may_deny: matched.may_deny,
                     reach: matched.reach,
+                    timeout_seconds: matched.timeout_seconds,
                 },
             )
             .collect()
@@ -205,6 +213,7 @@ impl Matched {
                 operations: BTreeSet::from([Operation::Update]),
                 may_deny: self.may_deny,
                 reach: self.reach.clone(),
+                timeout_seconds: self.timeout_seconds,
             };
             of_containers.enter([group, version, kind, EPHEMERAL_CONTAINERS], class, kinds);
         }
@@ -219,6 +228,7 @@ impl Matched {
                 let known = place.get_mut();
                 known.operations.extend(self.operations);
                 known.may_deny |= self.may_deny;
+                known.timeout_seconds = known.timeout_seconds.max(self.timeout_seconds);
                 known.reach = std::mem::take(&mut known.reach).with(self.reach);
             }
         }

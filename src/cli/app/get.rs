@@ -90,6 +90,12 @@ fn text(application: &Application, commits: &Commits, all: bool, now: Timestamp)
     if let Some(state) = &status.operation_state {
         say("Last sync", operation(state, commits, now));
     }
+    if let Some(next) = &standing.next_try {
+        say(
+            "Next try",
+            next.sentence(now).trim_start_matches("Next try ").to_owned(),
+        );
+    }
     if let Some(last) = &standing.last_good {
         say("Last good", last.sentence(&commits.short(&last.revision), now));
         say(

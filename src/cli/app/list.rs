@@ -144,11 +144,15 @@ fn second(
     current: &str,
     now: Timestamp,
 ) -> Option<String> {
-    let last = standing.last_good.as_ref()?;
+    let next = standing.next_try.map(|next| next.sentence(now));
+    let Some(last) = &standing.last_good else {
+        return next;
+    };
     let good = last.sentence(&commits.short(&last.revision), now);
+    let next = next.map(|next| format!(" {next}.")).unwrap_or_default();
     let arguments = as_arguments(application, current);
     Some(format!(
-        "last good   {good}. To go back: provost rollback {arguments}"
+        "last good   {good}.{next} To go back: provost rollback {arguments}"
     ))
 }
 
@@ -196,6 +200,7 @@ pub(super) fn value(application: &Application, commits: &Commits) -> Value {
         "lastGood": standing.last_good.map(|last| json!({
             "revision": last.revision, "from": time(last.from), "until": time(last.until),
         })),
+        "nextTry": standing.next_try.map(|next| json!({"at": next.at.to_string(), "number": next.number})),
         "source": {"repository": repository, "path": path, "targetRevision": target},
     })
 }
@@ -224,7 +229,7 @@ mod tests {
                         "message": "Deployment shop/my-app: 2 of 3 pods not ready: image my-app:v1.5.3 not found"},
                     "history": [{"id": 4, "revision": old, "deployedAt": "2026-11-24T16:02:00Z"}],
                     "operationState": {"phase": "Failed", "startedAt": "2026-11-24T21:40:00Z",
-                        "syncResult": {"revision": new}},
+                        "finishedAt": "2026-11-24T21:49:08Z", "retryCount": 6, "syncResult": {"revision": new}},
                 }),
             ),
             application(

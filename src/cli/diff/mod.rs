@@ -3,6 +3,7 @@
 mod print;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,15 +13,18 @@ use kube::ResourceExt as _;
 
 use super::{
     render_args::{RenderArgs, Started, folder_name, local_repositories, source_at},
-    target::{ApplicationArgs, ClusterArgs, block_on, mirrors},
+    target::{ApplicationArgs, ClusterArgs, CredentialArgs, block_on, mirrors},
 };
 use crate::{
     api::argoproj::{Application, ApplicationSpec},
-    applications::{Applications, Commits},
+    applications::{Applications, Commits, chosen},
     cluster::Cluster,
+    config::OWN_NAMESPACE,
     git::WorkingTree,
+    ledger::Ledger,
+    policies::{Admission, ExceptionNamespaces, Fetcher, Policies, Source, check::live},
     render::SourceAt,
-    sync::preview::{self, Preview, Whose},
+    sync::preview::{self, Judge, Preview, Whose},
 };
 use print::Heading;
 
@@ -96,6 +100,11 @@ struct Options {
     /// Let the Application name a repository on this machine
     #[arg(long, help_heading = "Render")]
     allow_local_repositories: bool,
+    /// Which of several sources the revision or the folder is of: its position counted from 1, its name or its ref
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     #[command(flatten)]
     render: RenderArgs,
 }
@@ -179,9 +188,22 @@ async fn of_application(
     options: Options,
 ) -> anyhow::Result<ExitCode> {
     let spec = ApplicationSpec::parse(&application.spec)?;
+    let position = match (revision, &options.source) {
+        (None, None) => None,
+        (_, named) => Some(chosen(&spec, named.as_deref())?),
+    };
     let local = local_repositories(options.allow_local_repositories);
-    let sources = preview::fetch(&spec, revision, &mirrors()?, local).await?;
-    let heading = Heading::of_source(application.name_any(), sources.first());
+    let credentials = options
+        .credentials
+        .read(applications.cluster(), application)
+        .await?;
+    let (mirrors, revision) = (mirrors()?, position.zip(revision));
+    let fetched = preview::fetch(&spec, revision, &mirrors, local, &credentials.store).await;
+    let sources = credentials.explain(fetched)?;
+    let shown = sources
+        .get(position.unwrap_or_default())
+        .or_else(|| sources.first());
+    let heading = Heading::of_source(application.name_any(), shown);
     let whose = Whose::Application(application, &spec);
     let started = options.render.start().await?;
     let preview = plan(applications.cluster(), &started, whose, sources).await?;
@@ -204,13 +226,22 @@ async fn of_folder(
         return conclude(&heading, &preview, options.output);
     };
     let spec = ApplicationSpec::parse(&application.spec)?;
-    let [source] = spec.sources.as_slice() else {
-        anyhow::bail!(
-            "Application {} has several sources: a folder cannot stand for all of them",
-            application.name_any()
-        );
+    let position = chosen(&spec, options.source.as_deref())?;
+    let here = source_at(tree, Some(&spec.sources[position]))?;
+    let sources = if spec.sources.len() == 1 {
+        vec![here]
+    } else {
+        let local = local_repositories(options.allow_local_repositories);
+        let credentials = options
+            .credentials
+            .read(applications.cluster(), application)
+            .await?;
+        let mirrors = mirrors()?;
+        let fetched = preview::fetch(&spec, None, &mirrors, local, &credentials.store).await;
+        let mut sources = credentials.explain(fetched)?;
+        sources[position] = here;
+        sources
     };
-    let sources = vec![source_at(tree, Some(source))?];
     let heading = Heading::of_folder(application.name_any(), tree);
     let whose = Whose::Application(application, &spec);
     let preview = plan(applications.cluster(), &started, whose, sources).await?;
@@ -248,6 +279,7 @@ async fn plan(
     whose: Whose<'_>,
     sources: Vec<SourceAt>,
 ) -> anyhow::Result<Preview> {
+    let judge = judge(cluster, whose).await;
     let (name, project, namespace) = match whose {
         Whose::Application(application, spec) => (
             application.name_any(),
@@ -265,7 +297,29 @@ async fn plan(
     };
     let request = preview::request(cluster, &name, project, namespace, sources).await?;
     let rendered = started.render(request).await?;
-    Ok(preview::preview(cluster, whose, &rendered).await?)
+    let mut preview = preview::preview(cluster, whose, &rendered, judge.as_ref().ok()).await?;
+    if let Err(error) = judge {
+        preview.unjudged = Some(format!("{error:#}"));
+    }
+    Ok(preview)
+}
+
+/// Who judges by the policies that the cluster holds.
+async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Judge> {
+    let contents = live::policies(cluster).await?;
+    let policies = Policies::new(
+        Ledger::none(),
+        [Source::Folder(PathBuf::new())],
+        ExceptionNamespaces::default(),
+    );
+    policies.replace(Source::Folder(PathBuf::new()), contents);
+    let fetcher = Fetcher::once(cluster.client().clone(), std::collections::HashMap::new());
+    let admission = Admission::new(policies.into(), fetcher, BTreeSet::new());
+    let subject = match whose {
+        Whose::Application(application, spec) => Some((application, spec)),
+        Whose::Folder(_) => None,
+    };
+    Ok(Judge::new(admission, cluster, subject, &[OWN_NAMESPACE.to_owned()]).await?)
 }
 
 fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<ExitCode> {

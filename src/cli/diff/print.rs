@@ -62,7 +62,7 @@ pub(super) fn diff(heading: &Heading, preview: &Preview) -> anyhow::Result<Strin
         for remark in remarks(object, preview) {
             writeln!(text, "  {remark}")?;
         }
-        if !object.is_refused() {
+        if !matches!(object.step, Step::Refused(_)) {
             unified(heading, object, &mut text)?;
         }
         text.push('\n');
@@ -166,6 +166,9 @@ fn head(heading: &Heading, now: Timestamp) -> String {
 }
 
 fn sign(object: &Previewed) -> (char, &'static str) {
+    if object.denied.is_some() {
+        return ('x', RED);
+    }
     match &object.step {
         Step::Refused(_) => ('x', RED),
         Step::Deferred(_) => ('+', GREEN),
@@ -215,6 +218,12 @@ fn value(value: &Value) -> String {
 
 /// What is to be said of an object beside its fields.
 fn remarks(object: &Previewed, preview: &Preview) -> Vec<String> {
+    let denied = object.denied.iter();
+    let denied = denied.map(|denial| format!("refused by policy: {}", escape::line(denial)));
+    denied.chain(planned_remarks(object, preview)).collect()
+}
+
+fn planned_remarks(object: &Previewed, preview: &Preview) -> Vec<String> {
     match &object.step {
         Step::Deferred(reason) => vec![format!(
             "waits for something else first: {}",
@@ -302,6 +311,14 @@ fn summary(preview: &Preview) -> String {
         };
         let _ = write!(text, " {reported} {verb} so.");
     }
+    if let Some(judged) = preview.judged {
+        let denied = preview.objects.iter().filter(|object| object.denied.is_some());
+        let denied = denied.count();
+        let _ = write!(text, " Policies: {judged} judged, {denied} refused.");
+        if denied > 0 && refused == 0 {
+            text.push_str(" Nothing of the stage would be applied.");
+        }
+    }
     if refused > 0 {
         let _ = write!(
             text,
@@ -330,6 +347,9 @@ pub(super) fn notes(preview: &Preview) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(why) = &preview.unjudged {
+        notes.push(format!("note: no policy was asked: {}", escape::line(why)));
+    }
     notes.extend(
         preview
             .gaps
@@ -354,6 +374,7 @@ pub(super) fn json(heading: &Heading, preview: &Preview) -> Value {
         "differs": preview.differs(),
         "clientSide": preview.is_client_side,
         "prunes": preview.prunes,
+        "judged": preview.judged,
         "objects": objects,
         "gaps": preview.gaps,
     })
@@ -395,7 +416,7 @@ fn object_json(object: &Previewed, preview: &Preview) -> Value {
     json!({
         "group": object.key.group, "kind": object.key.kind, "namespace": object.key.namespace,
         "name": object.key.name, "file": object.file, "action": action, "reason": reason, "changes": changes,
-        "foreign": fields,
+        "foreign": fields, "denied": object.denied,
     })
 }
 

@@ -14,11 +14,14 @@ use anyhow::Context as _;
 use agent::AgentArgs;
 
 use crate::{
-    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, host_name},
-    ledger::{Destination, Ledger, anchor},
+    config::{Address, ClientCertificates, DRAIN_DELAY, FailurePolicy, Role, WitnessScope, host_name},
+    ledger::{
+        DIGEST_KEY_FILE, Destination, IDENTITIES_FILE, Ledger, Privacy, SegmentLimits, anchor, digest_key,
+        http::Endpoint,
+    },
     policies::{self, CallHost, ServiceCalls},
     recorder::{self, RecorderConfig},
-    serve::{self, Announcement, Config, Connection, WebhookAnnouncement},
+    serve::{self, Announcement, AuditConfig, Config, Connection, WebhookAnnouncement},
     telemetry::{self, LogFormat},
     webhook::rotation::Lifetimes,
 };
@@ -97,6 +100,17 @@ pub(super) struct Args {
     /// Another namespace that is not judged; may be given often
     #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Cluster")]
     exempt_namespaces: Vec<String>,
+    /// Of which namespaces the apiserver tells of every write, for the record
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        default_value = "governed",
+        help_heading = "Cluster"
+    )]
+    witness: Witness,
+    /// The only namespace whose writes are witnessed; may be given often [default: all that are not exempt]
+    #[arg(long = "witness-namespace", value_name = "NAME", help_heading = "Cluster")]
+    witness_namespaces: Vec<String>,
     /// How long reviews are still taken once the process is to stop and no longer ready [default: 5s; without --service: 0s]
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Cluster")]
     drain_delay: Option<Duration>,
@@ -126,6 +140,9 @@ pub(super) struct Args {
     rotation_overlap: Duration,
 
     #[command(flatten)]
+    privacy: PrivacyArgs,
+
+    #[command(flatten)]
     agent: AgentArgs,
 
     #[command(flatten)]
@@ -145,6 +162,28 @@ pub(super) struct Args {
     log: String,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Witness {
+    /// Those that are not exempt; and of RBAC, CRDs, Applications and policies everywhere
+    Governed,
+    /// None: the record has only what policies judge
+    None,
+}
+
+#[derive(Debug, clap::Args)]
+struct PrivacyArgs {
+    /// Record people as keyed pseudonyms; who they are stands in a map from which a name can be erased
+    #[arg(long, help_heading = "Ledger")]
+    pseudonyms: bool,
+    /// File of that map [default: below the state directory]
+    #[arg(long, value_name = "FILE", requires = "pseudonyms", help_heading = "Ledger")]
+    identities: Option<PathBuf>,
+    /// File of the key for pseudonyms and the digests of Secrets; made where it is missing [default: below the state
+    /// directory]
+    #[arg(long, value_name = "FILE", help_heading = "Ledger")]
+    digest_key: Option<PathBuf>,
+}
+
 #[derive(Debug, clap::Args)]
 struct RecorderArgs {
     /// File of the key that signs the checkpoints of the ledger; made where it is missing [default: below the state
@@ -162,9 +201,18 @@ struct RecorderArgs {
     /// Git branch that others keep, to which each checkpoint is pushed [default branch: provost-anchor]
     #[arg(long, value_name = "REPO#BRANCH", help_heading = "Recorder")]
     anchor: Option<anchor::Address>,
+    /// Authority that stamps each checkpoint (RFC 3161), such as http://timestamps.example.com; may be given often
+    #[arg(long = "timestamp-url", value_name = "URL", help_heading = "Recorder")]
+    timestamp_urls: Vec<Endpoint>,
     /// How far apart checkpoints are, at most 60s
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_checkpoint_interval, help_heading = "Recorder")]
     checkpoint_interval: Duration,
+    /// File of the apiserver's audit log, which is followed over its rotations; may be given often
+    #[arg(long = "audit-log", value_name = "FILE", help_heading = "Recorder")]
+    audit_logs: Vec<PathBuf>,
+    /// Address to which the apiserver's audit webhook sends its events, as https://ADDR/audit [default: none]
+    #[arg(long, value_name = "ADDR", help_heading = "Recorder")]
+    audit_listen: Option<SocketAddr>,
     /// Days that the records of the ledger are kept
     #[arg(long, value_name = "DAYS", default_value = "400", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recorder")]
     ledger_retention: u32,
@@ -172,8 +220,9 @@ struct RecorderArgs {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::start_log(args.log_format, &args.log);
-    let (config, destination) = args.into_config()?;
-    let ledger = Ledger::open(&destination, serve::boot(&config))?;
+    let (config, destination, privacy) = args.into_config()?;
+    let boot = serve::boot(&config);
+    let ledger = Ledger::open_private(&destination, boot, SegmentLimits::default(), privacy)?;
     let recorder = serve::start_recorder(&config, &ledger)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
@@ -195,7 +244,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorder::Running>) {
-    let Announcement { webhook, agent } = announcement;
+    let Announcement {
+        webhook,
+        agent,
+        audit,
+    } = announcement;
     anstream::println!("Provost {}", env!("CARGO_PKG_VERSION"));
     if let Some(webhook) = webhook {
         print_webhook(webhook);
@@ -211,6 +264,9 @@ fn print(announcement: &Announcement, ledger: &Ledger, recorder: Option<&recorde
     }
     if let Some(recorder) = recorder {
         anstream::println!("  checkpoints signed by  {}", recorder.key);
+    }
+    if let Some((url, token)) = audit {
+        anstream::println!("  audit events           {url} (token in {})", token.display());
     }
     anstream::println!("Ready.");
 }
@@ -297,7 +353,7 @@ fn parse_service(text: &str) -> Result<Address, String> {
 // === impl Args ===
 
 impl Args {
-    fn into_config(self) -> anyhow::Result<(Config, Destination)> {
+    fn into_config(self) -> anyhow::Result<(Config, Destination, Option<Privacy>)> {
         let Self {
             standalone,
             policies,
@@ -315,6 +371,8 @@ impl Args {
             service,
             failure_policy,
             exempt_namespaces,
+            witness,
+            witness_namespaces,
             drain_delay,
             install_crds,
             client_ca,
@@ -322,6 +380,7 @@ impl Args {
             authority_lifetime,
             certificate_lifetime,
             rotation_overlap,
+            privacy,
             agent,
             recorder,
             log_format: _,
@@ -338,6 +397,12 @@ impl Args {
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
         let ledger = ledger.unwrap_or_default();
+        let privacy = match &ledger {
+            Destination::None => None,
+            Destination::StateDirectory | Destination::Directory(_) => privacy.into_privacy(agent.state())?,
+        };
+        let audit = recorder.audit(agent.state().as_deref())?;
+        let audit = audit.filter(|_| roles.contains(&Role::Recorder) && ledger != Destination::None);
         let recorder = if roles.contains(&Role::Recorder) && ledger != Destination::None {
             let state = agent.state();
             let state =
@@ -359,6 +424,7 @@ impl Args {
             webhook: standalone || roles.contains(&Role::Webhook),
             agent,
             recorder,
+            audit,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: address(service, webhook_url),
             install_crds: install_crds || !(standalone || in_cluster),
@@ -373,16 +439,74 @@ impl Args {
             drain_delay: drain_delay.unwrap_or(if in_cluster { DRAIN_DELAY } else { Duration::ZERO }),
             failure_policy,
             exempt_namespaces,
+            witness: witness.scope(witness_namespaces),
             exception_namespaces,
             service_calls,
         };
-        Ok((config, ledger))
+        Ok((config, ledger, privacy))
+    }
+}
+
+// === impl PrivacyArgs ===
+
+impl PrivacyArgs {
+    /// Without a place for the key there is none, unless it is asked for.
+    fn into_privacy(self, state: Option<PathBuf>) -> anyhow::Result<Option<Privacy>> {
+        let in_state = |name: &str| state.as_ref().map(|state| state.join(name));
+        let is_asked_for = self.pseudonyms || self.digest_key.is_some();
+        let Some(key) = self.digest_key.or_else(|| in_state(DIGEST_KEY_FILE)) else {
+            anyhow::ensure!(
+                !self.pseudonyms,
+                "--pseudonyms need a key: name its file with --digest-key"
+            );
+            return Ok(None);
+        };
+        let identities = self.identities.or_else(|| in_state(IDENTITIES_FILE));
+        let identities = identities.filter(|_| self.pseudonyms);
+        anyhow::ensure!(
+            identities.is_some() || !self.pseudonyms,
+            "--pseudonyms need a map of who they are: name its file with --identities"
+        );
+        match digest_key::load_or_make(&key) {
+            Ok(keys) => Ok(Some(Privacy { keys, identities })),
+            Err(error) if is_asked_for => Err(error.into()),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "There is no digest key: nothing of a Secret is recorded.");
+                Ok(None)
+            }
+        }
+    }
+}
+
+// === impl Witness ===
+
+impl Witness {
+    fn scope(self, named: Vec<String>) -> WitnessScope {
+        match self {
+            Self::None => WitnessScope::Nothing,
+            Self::Governed if named.is_empty() => WitnessScope::Governed,
+            Self::Governed => WitnessScope::Named(named.into_iter().collect()),
+        }
     }
 }
 
 // === impl RecorderArgs ===
 
 impl RecorderArgs {
+    /// `None` where no audit log is given.
+    fn audit(&self, state: Option<&Path>) -> anyhow::Result<Option<AuditConfig>> {
+        if self.audit_logs.is_empty() && self.audit_listen.is_none() {
+            return Ok(None);
+        }
+        let state = state.context("there is no state directory for the recorder: name one with --state")?;
+        Ok(Some(AuditConfig {
+            logs: self.audit_logs.clone(),
+            listen: self.audit_listen,
+            state: state.join("recorder"),
+        }))
+    }
+
     fn into_config(self, state: &Path) -> RecorderConfig {
         let state = state.join("recorder");
         RecorderConfig {
@@ -392,6 +516,7 @@ impl RecorderArgs {
             interval: self.checkpoint_interval,
             retention_days: self.ledger_retention,
             anchor: self.anchor,
+            timestamp_authorities: self.timestamp_urls,
             origin: host_name(),
         }
     }

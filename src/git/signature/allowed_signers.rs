@@ -11,7 +11,7 @@ use super::{Check, Signer};
 use crate::git::known_hosts::fingerprint;
 
 /// SSH keys and whose they are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedSigners {
     entries: Vec<Entry>,
 }
@@ -26,7 +26,7 @@ pub struct SignerError {
     pub reason: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     principals: String,
     key: Vec<u8>,

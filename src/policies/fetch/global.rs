@@ -103,7 +103,13 @@ impl Kept {
             let current = globals.get(running.entry.name());
             current.is_some_and(|current| current.says_the_same(&running.entry))
         };
-        entries.retain(|_, running| is_current(running));
+        entries.retain(|name, running| {
+            let is_current = is_current(running);
+            if !is_current {
+                origin.reads.forget(name);
+            }
+            is_current
+        });
         if let Some(running) = entries.get(entry.name()) {
             return Ok(running.state.clone());
         }
@@ -177,13 +183,20 @@ async fn keep(entry: Arc<GlobalEntry>, origin: Origin, state: watch::Sender<Stat
             let api = api(client, group, version, resource, namespace);
             let mut told = String::new();
             loop {
-                let why = follow(&api, &state).await;
-                if why != told {
+                let listed = || origin.reads.read(entry.name(), Timestamp::now());
+                let end = follow(&api, &state, listed).await;
+                let (End::Failed(why) | End::TooMuch(why)) = &end;
+                origin.reads.failed(entry.name(), Timestamp::now(), why);
+                if *why != told {
                     let name = entry.name();
-                    tracing::warn!(%name, why, "The objects of a GlobalContextEntry are not known; they are listed anew.");
-                    told.clone_from(&why);
+                    tracing::warn!(%name, why, "The objects of a GlobalContextEntry are not known.");
+                    told.clone_from(why);
                 }
-                state.send_replace(State::Failed(why));
+                state.send_replace(State::Failed(why.clone()));
+                if let End::TooMuch(_) = end {
+                    // They are listed anew only once the entry says something else.
+                    return std::future::pending().await;
+                }
                 sleep(AGAIN).await;
             }
         }
@@ -194,9 +207,16 @@ async fn keep(entry: Arc<GlobalEntry>, origin: Origin, state: watch::Sender<Stat
             } else {
                 AGAIN.min(*refresh)
             };
+            let (name, now) = (entry.name(), Timestamp::now());
             state.send_replace(match answer {
-                Ok(value) => State::Answer(Arc::new(value)),
-                Err(why) => State::Failed(why),
+                Ok(value) => {
+                    origin.reads.read(name, now);
+                    State::Answer(Arc::new(value))
+                }
+                Err(why) => {
+                    origin.reads.failed(name, now, &why);
+                    State::Failed(why)
+                }
             });
             sleep(wait).await;
         },
@@ -210,8 +230,16 @@ async fn call(origin: &Origin, key: &Key) -> Input {
     }
 }
 
-/// Follows a watch until it fails, and says why.
-async fn follow(api: &Api<DynamicObject>, state: &watch::Sender<State>) -> String {
+/// Why objects are not followed any more.
+enum End {
+    /// The apiserver does not tell them.
+    Failed(String),
+    /// There are more than are kept.
+    TooMuch(String),
+}
+
+/// Follows a watch until it fails, and says why. `listed` is called each time that the objects are known.
+async fn follow(api: &Api<DynamicObject>, state: &watch::Sender<State>, listed: impl Fn()) -> End {
     let mut events = watcher(api.clone(), Config::default()).boxed();
     let mut objects = Arc::new(Mutex::new(Objects::default()));
     while let Some(event) = events.next().await {
@@ -221,25 +249,28 @@ async fn follow(api: &Api<DynamicObject>, state: &watch::Sender<State>) -> Strin
                 objects = Arc::default();
                 Ok(())
             }
-            Ok(Event::InitApply(object) | Event::Apply(object)) => lock(&objects).insert(object),
+            Ok(Event::InitApply(object)) => lock(&objects).insert(object),
+            Ok(Event::Apply(object)) => {
+                listed();
+                lock(&objects).insert(object)
+            }
             Ok(Event::InitDone) => {
                 state.send_replace(State::Objects(Arc::clone(&objects)));
+                listed();
                 Ok(())
             }
             Ok(Event::Delete(object)) => {
+                listed();
                 lock(&objects).remove(&object);
                 Ok(())
             }
-            Err(error) => return error.to_string(),
+            Err(error) => return End::Failed(error.to_string()),
         };
         if let Err(why) = bounded {
-            state.send_replace(State::Failed(why));
-            // Nothing is kept, and the watch goes on only once the entry says something else.
-            drop((events, objects));
-            return std::future::pending().await;
+            return End::TooMuch(why);
         }
     }
-    "the watch ended".to_owned()
+    End::Failed("the watch ended".to_owned())
 }
 
 fn api(client: &Client, group: &str, version: &str, resource: &str, namespace: &str) -> Api<DynamicObject> {

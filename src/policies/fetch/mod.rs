@@ -45,6 +45,7 @@ use provost_policy::{GlobalEntry, Input, Key, UserInfo};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::Reads;
 use bindings::Binding;
 use config_map::ConfigMaps;
 use watched::Watched;
@@ -71,6 +72,8 @@ struct Origin {
     client: Option<Client>,
     services: Arc<ServiceCalls>,
     stop: CancellationToken,
+    /// Where it is told how reading the global context went.
+    reads: Reads,
 }
 
 /// A cluster to ask.
@@ -107,6 +110,7 @@ impl Fetcher {
             client: Some(client.clone()),
             services: Arc::default(),
             stop: stop.clone(),
+            reads: Reads::default(),
         };
         let cluster = Cluster {
             read_once,
@@ -128,6 +132,13 @@ impl Fetcher {
     #[must_use]
     pub fn calling(mut self, services: ServiceCalls) -> Self {
         self.origin.services = Arc::new(services);
+        self
+    }
+
+    /// Telling there how reading the global context goes.
+    #[must_use]
+    pub fn telling(mut self, reads: Reads) -> Self {
+        self.origin.reads = reads;
         self
     }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::super::desired::Desired;
 use super::super::plan::{self, target};
 use super::super::settings::Settings;
+use super::judge::Judge;
 use super::{Previewed, Step};
 use crate::cluster::{self, Cluster, Target};
 
@@ -32,6 +33,17 @@ pub(super) struct Comparison<'a> {
     pub(super) settings: &'a Settings,
     /// All that is rendered.
     pub(super) coming: &'a BTreeSet<ObjectKey>,
+    /// Who judges by policies, if somebody does.
+    pub(super) judge: Option<&'a Judge>,
+}
+
+/// What is known of one object.
+pub(super) struct Compared {
+    pub(super) previewed: Previewed,
+    /// Whether that was found out without the server.
+    pub(super) is_client_side: bool,
+    /// Whether policies judged it.
+    pub(super) is_judged: bool,
 }
 
 /// An object that could not be compared.
@@ -43,27 +55,41 @@ enum Trouble {
 // === impl Comparison ===
 
 impl Comparison<'_> {
-    /// What a sync would do to the object, and whether that was found out without the server. `None` where the object
-    /// is not the Application's to change.
-    pub(super) async fn object(&self, desired: &Desired) -> Option<(Previewed, bool)> {
-        let shown = |step, live, wanted| Previewed {
-            key: desired.key.clone(),
-            file: desired.file.clone(),
-            step,
-            live,
-            wanted,
+    /// What a sync would do to the object. `None` where the object is not the Application's to change.
+    pub(super) async fn object(&self, desired: &Desired) -> Option<Compared> {
+        let trouble = |step| {
+            let previewed = Previewed {
+                key: desired.key.clone(),
+                file: desired.file.clone(),
+                step,
+                live: None,
+                wanted: Some(desired.object.clone()),
+                denied: None,
+            };
+            Some(Compared {
+                previewed,
+                is_client_side: false,
+                is_judged: false,
+            })
         };
         match self.compare(desired).await {
-            Ok(Some((previewed, is_client_side))) => Some((previewed, is_client_side)),
+            Ok(Some((mut previewed, is_client_side))) => {
+                let is_judged = match self.judge {
+                    Some(judge) => {
+                        previewed.denied = judge.denial(desired, &previewed).await;
+                        true
+                    }
+                    None => false,
+                };
+                Some(Compared {
+                    previewed,
+                    is_client_side,
+                    is_judged,
+                })
+            }
             Ok(None) => None,
-            Err(Trouble::Deferred(reason)) => {
-                let wanted = Some(desired.object.clone());
-                Some((shown(Step::Deferred(reason), None, wanted), false))
-            }
-            Err(Trouble::Refused(reason)) => {
-                let wanted = Some(desired.object.clone());
-                Some((shown(Step::Refused(reason), None, wanted), false))
-            }
+            Err(Trouble::Deferred(reason)) => trouble(Step::Deferred(reason)),
+            Err(Trouble::Refused(reason)) => trouble(Step::Refused(reason)),
         }
     }
 
@@ -117,6 +143,7 @@ impl Comparison<'_> {
                 wanted: Some(shown.map_err(|error| self.trouble(&error.into()))?),
                 step: Step::Planned(entry),
                 live: Some(live),
+                denied: None,
             },
             is_client_side,
         )))
@@ -141,6 +168,7 @@ impl Comparison<'_> {
                 live: None,
                 // As Git writes it: with the server's defaults it would be long.
                 wanted: Some(desired.object.clone()),
+                denied: None,
             },
             is_client_side,
         ))

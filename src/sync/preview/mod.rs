@@ -5,6 +5,7 @@
 //! without the server's defaults and webhooks, and the answer says so.
 
 mod compare;
+mod judge;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use crate::cluster::Cluster;
 use crate::render::Rendered;
 use compare::Comparison;
 
+pub use judge::Judge;
 pub use source::{SourceError, fetch, request};
 
 /// Whose the objects are.
@@ -56,6 +58,10 @@ pub struct Preview {
     pub holds_back: Option<&'static str>,
     /// What could not be looked at, a sentence each.
     pub gaps: Vec<String>,
+    /// How many objects the policies in force judged; `None` where they could not be asked.
+    pub judged: Option<usize>,
+    /// Why they could not.
+    pub unjudged: Option<String>,
 }
 
 /// What it would do to one object; the values of Secrets are masked.
@@ -71,6 +77,8 @@ pub struct Previewed {
     pub live: Option<Value>,
     /// What it would be.
     pub wanted: Option<Value>,
+    /// Why policies refuse to have it written.
+    pub denied: Option<String>,
 }
 
 /// What would be done.
@@ -97,9 +105,9 @@ impl Previewed {
         }
     }
 
-    /// Whether the cluster refuses it.
+    /// Whether the cluster refuses it, or its policies would.
     pub fn is_refused(&self) -> bool {
-        matches!(self.step, Step::Refused(_))
+        matches!(self.step, Step::Refused(_)) || self.denied.is_some()
     }
 }
 
@@ -117,7 +125,12 @@ impl Preview {
 /// # Errors
 /// The render cannot be made into objects, or the Application's rules cannot be read. What is about one object only is
 /// said there.
-pub async fn preview(cluster: &Cluster, whose: Whose<'_>, rendered: &Rendered) -> Result<Preview, Error> {
+pub async fn preview(
+    cluster: &Cluster,
+    whose: Whose<'_>,
+    rendered: &Rendered,
+    judge: Option<&Judge>,
+) -> Result<Preview, Error> {
     let (owner, destination, settings) = match whose {
         Whose::Application(application, spec) => (
             owner_of(application),
@@ -156,6 +169,7 @@ pub async fn preview(cluster: &Cluster, whose: Whose<'_>, rendered: &Rendered) -
         owner: is_marked.then_some(&owner),
         settings: &settings,
         coming: &coming,
+        judge,
     };
     let compared: Vec<_> = futures::stream::iter(in_order(wanted.objects))
         .map(|desired| {
@@ -165,9 +179,13 @@ pub async fn preview(cluster: &Cluster, whose: Whose<'_>, rendered: &Rendered) -
         .buffered(PARALLEL)
         .collect()
         .await;
-    for (object, is_client_side) in compared.into_iter().flatten() {
-        preview.is_client_side |= is_client_side;
-        preview.objects.push(object);
+    preview.judged = judge.map(|_| 0);
+    for compared in compared.into_iter().flatten() {
+        preview.is_client_side |= compared.is_client_side;
+        preview.judged = preview
+            .judged
+            .map(|judged| judged + usize::from(compared.is_judged));
+        preview.objects.push(compared.previewed);
     }
     if let Whose::Application(application, _) = whose {
         match no_longer_declared(cluster, application, &owner, &settings, &coming).await {
@@ -253,6 +271,7 @@ async fn no_longer_declared(
             }),
             live,
             wanted: None,
+            denied: None,
         });
     }
     Ok(found)
@@ -287,6 +306,7 @@ pub fn between(before: &Rendered, after: &Rendered) -> Preview {
             step: Step::Planned(entry),
             live,
             wanted,
+            denied: None,
         });
     };
     for (key, (live, file)) in old {

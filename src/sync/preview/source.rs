@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::argoproj::ApplicationSpec;
 use crate::cluster::{self, Cluster};
-use crate::git::{self, Access, LocalRepositories, Mirrors, RepositoryUrl};
+use crate::git::{self, CredentialStore, LocalRepositories, Mirrors, RepositoryUrl};
 use crate::render::{Request, SourceAt};
 use crate::sync::controller::capabilities;
 
@@ -17,33 +17,31 @@ pub enum SourceError {
     /// The cluster does not say what it serves.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
-    /// A revision is asked for where there are several repositories.
-    #[error("the Application has several sources: a revision of which one is meant cannot be said yet")]
-    Several,
     /// The fetch was interrupted.
     #[error("the fetch was interrupted")]
     Interrupted,
 }
 
-/// The Application's sources at the commits that its revisions name now, or one source at another revision.
-///
-/// Every repository is fetched.
+/// The Application's sources at the commits that its revisions name now, one of them at another revision where that is
+/// said, each fetched with the cluster's credentials for it.
 pub async fn fetch(
     spec: &ApplicationSpec,
-    revision: Option<&str>,
+    revision: Option<(usize, &str)>,
     mirrors: &Mirrors,
     local: LocalRepositories,
+    credentials: &Arc<CredentialStore>,
 ) -> Result<Vec<SourceAt>, SourceError> {
-    if revision.is_some() && spec.sources.len() > 1 {
-        return Err(SourceError::Several);
-    }
     let mut sources = Vec::new();
-    for source in &spec.sources {
-        let mirror = mirrors.mirror(&RepositoryUrl::parse(&source.repo_url, local)?, None);
-        let revision = revision.unwrap_or(&source.target_revision).to_owned();
-        let source = source.clone();
-        let fetch = move || -> Result<SourceAt, git::Error> {
-            mirror.fetch(&Access::anonymous(mirror.url()))?;
+    for (index, source) in spec.sources.iter().enumerate() {
+        let url = RepositoryUrl::parse(&source.repo_url, local)?;
+        let scope = credentials.scope(&url, &spec.project);
+        let mirror = mirrors.mirror(&url, scope.as_deref());
+        let other = revision.filter(|(position, _)| *position == index);
+        let revision = other.map_or(source.target_revision.as_str(), |(_, revision)| revision);
+        let (revision, source, credentials) = (revision.to_owned(), source.clone(), Arc::clone(credentials));
+        let fetch = move || -> Result<SourceAt, SourceError> {
+            let access = credentials.access(mirror.url(), scope.as_deref());
+            mirror.fetch(&access.map_err(git::Error::from)?)?;
             Ok(SourceAt {
                 commit: mirror.resolve(&revision)?,
                 source,

@@ -1,7 +1,8 @@
 //! The conditions in CEL under which the apiserver asks at all (`matchConditions`).
 //!
 //! # Guarantees
-//! - No condition can end in an error, which would deny a request unasked: each looks only at what every request has.
+//! - No condition of ours can end in an error, which would deny a request unasked: each looks only at what every request
+//!   has. One of a policy's own that does is an error here as it is there, and denies under Fail.
 //! - None is false of a request that some rule may match, but for what is never judged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,9 @@ use super::{
 /// apiserver takes 64 conditions.
 const MAX_NARROWED: usize = 32;
 
+/// Likewise of resources with `matchConditions` of their own policies.
+const MAX_OWN: usize = 24;
+
 /// The apiserver's own writes, by which it starts: its roles, its priorities, the Endpoints by which it is found.
 const NOT_THE_APISERVER: &str =
     r#"!has(request.userInfo.username) || request.userInfo.username != "system:apiserver""#;
@@ -34,9 +38,21 @@ pub(super) fn conditions(shares: &Shares) -> Vec<MatchCondition> {
         let expression = format!("!({})", joined(needed));
         conditions.push(condition("not-needed-to-recover", expression));
     }
+    conditions.extend(narrowed(shares, "namespaces", namespace_test, MAX_NARROWED));
+    conditions.extend(narrowed(shares, "policies", own_test, MAX_OWN));
+    conditions
+}
+
+/// A condition for each test that some of the resources have, `most` of them.
+fn narrowed(
+    shares: &Shares,
+    name: &str,
+    test: impl Fn(&Reach) -> String,
+    most: usize,
+) -> Vec<MatchCondition> {
     let mut narrowed: BTreeMap<String, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
     for (resource, share) in shares {
-        let groups = narrowed.entry(namespace_test(&share.reach)).or_default();
+        let groups = narrowed.entry(test(&share.reach)).or_default();
         groups
             .entry(&resource.group)
             .or_default()
@@ -44,7 +60,7 @@ pub(super) fn conditions(shares: &Shares) -> Vec<MatchCondition> {
     }
     let alike = narrowed.len() == 1;
     let tests = narrowed.into_iter().filter(|(test, _)| !test.is_empty());
-    for (number, (test, groups)) in tests.take(MAX_NARROWED).enumerate() {
+    let conditions = tests.take(most).enumerate().map(|(number, (test, groups))| {
         let expression = if alike {
             test
         } else {
@@ -52,9 +68,9 @@ pub(super) fn conditions(shares: &Shares) -> Vec<MatchCondition> {
             let resources = joined(groups.map(|(group, plurals)| resource_test(group, &plurals)));
             format!("!({resources}) || ({test})")
         };
-        conditions.push(condition(&format!("namespaces-{}", number + 1), expression));
-    }
-    conditions
+        condition(&format!("{name}-{}", number + 1), expression)
+    });
+    conditions.collect()
 }
 
 fn condition(name: &str, expression: String) -> MatchCondition {
@@ -85,6 +101,19 @@ fn namespace_test(reach: &Reach) -> String {
         (Some(test), None) | (None, Some(test)) => test,
         (None, None) => String::new(),
     }
+}
+
+/// Whether all conditions hold of one of the policies that have any; empty where a policy has none.
+fn own_test(reach: &Reach) -> String {
+    let policies = reach.conditions.iter().flatten();
+    joined(policies.map(|conditions| {
+        // A comment at its end would take the bracket in.
+        let conditions = conditions.iter().map(|condition| match condition.contains("//") {
+            true => format!("({condition}\n)"),
+            false => format!("({condition})"),
+        });
+        conditions.collect::<Vec<_>>().join(" && ")
+    }))
 }
 
 fn is_one_of(names: &BTreeSet<String>) -> String {
@@ -120,6 +149,6 @@ fn list(texts: &[&str]) -> String {
 }
 
 /// A string of CEL, whose escapes are those of JSON.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -22,11 +22,13 @@
 //!   and wildcards over what a cluster needs to recover.
 //! - Nothing that a cluster needs to recover is denied because we do not answer.
 //!
-//! RBAC: get, create, patch on the one configuration, delete too on a workstation; discovery.
+//! RBAC: get, create, patch, update, list and watch on the configurations by name, delete too on a workstation; discovery.
 
 mod conditions;
+pub mod keep;
 mod plan;
 mod resources;
+pub mod witness;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +46,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Preconditions},
     core::ObjectMeta,
 };
 use provost_policy::{Class, MatchedKind, Operation, reach::Selector};
@@ -52,18 +54,19 @@ use provost_policy::{Class, MatchedKind, Operation, reach::Selector};
 use super::policies;
 use crate::{
     cluster::Kinds,
-    config::{Address, FailurePolicy, SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION},
+    config::{Address, FailurePolicy, SERVICE_ANNOTATION, WEBHOOK_CONFIGURATION, WitnessScope},
 };
+use keep::Keep;
 use plan::{Purpose, Shares, Sort, plan};
 
 pub use resources::is_needed_to_recover;
 
 /// Name of the configuration.
 pub const NAME: &str = WEBHOOK_CONFIGURATION;
+/// What an apiserver answers to an object with a field that it cannot take.
+const INVALID: u16 = 422;
 /// The domain of its webhooks' names.
 const DOMAIN: &str = "provost.dev";
-/// How long the apiserver waits for a verdict.
-pub const TIMEOUT_SECONDS: i32 = 10;
 
 /// All that the configuration says besides the kinds.
 #[derive(Clone, Debug)]
@@ -89,11 +92,21 @@ pub enum Error {
     #[error("cannot read which kinds the cluster serves")]
     Discover(#[source] Box<kube::Error>),
     /// The configuration could not be read.
-    #[error("cannot read ValidatingWebhookConfiguration {NAME}")]
-    Read(#[source] Box<kube::Error>),
+    #[error("cannot read ValidatingWebhookConfiguration {name}")]
+    Read {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
     /// The configuration could not be written.
-    #[error("cannot write ValidatingWebhookConfiguration {NAME}")]
-    Write(#[source] Box<kube::Error>),
+    #[error("cannot write ValidatingWebhookConfiguration {name}")]
+    Write {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
     /// A Provost inside the cluster owns the configuration.
     #[error(
         "ValidatingWebhookConfiguration {NAME} points to Service {service}: a Provost runs in this cluster already. \
@@ -105,36 +118,84 @@ pub enum Error {
     },
 }
 
-/// Writes the configuration for `kinds`. Kinds that the cluster does not serve are left out.
+/// Writes the configuration for `kinds`, and that of the witness. Kinds that the cluster does not serve are left out.
 ///
 /// # Guarantees
 /// A configuration that points to a Service is never pointed to a workstation.
-pub async fn write(client: &Client, endpoint: &Endpoint, kinds: &[MatchedKind]) -> Result<(), Error> {
+pub async fn write(
+    client: &Client,
+    endpoint: &Endpoint,
+    kinds: &[MatchedKind],
+    scope: &WitnessScope,
+    keep: &Keep,
+) -> Result<(), Error> {
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    let present = configurations.get_opt(NAME).await;
-    let present = present.map_err(|source| Error::Read(Box::new(source)))?;
+    let present = get(&configurations, NAME).await?;
     if let (Address::Url(_), Some(service)) = (&endpoint.address, present.as_ref().and_then(service_of)) {
         return Err(Error::Foreign { service });
     }
     let served = Kinds::discover(client).await;
     let served = Arc::new(served.map_err(|source| Error::Discover(Box::new(source)))?);
-    let configuration = configuration(endpoint, kinds, &served);
     // Whoever is asked about a subresource looks here for the kind that it belongs to.
-    endpoint.served.store(served);
-    let options = PatchParams::apply("provost").force();
-    let written = configurations
-        .patch(NAME, &options, &Patch::Apply(&configuration))
-        .await;
-    written.map_err(|source| Error::Write(Box::new(source)))?;
+    endpoint.served.store(Arc::clone(&served));
+    let wanted = configuration(endpoint, kinds, &served);
+    let mut written = keep.write(&configurations, present.clone(), &wanted).await;
+    if let Err(Error::Write { source, .. }) = &written
+        && let kube::Error::Api(status) = source.as_ref()
+        && status.code == INVALID
+        && kinds.iter().any(|kind| kind.reach.conditions.is_some())
+    {
+        // One that this apiserver does not understand must not keep the others' policies out.
+        let message = &status.message;
+        tracing::warn!(
+            message,
+            "The apiserver does not take the matchConditions of policies: it asks without them, and they are looked at here."
+        );
+        let wanted = configuration(endpoint, &without_conditions(kinds), &served);
+        written = keep.write(&configurations, present, &wanted).await;
+    }
+    written?;
+    if let Some(configuration) = witness::configuration(endpoint, scope) {
+        let present = get(&configurations, witness::NAME).await?;
+        keep.write(&configurations, present, &configuration).await?;
+    }
     Ok(())
 }
 
-/// Removes the configuration where it still points to `endpoint`: without it, every write that a policy might judge
-/// would fail once this process is gone. Returns whether it did.
+/// The kinds, asked about whatever the policies' own conditions say.
+fn without_conditions(kinds: &[MatchedKind]) -> Vec<MatchedKind> {
+    let mut kinds = kinds.to_vec();
+    for kind in &mut kinds {
+        kind.reach.conditions = None;
+    }
+    kinds
+}
+
+async fn get(
+    configurations: &Api<ValidatingWebhookConfiguration>,
+    name: &str,
+) -> Result<Option<ValidatingWebhookConfiguration>, Error> {
+    configurations.get_opt(name).await.map_err(|source| Error::Read {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// Removes the configurations where they still point to `endpoint`: without it, every write that a policy might judge
+/// would fail once this process is gone. Returns whether it removed the one with which writes would fail.
 pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error> {
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    let present = configurations.get_opt(NAME).await;
-    let Some(present) = present.map_err(|source| Error::Read(Box::new(source)))? else {
+    let removed = remove_one(&configurations, endpoint, NAME).await?;
+    remove_one(&configurations, endpoint, witness::NAME).await?;
+    Ok(removed)
+}
+
+async fn remove_one(
+    configurations: &Api<ValidatingWebhookConfiguration>,
+    endpoint: &Endpoint,
+    name: &str,
+) -> Result<bool, Error> {
+    let Some(present) = get(configurations, name).await? else {
         return Ok(false);
     };
     let ours = endpoint.client_config("").url;
@@ -150,10 +211,13 @@ pub async fn remove(client: &Client, endpoint: &Endpoint) -> Result<bool, Error>
         uid: present.metadata.uid,
         resource_version: present.metadata.resource_version,
     });
-    match configurations.delete(NAME, &options).await {
+    match configurations.delete(name, &options).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-        Err(source) => Err(Error::Write(Box::new(source))),
+        Err(source) => Err(Error::Write {
+            name: name.to_owned(),
+            source: Box::new(source),
+        }),
     }
 }
 
@@ -249,7 +313,7 @@ impl Endpoint {
             }),
             rules: Some(rules(shares)),
             side_effects: "None".to_owned(),
-            timeout_seconds: Some(TIMEOUT_SECONDS),
+            timeout_seconds: Some(purpose.timeout_seconds.into()),
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Purpose {
     pub(super) class: Option<Class>,
     pub(super) namespace_selector: Option<Selector>,
     pub(super) object_selector: Option<Selector>,
+    /// How long the apiserver waits.
+    pub(super) timeout_seconds: u8,
 }
 
 /// What becomes of requests while nobody answers, and why.
@@ -46,6 +48,7 @@ pub(super) struct Share {
     pub(super) operations: BTreeSet<Operation>,
     pub(super) reach: Reach,
     may_deny: bool,
+    timeout_seconds: u8,
 }
 
 pub(super) type Shares = BTreeMap<Resource, Share>;
@@ -64,6 +67,7 @@ pub(super) fn plan(kinds: &[MatchedKind], served: &Kinds) -> BTreeMap<Purpose, S
                 operations: kind.operations.iter().copied().collect(),
                 reach: kind.reach.clone(),
                 may_deny: kind.may_deny,
+                timeout_seconds: kind.timeout_seconds,
             };
             match shares.get_mut(&resource) {
                 Some(known) => known.add(share),
@@ -81,6 +85,7 @@ pub(super) fn plan(kinds: &[MatchedKind], served: &Kinds) -> BTreeMap<Purpose, S
             class,
             namespace_selector: share.reach.namespace_selector.clone(),
             object_selector: share.reach.object_selector.clone(),
+            timeout_seconds: share.timeout_seconds,
         };
         plan.entry(purpose)
             .or_default()
@@ -100,12 +105,13 @@ pub(super) fn plan(kinds: &[MatchedKind], served: &Kinds) -> BTreeMap<Purpose, S
         (alone || apart.contains(resource)).then_some(class)
     };
     for (resource, share) in &fail {
-        ask(
-            Sort::Enforce,
-            class_of(resource, Class::Fail, &ignore),
-            resource,
-            share,
-        );
+        let class = class_of(resource, Class::Fail, &ignore);
+        let mut share = share.clone();
+        // Both classes are judged there, or what the other one has of it, it has alone.
+        if let (None, Some(other)) = (class, ignore.get(resource)) {
+            share.timeout_seconds = share.timeout_seconds.max(other.timeout_seconds);
+        }
+        ask(Sort::Enforce, class, resource, &share);
     }
     for (resource, share) in &ignore {
         if apart.contains(resource) || !fail.contains_key(resource) {
@@ -161,6 +167,7 @@ fn widen(shares: &mut Shares) {
         if let Some(wide) = families.get(&family(resource)) {
             share.reach = wide.reach.clone();
             share.may_deny = wide.may_deny;
+            share.timeout_seconds = wide.timeout_seconds;
         }
         if selectors.len() > MAX_SELECTORS {
             share.reach.namespace_selector = None;
@@ -189,6 +196,7 @@ impl Share {
     fn add(&mut self, other: Self) {
         self.operations.extend(other.operations);
         self.may_deny |= other.may_deny;
+        self.timeout_seconds = self.timeout_seconds.max(other.timeout_seconds);
         self.reach = std::mem::take(&mut self.reach).with(other.reach);
     }
 }

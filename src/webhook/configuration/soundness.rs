@@ -302,8 +302,18 @@ fn any_policy() -> impl Strategy<Value = Value> {
     let namespace = prop::sample::select(vec![None, None, None, Some("shop")]);
     let failure = prop::sample::select(vec!["Fail", "Ignore"]);
     let apply = prop::sample::select(vec!["All", "All", "One"]);
-    (namespace, failure, apply, prop::collection::vec(any_rule(), 1..3)).prop_map(
-        |(namespace, failure, apply, mut rules)| {
+    let conditions = prop::sample::select(vec![
+        json!([]),
+        json!([]),
+        json!([{"name": "a", "expression": "request.operation == 'CREATE' // and nothing else"}]),
+        json!([
+            {"name": "a", "expression": "!has(request.namespace) || request.namespace != 'shop'"},
+            {"name": "b", "expression": "request.resource.resource != 'configmaps'"},
+        ]),
+    ]);
+    let rules = prop::collection::vec(any_rule(), 1..3);
+    (namespace, failure, apply, conditions, rules).prop_map(
+        |(namespace, failure, apply, conditions, mut rules)| {
             for (number, rule) in rules.iter_mut().enumerate() {
                 rule["name"] = json!(format!("r{number}"));
             }
@@ -313,6 +323,9 @@ fn any_policy() -> impl Strategy<Value = Value> {
                 "metadata": {"name": "p"},
                 "spec": {"background": false, "failurePolicy": failure, "applyRules": apply, "rules": rules},
             });
+            if conditions != json!([]) {
+                policy["spec"]["webhookConfiguration"] = json!({"matchConditions": conditions});
+            }
             if let Some(namespace) = namespace {
                 policy["kind"] = json!("Policy");
                 policy["metadata"]["namespace"] = json!(namespace);

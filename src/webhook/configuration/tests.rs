@@ -61,6 +61,7 @@ fn kind(group: &str, version: &str, kind: &str, subresource: &str) -> MatchedKin
         class: Class::Fail,
         may_deny: true,
         reach: provost_policy::Reach::default(),
+        timeout_seconds: 10,
     }
 }
 
@@ -140,7 +141,10 @@ fn outline(policies: &[String]) -> String {
             }
         }
         for condition in webhook.match_conditions.unwrap() {
-            if condition.name.starts_with("namespaces-") {
+            if ["namespaces-", "policies-"]
+                .iter()
+                .any(|own| condition.name.starts_with(own))
+            {
                 lines.push(format!("  {}", condition.expression));
             } else {
                 lines.push(format!("  {}", condition.name));
@@ -378,4 +382,66 @@ fn more_namespaces_and_selectors_than_an_apiserver_takes_are_not_told() {
         &format!("{{kinds: [ConfigMap], namespaces: [{names}]}}"),
     )];
     assert_eq!(set(&policies).kinds()[0].reach, provost_policy::Reach::default());
+}
+
+/// With settings of its own in `spec.webhookConfiguration`.
+fn asking(settings: &str, name: &str, filter: &str) -> String {
+    let policy = policy(name, "Enforce", "Fail", filter);
+    policy
+        .replace("failurePolicy: Fail, ", "")
+        .replace("spec: {", &format!("spec: {{ webhookConfiguration: {settings}, "))
+}
+
+#[test]
+fn a_webhook_waits_as_long_as_the_most_patient_of_its_policies_asks() {
+    let policies = [
+        asking("{timeoutSeconds: 3}", "a", "{kinds: [ConfigMap]}"),
+        asking("{timeoutSeconds: 20}", "b", "{kinds: [Pod]}"),
+        asking("{timeoutSeconds: 5}", "c", "{kinds: [Pod]}"),
+        asking("{timeoutSeconds: 4}", "d", "{kinds: [example.com/v1/Service]}"),
+        policy("e", "Audit", "Fail", "{kinds: [example.com/v1/Service]}"),
+    ];
+    let kinds = set(&policies).kinds();
+    let configuration = configuration(&endpoint(FailurePolicy::Fail), &kinds, &served());
+    let webhooks = configuration.webhooks.unwrap().into_iter();
+    let waits: Vec<String> = webhooks
+        .filter(|webhook| webhook.name != policies::NAME)
+        .map(|webhook| {
+            let rules = webhook.rules.unwrap();
+            let resources = rules.iter().flat_map(|rule| rule.resources.clone().unwrap());
+            let resources: Vec<String> = resources.collect();
+            let seconds = webhook.timeout_seconds.unwrap();
+            format!("{} {seconds} s: {}", webhook.name, resources.join(" "))
+        })
+        .collect();
+    assert_snapshot!(waits.join("\n"), @"
+    enforce.provost.dev 3 s: configmaps
+    enforce-2.provost.dev 10 s: services
+    enforce-3.provost.dev 20 s: pods pods/ephemeralcontainers deployments
+    ");
+}
+
+#[test]
+fn conditions_of_policies_are_asked_about_where_each_policy_for_a_resource_has_some() {
+    let policies = [
+        asking(
+            "{matchConditions: [{name: a, expression: \"request.userInfo.username != 'robot'\"}]}",
+            "a",
+            "{kinds: [ConfigMap]}",
+        ),
+        asking(
+            "{matchConditions: [{name: a, expression: object.metadata.name == 'b'}, {name: b, expression: 'true'}]}",
+            "b",
+            "{kinds: [ConfigMap, Service]}",
+        ),
+        policy("c", "Enforce", "Fail", "{kinds: [Service]}"),
+    ];
+    assert_snapshot!(outline(&policies), @r#"
+    enforce.provost.dev Fail /validate/t
+      namespaces: kubernetes.io/metadata.name NotIn kube-system
+      not-the-apiserver
+      !((request.resource.group == "" && request.resource.resource in ["configmaps"])) || (((object.metadata.name == 'b') && (true)) || ((request.userInfo.username != 'robot')))
+      "" configmaps services: CREATE UPDATE DELETE
+      "example.com" services: CREATE UPDATE DELETE
+    "#);
 }

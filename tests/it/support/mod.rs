@@ -9,6 +9,7 @@ pub(crate) mod evidence;
 pub(crate) mod gate;
 pub(crate) mod history;
 pub(crate) mod https;
+pub(crate) mod install;
 pub(crate) mod plain_http;
 pub(crate) mod process;
 pub(crate) mod random;

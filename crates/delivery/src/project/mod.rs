@@ -5,6 +5,7 @@
 //! for its Applications. What begins with `!` denies, and beats all that allows. A project that cannot be read, and
 //! one that is not there, refuses.
 
+mod integrity;
 mod pattern;
 mod refusal;
 
@@ -15,6 +16,7 @@ use crate::fields::Fields;
 use crate::windows::SyncWindows;
 use pattern::{NamePattern, RepositoryPattern, SourceNamespace};
 
+pub use integrity::{CommitCheck, Integrity};
 pub use refusal::Refusal;
 
 /// An AppProject's spec, read.
@@ -31,6 +33,8 @@ pub struct Project {
     service_accounts: Vec<ServiceAccountRule>,
     /// Ids of the keys that may sign what is synced; empty where nothing need be signed.
     pub signature_keys: Vec<String>,
+    /// Which commits of which repositories have to be signed; `None` where `sourceIntegrity` is not there.
+    integrity: Option<Vec<Integrity>>,
     /// When its Applications may be synced.
     pub windows: SyncWindows,
     /// Fields that are read and have no effect here, for people who ask.
@@ -133,6 +137,7 @@ impl Project {
                 .into_iter()
                 .flatten()
                 .collect(),
+            integrity: integrity::read(&mut fields),
             windows: SyncWindows::read(&mut fields),
             without_effect: [
                 "description",
@@ -144,6 +149,12 @@ impl Project {
             .filter(|name| fields.take(name).is_some())
             .collect(),
         };
+        if project.integrity.is_some() && !project.signature_keys.is_empty() {
+            fields.refuse(
+                "signatureKeys",
+                "cannot be used together with sourceIntegrity: move the keys into its policies",
+            );
+        }
         fields.finish();
         project
     }
@@ -255,6 +266,31 @@ impl Project {
             kind: kind.to_owned(),
             list: white,
         })
+    }
+
+    /// Whether `sourceIntegrity` says which commits have to be signed.
+    pub fn has_integrity(&self) -> bool {
+        self.integrity.is_some()
+    }
+
+    /// What `sourceIntegrity` demands of a repository's commits; `None` where no policy is about it.
+    ///
+    /// # Errors
+    /// Several policies are about it: their places. A mistake must not switch a check off.
+    pub fn integrity(&self, url: &str) -> Result<Option<&Integrity>, String> {
+        let policies = self.integrity.iter().flatten().enumerate();
+        let about: Vec<_> = policies.filter(|(_, policy)| policy.is_about(url)).collect();
+        match about.as_slice() {
+            [] => Ok(None),
+            [(_, policy)] => Ok(Some(policy)),
+            several => {
+                let places = several.iter().map(|(index, _)| format!("policies[{index}]"));
+                let places = places.collect::<Vec<_>>().join(", ");
+                Err(format!(
+                    "{places} of spec.sourceIntegrity.git are all about {url}: one may be"
+                ))
+            }
+        }
     }
 
     /// As whom is applied there: the first rule about the destination says. `None` where none does.

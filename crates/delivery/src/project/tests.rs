@@ -188,7 +188,7 @@ fn every_flaw_of_a_project_is_named() {
     spec.destinationServiceAccounts[0].namespace may not be turned around by !
     spec.destinationServiceAccounts[1].defaultServiceAccount must be a name, or namespace:name
     spec.signatureKeys[0].keyID is missing
-    spec.sourceIntegrity is not supported
+    spec.sourceIntegrity.git is missing
     "#);
 }
 

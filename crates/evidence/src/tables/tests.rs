@@ -11,7 +11,7 @@ fn load(facts: &[Table]) -> Database {
         .iter()
         .zip(&texts)
         .map(|(table, text)| (table.name.as_str(), text.as_str()));
-    Database::load(files, SCHEMA).unwrap()
+    Database::load(files).unwrap()
 }
 
 fn query(sql: &str) -> Query<'_> {
@@ -136,7 +136,7 @@ fn facts() -> Facts {
                 )
             },
         ],
-        gaps: vec![],
+        ..Facts::default()
     }
 }
 
@@ -275,5 +275,95 @@ fn fractions_are_refused_because_programs_write_them_differently() {
     assert_eq!(
         error.to_string(),
         "own.sql gives a fraction in column share: cast it to TEXT or INTEGER"
+    );
+}
+
+#[test]
+fn a_control_stands_as_the_rows_of_its_tables_do() {
+    use crate::facts::{Control, ControlTable};
+    let control = |id: &str, position| Control {
+        framework: "F".into(),
+        framework_version: "1".into(),
+        position,
+        control: id.into(),
+        asks: "something".into(),
+        strength: Some("full".into()),
+        not_evidenced: None,
+    };
+    let by = |control: &str, table: &str| ControlTable {
+        framework: "F".into(),
+        control: control.into(),
+        table_name: table.into(),
+    };
+    let facts = Facts {
+        controls: [
+            "none", "absent", "untested", "bad", "good", "unclear", "excused", "empty",
+        ]
+        .iter()
+        .zip(1..)
+        .map(|(id, position)| control(id, position))
+        .collect(),
+        control_tables: vec![
+            by("absent", "drift"),
+            by("untested", "commits"),
+            by("bad", "bad"),
+            by("good", "good"),
+            by("unclear", "unclear"),
+            by("excused", "excused"),
+            by("empty", "empty"),
+        ],
+        ..facts()
+    };
+    let mut database = load(&facts.tables());
+    for (name, verdicts) in [
+        ("commits", &[][..]),
+        ("bad", &["pass", "fail", "unknown"]),
+        ("good", &["pass", "pass"]),
+        ("unclear", &["pass", "unknown"]),
+        ("excused", &["exception", "pass"]),
+        ("empty", &[]),
+    ] {
+        let columns = if name == "commits" {
+            vec![]
+        } else {
+            vec![VERDICT.to_owned()]
+        };
+        let rows = if name == "commits" {
+            vec![vec![]]
+        } else {
+            verdicts
+                .iter()
+                .map(|verdict| vec![Cell::from(*verdict)])
+                .collect()
+        };
+        database
+            .count(&Table {
+                name: name.into(),
+                columns,
+                rows,
+            })
+            .unwrap();
+    }
+    let matrix = database.run(CONTROL_MATRIX).unwrap();
+    let wanted = ["control", "table_name", "population", "tested", "fail", "status"];
+    assert_eq!(
+        columns(&matrix, &wanted),
+        [
+            ["none", "-", "-", "-", "-", "not evidenced by this tool"],
+            ["absent", "drift", "-", "-", "-", "table not in this report"],
+            ["untested", "commits", "1", "0", "0", "shown, not tested"],
+            ["bad", "bad", "3", "3", "1", "deviations"],
+            ["good", "good", "2", "2", "0", "no deviation observed"],
+            ["unclear", "unclear", "2", "2", "0", "could not be determined"],
+            [
+                "excused",
+                "excused",
+                "2",
+                "2",
+                "0",
+                "deviations with an exception on file"
+            ],
+            ["empty", "empty", "0", "0", "0", "did not operate"],
+        ]
     );
 }

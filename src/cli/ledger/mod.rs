@@ -1,7 +1,9 @@
 //! `provost ledger`.
 
+mod changes;
+mod export;
+
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,9 +11,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
+use provost_evidence::count::counted;
 use provost_manifest::escape;
 
+use crate::config;
+use crate::ledger::identities::{self, Identities};
 use crate::ledger::read::{Entry, Filter, Position, Summary, read};
+use crate::ledger::{DIGEST_KEY_FILE, IDENTITIES_FILE, digest_key};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +44,18 @@ Examples:
 const EXPORT_EXAMPLES: &str = "\
 Examples:
   provost ledger export --into provost.jsonl ledger                  what is new since the last run
-  provost ledger export --into /var/log/provost.jsonl -f ledger      until it is interrupted";
+  provost ledger export --into /var/log/provost.jsonl -f ledger      until it is interrupted
+  provost ledger export --into https://siem.example.com/ingest --token-file token --position siem.position -f ledger";
+
+const FORGET_EXAMPLES: &str = "\
+Examples:
+  provost ledger forget alice                                 in the map below the state directory
+  provost ledger forget alice --identities identities.jsonl   in another one";
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  provost ledger rotate-key                            the key below the state directory
+  provost ledger rotate-key --digest-key digest.key    another one";
 
 /// How often a ledger that is followed is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -71,23 +88,26 @@ enum Command {
         #[command(flatten)]
         what: What,
     },
-    /// Append each record to a file once, as JSON lines; the next run goes on where this one ends
+    Changes(changes::Args),
+    /// Hand each record on to a file or a SIEM, as JSON lines; the next run goes on where this one ends
     #[command(after_help = EXPORT_EXAMPLES)]
-    Export {
-        /// The file
+    Export(export::Args),
+    /// Erase a user's name from the identity map; the records, which hold a pseudonym, stay whole
+    #[command(after_help = FORGET_EXAMPLES)]
+    Forget {
+        /// The name
+        #[arg(value_name = "USER")]
+        user: String,
+        /// The identity map [default: below the state directory]
         #[arg(long, value_name = "FILE")]
-        into: PathBuf,
-        /// The file that says how far it went [default: FILE with .position at the end]
+        identities: Option<PathBuf>,
+    },
+    /// Make a new key for pseudonyms and the digests of Secrets; processes use it from their next start on
+    #[command(after_help = ROTATE_EXAMPLES)]
+    RotateKey {
+        /// The file of the keys [default: below the state directory]
         #[arg(long, value_name = "FILE")]
-        position: Option<PathBuf>,
-        /// Go on until interrupted
-        #[arg(short, long)]
-        follow: bool,
-        #[command(flatten)]
-        filter: FilterArgs,
-        /// The ledger's directory
-        #[arg(value_name = "LEDGER")]
-        ledger: PathBuf,
+        digest_key: Option<PathBuf>,
     },
 }
 
@@ -123,6 +143,9 @@ struct FilterArgs {
     /// Only records of this kind: admission, policy_change, sync, drift, policies, heartbeat, gap, …
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
+    /// Map of who is behind the pseudonyms: names are shown as text, and --user finds them
+    #[arg(long, value_name = "FILE")]
+    identities: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -136,31 +159,28 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Tail { lines, follow, what } => tail(usize::from(lines), follow, what)?,
         Command::Show { what } => {
-            let (filter, output) = (what.filter.into_filter(), what.output);
+            let (filter, output) = (what.filter.into_filter()?, what.output);
             let mut position = Position::default();
-            read(&what.ledger, &filter, &mut position, |entry| print(entry, output))
-                .with_context(|| unread(&what.ledger))?;
+            read(&what.ledger, &filter, &mut position, |entry| {
+                print(entry, &filter.identities, output)
+            })
+            .with_context(|| unread(&what.ledger))?;
         }
-        Command::Export {
-            into: to,
-            position,
-            follow,
-            filter,
-            ledger,
-        } => {
-            let position = position.unwrap_or_else(|| {
-                let mut name = to.clone().into_os_string();
-                name.push(".position");
-                name.into()
-            });
-            let filter = filter.into_filter();
-            loop {
-                export(&ledger, &filter, &to, &position)?;
-                if !follow {
-                    break;
-                }
-                std::thread::sleep(POLL_INTERVAL);
-            }
+        Command::Changes(args) => changes::run(args)?,
+        Command::Export(args) => export::run(args)?,
+        Command::Forget { user, identities } => {
+            let map = beside(identities, IDENTITIES_FILE, "--identities")?;
+            let forgotten = identities::forget(&map, &user, jiff::Timestamp::now())?;
+            anyhow::ensure!(forgotten > 0, "{} does not name {user:?}", map.display());
+            anstream::println!("Forgotten: {}.", counted(forgotten as u64, "pseudonym"));
+        }
+        Command::RotateKey { digest_key: file } => {
+            let keys = digest_key::rotate(&beside(file, DIGEST_KEY_FILE, "--digest-key")?)?;
+            anstream::println!(
+                "Key {} follows {}. Processes use it from their next start on.",
+                keys.key.id(),
+                keys.previous.as_deref().unwrap_or("none")
+            );
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -170,8 +190,15 @@ fn unread(ledger: &Path) -> String {
     format!("could not read the ledger {}", ledger.display())
 }
 
+/// The file that was named, or else the one below the state directory.
+fn beside(named: Option<PathBuf>, name: &str, option: &str) -> anyhow::Result<PathBuf> {
+    named
+        .or_else(|| Some(config::state_directory()?.join(name)))
+        .with_context(|| format!("there is no state directory: give {option} FILE"))
+}
+
 fn tail(lines: usize, follow: bool, what: What) -> anyhow::Result<()> {
-    let (filter, output, ledger) = (what.filter.into_filter(), what.output, what.ledger);
+    let (filter, output, ledger) = (what.filter.into_filter()?, what.output, what.ledger);
     let mut position = Position::default();
     let mut last = VecDeque::with_capacity(lines);
     read(&ledger, &filter, &mut position, |entry| {
@@ -182,68 +209,31 @@ fn tail(lines: usize, follow: bool, what: What) -> anyhow::Result<()> {
         Ok::<_, io::Error>(())
     })
     .with_context(|| unread(&ledger))?;
-    last.iter().try_for_each(|entry| print(entry, output))?;
+    let people = &filter.identities;
+    last.iter().try_for_each(|entry| print(entry, people, output))?;
     if !follow {
         return Ok(());
     }
     loop {
         std::thread::sleep(POLL_INTERVAL);
-        read(&ledger, &filter, &mut position, |entry| print(entry, output))
-            .with_context(|| unread(&ledger))?;
+        read(&ledger, &filter, &mut position, |entry| {
+            print(entry, people, output)
+        })
+        .with_context(|| unread(&ledger))?;
     }
 }
 
-/// The position is written after the records: what was written between the two when the process ended comes twice, and
-/// nothing is left out.
-fn export(ledger: &Path, filter: &Filter, to: &Path, position_file: &Path) -> anyhow::Result<()> {
-    let mut position = match fs::read_to_string(position_file) {
-        Ok(text) => serde_json::from_str(&text)
-            .with_context(|| format!("{} does not say how far the export went", position_file.display()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Position::default(),
-        Err(error) => {
-            return Err(error).with_context(|| format!("could not read {}", position_file.display()));
-        }
-    };
-    let before = position.clone();
-    let failed = || format!("could not write {}", to.display());
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(to)
-        .with_context(failed)?;
-    let mut file = io::BufWriter::new(file);
-    let outcome = read(ledger, filter, &mut position, |entry| {
-        writeln!(file, "{}", entry.text)
-    });
-    outcome.with_context(failed)?;
-    let file = file
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .with_context(failed)?;
-    if position != before {
-        file.sync_data().with_context(failed)?;
-        let folder = position_file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
-        serde_json::to_writer(&mut new, &position)?;
-        new.as_file().sync_all()?;
-        new.persist(position_file)
-            .with_context(|| format!("could not write {}", position_file.display()))?;
-    }
-    Ok(())
-}
-
-fn print(entry: &Entry, output: Output) -> io::Result<()> {
+/// As JSON a record is what was sealed, with its pseudonyms.
+fn print(entry: &Entry, people: &Identities, output: Output) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     match output {
         Output::Json => writeln!(out, "{}", entry.text),
-        Output::Text => writeln!(out, "{}", line(entry)),
+        Output::Text => writeln!(out, "{}", line(entry, people)),
     }
 }
 
 /// Time, kind, verdict, object, user, and the rest; what stands there may be anybody's text.
-fn line(entry: &Entry) -> String {
+fn line(entry: &Entry, people: &Identities) -> String {
     let Summary {
         verdict,
         object,
@@ -263,7 +253,7 @@ fn line(entry: &Entry) -> String {
         escape::line(&entry.kind),
         dash(&verdict),
         dash(&object),
-        dash(&user),
+        dash(people.resolve(&user)),
         escape::line(&detail)
     )
     .trim_end()
@@ -273,7 +263,7 @@ fn line(entry: &Entry) -> String {
 // === impl FilterArgs ===
 
 impl FilterArgs {
-    fn into_filter(self) -> Filter {
+    fn into_filter(self) -> anyhow::Result<Filter> {
         let Self {
             object,
             user,
@@ -281,14 +271,17 @@ impl FilterArgs {
             to,
             verdict,
             kind,
+            identities,
         } = self;
-        Filter {
+        let identities = identities.as_deref().map(Identities::load).transpose()?;
+        Ok(Filter {
             object,
             user,
             from,
             to,
             verdict,
             kind,
-        }
+            identities: identities.unwrap_or_default(),
+        })
     }
 }

@@ -1,0 +1,559 @@
+//! An hour of a cluster in a minute: the record must tell each write from the others, and the apiserver's own audit log
+//! is the oracle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use harness::git::{DANA, Repository};
+use harness::{Cluster, Folder, Output, Provost, User, wait_for};
+use provost::ledger::changes::changes;
+use provost::ledger::read::{Entry, Filter, Position, read};
+use provost_evidence::change::{Change, Reconciliation, Source, State};
+use provost_evidence::event::Event;
+use provost_evidence::witness::Restoration;
+use serde_json::Value;
+
+use crate::support::webhook::AUDITED;
+
+const LIMIT: Duration = Duration::from_mins(1);
+const TEAM: &str = r#"
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: team}
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: check-team
+      match: {any: [{resources: {kinds: [ConfigMap]}}]}
+      validate:
+        message: A team is wanted
+        pattern: {metadata: {labels: {team: "?*"}}}
+"#;
+const QUOTA: &str = r#"{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-secrets"},
+    "spec": {"hard": {"count/secrets": "0"}}}"#;
+const DEPLOYMENT: &str = r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
+    "replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
+    "spec": {"containers": [{"name": "web", "image": "registry.example.com/web:1"}]}}}}"#;
+/// What Git says.
+const ENV: &str = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "my-app-env",
+    "labels": {"team": "web"}, "annotations": {"owner": "web"}}, "data": {"A": "1"}}"#;
+
+/// A cluster that is governed and recorded.
+struct Hour {
+    cluster: Cluster,
+    namespace: String,
+    folder: Folder,
+    provost: Provost,
+}
+
+impl Hour {
+    async fn begin(cluster: Cluster) -> anyhow::Result<Self> {
+        let folder = Folder::new()?;
+        let namespace = cluster.namespace("shop").await?;
+        // What controllers write there before anybody governs it.
+        let furniture = [
+            "-n",
+            &namespace,
+            "get",
+            "configmap/kube-root-ca.crt",
+            "serviceaccount/default",
+        ];
+        wait_for("the namespace to be furnished", LIMIT, async || {
+            cluster.kubectl(User::Admin, &furniture, "").await?.success()
+        })
+        .await?;
+        fs::create_dir(folder.path().join("policies"))?;
+        fs::write(folder.path().join("policies/team.yaml"), TEAM)?;
+        fs::write(folder.path().join("policies/owner.yaml"), AUDITED)?;
+        let provost = serve(&cluster, folder.path(), &namespace).await?;
+        let hour = Self {
+            cluster,
+            namespace,
+            folder,
+            provost,
+        };
+        hour.wait_judged().await?;
+        Ok(hour)
+    }
+
+    /// Until the apiserver has heard of the webhook.
+    async fn wait_judged(&self) -> anyhow::Result<()> {
+        wait_for("a ConfigMap without a team to be denied", LIMIT, async || {
+            let output = self
+                .try_as_dana(&["create", "configmap", "probe", "--dry-run=server"], "")
+                .await?;
+            ensure!(output.stderr.contains("denied the request"), "{}", output.stderr);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn try_as(&self, user: User, arguments: &[&str], stdin: &str) -> anyhow::Result<Output> {
+        let all = [&["-n", self.namespace.as_str()], arguments].concat();
+        self.cluster.kubectl(user, &all, stdin).await
+    }
+
+    async fn try_as_dana(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<Output> {
+        self.try_as(User::Developer, arguments, stdin).await
+    }
+
+    async fn admin(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+        self.try_as(User::Admin, arguments, stdin).await?.success()
+    }
+
+    async fn dana(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+        self.try_as_dana(arguments, stdin).await?.success()
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.path().join("ledger")
+    }
+
+    fn entries(&self) -> anyhow::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        read(
+            &self.ledger(),
+            &Filter::default(),
+            &mut Position::default(),
+            |entry| {
+                entries.push(entry.clone());
+                Ok::<_, std::io::Error>(())
+            },
+        )?;
+        Ok(entries)
+    }
+
+    fn restorations(&self) -> anyhow::Result<Vec<Restoration>> {
+        let of_entry = |entry: Entry| match entry.event {
+            Some(Event::Restoration(restoration)) => Some(restoration),
+            _ => None,
+        };
+        Ok(self.entries()?.into_iter().filter_map(of_entry).collect())
+    }
+
+    async fn wait_restored(&self, count: usize) -> anyhow::Result<()> {
+        wait_for("the configuration to be restored", LIMIT, async || {
+            let found = self.restorations()?;
+            ensure!(found.len() >= count, "{found:#?}\n{}", self.provost.log());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Until the agent has brought the ConfigMap to what Git says.
+    async fn wait_synced(&self) -> anyhow::Result<()> {
+        let what = ["get", "configmap", "my-app-env", "-ojsonpath={.data.A}"];
+        wait_for("the agent to write the ConfigMap", LIMIT, async || {
+            let found = self.admin(&what, "").await?;
+            ensure!(found == "1", "it is {found:?}\n{}", self.provost.log());
+            Ok(())
+        })
+        .await
+    }
+
+    fn audited(&self) -> anyhow::Result<Vec<Value>> {
+        let text = fs::read_to_string(self.cluster.audit_log()?)?;
+        Ok(text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
+    }
+
+    /// What the audit log says of writes in the namespace: the id and status of each.
+    fn oracle(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut writes = BTreeMap::new();
+        for event in self.audited()? {
+            let (verb, object) = (&event["verb"], &event["objectRef"]);
+            let is_write = object["subresource"] == "exec"
+                || ["create", "update", "patch", "delete", "deletecollection"]
+                    .iter()
+                    .any(|known| verb == known);
+            let is_dry = event["requestURI"]
+                .as_str()
+                .is_some_and(|uri| uri.contains("dryRun="));
+            let is_talk = object["resource"] == "events"
+                || object["resource"] == "leases"
+                || object["subresource"] == "status"
+                || object["apiGroup"] == "authorization.k8s.io";
+            if object["namespace"] == self.namespace
+                && event["stage"] == "ResponseComplete"
+                && is_write
+                && !is_dry
+                && !is_talk
+            {
+                let id = event["auditID"].as_str().unwrap_or_default().to_owned();
+                writes.insert(id, event["responseStatus"]["code"].as_u64().unwrap_or_default());
+            }
+        }
+        Ok(writes)
+    }
+}
+
+async fn serve(cluster: &Cluster, folder: &Path, namespace: &str) -> anyhow::Result<Provost> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let kubeconfig = cluster.kubeconfig(User::Agent).display().to_string();
+    let audit_log = cluster.audit_log()?.display().to_string();
+    let mut provost = Provost::start(
+        &[
+            "serve",
+            "--kubeconfig",
+            &kubeconfig,
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+            "--policies",
+            &path("policies"),
+            "--certs",
+            &path("certs"),
+            "--ledger",
+            &path("ledger"),
+            "--state",
+            &path("state"),
+            "--failure-policy",
+            "ignore",
+            "--allow-local-repositories",
+            "--poll-interval",
+            "1s",
+            "--applications-namespace",
+            namespace,
+            "--audit-log",
+            &audit_log,
+        ],
+        &[],
+    )?;
+    provost.wait_for_line("Ready.", LIMIT).await?;
+    Ok(provost)
+}
+
+/// One line of what is expected: who, as whom, what, of what, what became of it, what policies said, by which field
+/// manager.
+fn line(change: &Change, namespace: &str) -> String {
+    let object = change.object.describe().replace(namespace, "shop");
+    let pod = object.find("shop/web-").filter(|_| object.starts_with("Pod"));
+    let object = pod.map_or(object.clone(), |at| {
+        format!("{}shop/web-… {}", &object[..at], change.object.subresource)
+    });
+    let acting = match change.impersonated.as_str() {
+        "" => String::new(),
+        other => format!(" as {other}"),
+    };
+    let verdict = if change.verdict.is_empty() {
+        "-"
+    } else {
+        &change.verdict
+    };
+    let manager = if change.manager.is_empty() {
+        "-"
+    } else {
+        &change.manager
+    };
+    // Over which protocol kubectl speaks to a container is its own affair.
+    let verb = if change.object.subresource == "exec" {
+        "connect"
+    } else {
+        &change.verb
+    };
+    format!(
+        "{}{acting} | {verb} {object} | {} | {verdict} | {manager}",
+        change.user,
+        change.state.name()
+    )
+}
+
+/// By people and by the agent, of what the hour is about.
+fn is_told_of(change: &Change, namespace: &str) -> bool {
+    let by_people = ["admin", "dana"].contains(&change.user.as_str());
+    let is_of_hour =
+        change.object.resource == "validatingwebhookconfigurations" || change.object.namespace == namespace;
+    let by_agent = change.user == "provost-agent" && change.object.resource == "configmaps";
+    is_of_hour && (by_people || by_agent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_an_hour_tells_each_write_apart() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!(own);
+    if cluster.audit_log().is_err() {
+        eprintln!("skipped: this cluster's audit log cannot be read");
+        return Ok(());
+    }
+    let mut hour = Hour::begin(cluster).await?;
+    three_users_write(&hour).await?;
+    what_is_no_plain_write(&hour).await?;
+    an_administrator_edits_and_deletes_the_configuration(&hour).await?;
+    a_sync_and_a_drift_under_its_name(&hour).await?;
+    the_webhook_is_gone(&mut hour).await?;
+    let (namespace, ledger) = (hour.namespace.clone(), hour.ledger());
+    let oracle = hour.oracle()?;
+    wait_for("the audit log to be in the record", LIMIT, async || {
+        let found = changes(&ledger, None, None)?;
+        let known: BTreeSet<_> = found.changes.iter().map(|change| &change.audit_id).collect();
+        let missing: Vec<_> = oracle.keys().filter(|id| !known.contains(id)).collect();
+        ensure!(missing.is_empty(), "{missing:?}");
+        Ok(())
+    })
+    .await?;
+    let Hour {
+        folder,
+        provost,
+        cluster,
+        ..
+    } = hour;
+    assert_eq!(provost.stop().await?, 0);
+
+    let found = changes(&ledger, None, None)?;
+    each_line_is_as_it_was_written_down(&found, &namespace);
+    the_audit_log_agrees(&found, &oracle, &namespace);
+    let output = harness::provost::provost(
+        folder.path(),
+        &["ledger", "changes", &ledger.display().to_string()],
+    )?
+    .success()?;
+    ensure!(output.contains("written without any evaluation"), "{output}");
+    ensure!(output.contains("let in and refused afterwards"), "{output}");
+    drop(cluster);
+    Ok(())
+}
+
+async fn three_users_write(hour: &Hour) -> anyhow::Result<()> {
+    let good = ENV.replace("my-app-env", "good");
+    hour.dana(&["create", "-f", "-"], &good).await?;
+    let refused = hour.try_as_dana(&["create", "configmap", "bad"], "").await?;
+    ensure!(refused.stderr.contains("A team is wanted"), "{}", refused.stderr);
+    let warned = ENV
+        .replace("my-app-env", "warned")
+        .replace(r#""owner": "web""#, "");
+    let erin = ["--as=erin", "--as-group=developers", "create", "-f", "-"];
+    let output = hour.try_as(User::Admin, &erin, &warned).await?;
+    ensure!(
+        output.code == 0 && output.stderr.contains("Say who owns it"),
+        "{}",
+        output.stderr
+    );
+    hour.admin(&["create", "-f", "-"], QUOTA).await?;
+    let used = ["get", "resourcequota", "no-secrets", "-ojsonpath={.status.hard}"];
+    wait_for("the quota to be counted", LIMIT, async || {
+        let hard = hour.admin(&used, "").await?;
+        ensure!(hard.contains("secrets"), "{hard}");
+        Ok(())
+    })
+    .await?;
+    let quota = hour
+        .try_as_dana(
+            &[
+                "create",
+                "secret",
+                "generic",
+                "token",
+                "--from-literal=password=hunter2",
+            ],
+            "",
+        )
+        .await?;
+    ensure!(quota.stderr.contains("exceeded quota"), "{}", quota.stderr);
+    Ok(())
+}
+
+async fn what_is_no_plain_write(hour: &Hour) -> anyhow::Result<()> {
+    hour.admin(&["create", "-f", "-"], DEPLOYMENT).await?;
+    let ready = ["get", "deployment", "web", "-ojsonpath={.status.readyReplicas}"];
+    wait_for("a Pod to be ready", LIMIT, async || {
+        let found = hour.admin(&ready, "").await?;
+        ensure!(found == "1", "{found:?} are ready");
+        Ok(())
+    })
+    .await?;
+    // No kubelet is behind the node: the connection is opened, and then fails.
+    let exec = hour
+        .try_as_dana(&["exec", "deployment/web", "--", "psql", "hunter2"], "")
+        .await?;
+    ensure!(exec.code != 0, "{}", exec.stdout);
+    hour.dana(&["scale", "deployment", "web", "--replicas=0"], "")
+        .await?;
+    hour.dana(&["delete", "configmap", "good"], "").await.map(drop)
+}
+
+async fn an_administrator_edits_and_deletes_the_configuration(hour: &Hour) -> anyhow::Result<()> {
+    // An apply would leave this condition: it is nobody's but the administrator's.
+    let off = r#"[{"op": "add", "path": "/webhooks/0/matchConditions/-", "value": {"name": "off", "expression": "false"}}]"#;
+    let patch = [
+        "patch",
+        "validatingwebhookconfiguration",
+        "provost",
+        "--type=json",
+        "-p",
+        off,
+    ];
+    hour.admin(&patch, "").await?;
+    hour.wait_restored(1).await?;
+    let shown = hour
+        .admin(
+            &["get", "validatingwebhookconfiguration", "provost", "-oyaml"],
+            "",
+        )
+        .await?;
+    ensure!(
+        !shown.contains("name: \"off\"") && !shown.contains("name: off"),
+        "{shown}"
+    );
+    for (name, count) in [("provost", 2), ("provost-witness", 3)] {
+        hour.admin(&["delete", "validatingwebhookconfiguration", name], "")
+            .await?;
+        hour.wait_restored(count).await?;
+    }
+    let told: Vec<_> = hour
+        .restorations()?
+        .into_iter()
+        .map(|told| {
+            (
+                told.configuration,
+                told.found == "absent",
+                told.restored == told.expected,
+                told.managers,
+            )
+        })
+        .collect();
+    let entry = |name: &str, absent, managers: &[&str]| {
+        let managers: Vec<_> = managers.iter().map(|&manager| manager.to_owned()).collect();
+        (name.to_owned(), absent, true, managers)
+    };
+    assert_eq!(
+        told,
+        [
+            entry("provost", false, &["kubectl-patch"]),
+            entry("provost", true, &[]),
+            entry("provost-witness", true, &[]),
+        ]
+    );
+    hour.wait_judged().await
+}
+
+async fn a_sync_and_a_drift_under_its_name(hour: &Hour) -> anyhow::Result<()> {
+    let mut repository = Repository::init(&hour.folder.path().join("infrastructure"))?;
+    repository.write("app/env.yaml", ENV)?;
+    repository.commit(DANA, "Deploy")?;
+    let application = format!(
+        r#"{{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {{"name": "my-app"}}, "spec": {{
+            "project": "default", "source": {{"repoURL": "{}", "path": "app", "targetRevision": "main"}},
+            "destination": {{"server": "https://kubernetes.default.svc", "namespace": "{}"}},
+            "syncPolicy": {{"automated": {{"selfHeal": true}}}}}}}}"#,
+        repository.path().display(),
+        hour.namespace
+    );
+    let project = format!(
+        r#"{{"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {{"name": "default"}}, "spec": {{
+            "sourceRepos": ["*"], "destinations": [{{"server": "*", "namespace": "{}"}}]}}}}"#,
+        hour.namespace
+    );
+    for object in [&project, &application] {
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        wait_for("the object to be taken", LIMIT, async || {
+            hour.admin(&apply, object).await
+        })
+        .await?;
+    }
+    hour.wait_synced().await?;
+    let drift = [
+        "patch",
+        "configmap",
+        "my-app-env",
+        "--field-manager=provost",
+        "-p",
+        r#"{"data": {"A": "2"}}"#,
+    ];
+    hour.dana(&drift, "").await?;
+    hour.wait_synced().await
+}
+
+/// The process is killed, and what is written meanwhile is let in unjudged.
+async fn the_webhook_is_gone(hour: &mut Hour) -> anyhow::Result<()> {
+    hour.provost.signal("KILL")?;
+    wait_for("provost to be gone", LIMIT, async || {
+        hour.provost.ended()?.context("it runs")
+    })
+    .await?;
+    for name in ["unseen-1", "unseen-2"] {
+        hour.dana(&["create", "configmap", name], "").await?;
+    }
+    hour.provost = serve(&hour.cluster, hour.folder.path(), &hour.namespace).await?;
+    hour.wait_judged().await
+}
+
+fn each_line_is_as_it_was_written_down(found: &Reconciliation, namespace: &str) {
+    let lines: Vec<String> = found
+        .changes
+        .iter()
+        .filter(|change| is_told_of(change, namespace))
+        .map(|change| line(change, namespace))
+        .filter(|line| !line.contains("argoproj.io"))
+        .collect();
+    let mut expected = vec![
+        "dana | create ConfigMap shop/good | witnessed | allowed | kubectl-create",
+        "dana | create ConfigMap shop/bad | denied | denied | kubectl-create",
+        "admin as erin | create ConfigMap shop/warned | witnessed | warned | kubectl-create",
+        "admin | create ResourceQuota shop/no-secrets | witnessed | - | kubectl-create",
+        "dana | create Secret shop/token | refused after admission | - | kubectl-create",
+        "admin | create Deployment shop/web | witnessed | - | kubectl-create",
+        "dana | connect Pod shop/web-… exec | witnessed | - | -",
+        "dana | patch Deployment shop/web scale | witnessed | - | -",
+        "dana | delete ConfigMap shop/good | witnessed | - | -",
+        "admin | patch validatingwebhookconfigurations.admissionregistration.k8s.io provost | not asked about | - | kubectl-patch",
+        "admin | delete validatingwebhookconfigurations.admissionregistration.k8s.io provost | not asked about | - | -",
+        "admin | delete validatingwebhookconfigurations.admissionregistration.k8s.io provost-witness | not asked about | - | -",
+        "provost-agent | patch ConfigMap shop/my-app-env | witnessed | allowed | provost",
+        "dana | patch ConfigMap shop/my-app-env | witnessed | allowed | provost",
+        "provost-agent | patch ConfigMap shop/my-app-env | witnessed | allowed | provost",
+        "dana | create configmaps shop/unseen-1 | written without evaluation | - | kubectl-create",
+        "dana | create configmaps shop/unseen-2 | written without evaluation | - | kubectl-create",
+    ];
+    let mut applied: Vec<_> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.contains("AppProject") && !line.contains("Application"))
+        .collect();
+    // Which of two that the apiserver got in the same millisecond comes first is not known.
+    applied.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(applied, expected, "{lines:#?}");
+}
+
+fn the_audit_log_agrees(found: &Reconciliation, oracle: &BTreeMap<String, u64>, namespace: &str) {
+    let recorded: BTreeMap<String, u64> = found
+        .changes
+        .iter()
+        .filter(|change| change.object.namespace == namespace && !change.audit_id.is_empty())
+        .map(|change| (change.audit_id.clone(), u64::from(change.code)))
+        .collect();
+    for (id, code) in oracle {
+        assert_eq!(recorded.get(id), Some(code), "{id}");
+    }
+    let counts = found.counts;
+    assert_eq!(
+        counts.audited_writes,
+        counts.both + counts.not_evaluated,
+        "{counts:?}"
+    );
+    assert_eq!(
+        counts.admitted,
+        counts.both + counts.refused_after_admission + counts.admitted_without_audit,
+        "{counts:?}"
+    );
+    let lost: Vec<_> = found
+        .changes
+        .iter()
+        .filter(|change| change.object.namespace == namespace && !change.witnesses.contains(&Source::Audit))
+        .collect();
+    assert!(lost.is_empty(), "of these the audit log does not tell: {lost:#?}");
+    let unevaluated: Vec<_> = found
+        .changes
+        .iter()
+        .filter(|change| change.state == State::NotEvaluated && change.object.namespace == namespace)
+        .map(|change| (change.user.as_str(), change.reason.as_str()))
+        .collect();
+    for (user, reason) in &unevaluated {
+        assert!(reason.contains("nobody answered for"), "{user}: {reason}");
+    }
+}
