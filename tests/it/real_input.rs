@@ -51,9 +51,9 @@ async fn kube_prometheus_is_synced_whole_and_moved_through_the_years() -> anyhow
             .git(&["rev-list", "-1", &format!("--before={date}"), &head])?;
         Ok(commit.trim().to_owned())
     };
-    let (year_ago, years_ago) = (before(YEAR_AGO)?, before(YEARS_AGO)?);
+    let (last_year, long_ago) = (before(YEAR_AGO)?, before(YEARS_AGO)?);
 
-    agent.move_to(&year_ago)?;
+    agent.move_to(&last_year)?;
     // manifests/setup has the namespace and the CRDs, manifests the rest; one Application reads both.
     agent
         .application(
@@ -62,7 +62,7 @@ async fn kube_prometheus_is_synced_whole_and_moved_through_the_years() -> anyhow
             json!({"source": {"directory": {"recurse": true}}}),
         )
         .await?;
-    agent.assert_as_declared(&year_ago, &[]).await?;
+    agent.assert_as_declared(&last_year, &[]).await?;
 
     // A year later: CRDs and all else change where they are.
     let uids = agent.owned().await?;
@@ -88,14 +88,14 @@ async fn kube_prometheus_is_synced_whole_and_moved_through_the_years() -> anyhow
         "CustomResourceDefinition /prometheusagents.monitoring.coreos.com",
         "CustomResourceDefinition /scrapeconfigs.monitoring.coreos.com",
     ];
-    agent.move_to(&years_ago)?;
-    agent.assert_as_declared(&years_ago, &gone).await?;
+    agent.move_to(&long_ago)?;
+    agent.assert_as_declared(&long_ago, &gone).await?;
     let approved = format!("argocd.argoproj.io/deletion-approved={}", jiff::Timestamp::now());
     let application = ["application", "kube-prometheus", &approved];
     agent
         .kubectl(&[&["annotate"], &application[..]].concat(), "")
         .await?;
-    agent.assert_as_declared(&years_ago, &[]).await?;
+    agent.assert_as_declared(&long_ago, &[]).await?;
     agent.stop().await
 }
 
@@ -110,7 +110,7 @@ impl Agent<'_> {
         let full_name = format!("{}/kube-prometheus", self.namespace);
         let mut found = BTreeMap::new();
         for gvk in self.connection.kinds().served() {
-            let Ok(list) = self.list_of(&gvk).await else {
+            let Ok(list) = self.list_of(gvk).await else {
                 continue;
             };
             for object in list {

@@ -56,9 +56,9 @@ const OBJECTS: &str = r#"
 "#;
 
 /// A kind of one's own, structural, with a list that is a map by name and a place that takes anything.
-const WIDGET: &str = r#"
+const WIDGET: &str = r"
 {apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: widgets.GROUP}, spec: {group: GROUP, scope: Namespaced, names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}, tags: {type: array, items: {type: string}}, parts: {type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name], items: {type: object, required: [name], properties: {name: {type: string}, count: {type: integer, default: 1}}}}, free: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}}]}}
-"#;
+";
 
 /// An object that the agent keeps.
 struct Kept {

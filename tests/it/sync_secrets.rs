@@ -33,29 +33,29 @@ stringData: {plain: hunter2-from-git}
 "#;
 
 /// One whose refusal quotes what it holds: a text is wanted, and a map is there.
-const QUOTED: &str = r#"
+const QUOTED: &str = r"
 apiVersion: v1
 kind: Secret
 metadata: {name: quoted}
 stringData: {plain: {deeper: hunter2-refused!}}
-"#;
+";
 
 /// One that no longer may be changed, and whose type is another then.
-const IMMUTABLE: &str = r#"
+const IMMUTABLE: &str = r"
 apiVersion: v1
 kind: Secret
 metadata: {name: immutable}
 immutable: true
 stringData: {plain: hunter2-from-git}
-"#;
+";
 
 const CHART: &str = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
-const TEMPLATE: &str = r#"
+const TEMPLATE: &str = r"
 apiVersion: v1
 kind: Secret
 metadata: {name: charted}
 stringData: {plain: '{{ .Values.password }}', encoded: '{{ .Values.password | b64enc }}'}
-"#;
+";
 const GENERATOR: &str = "generatorOptions: {disableNameSuffixHash: true}\nsecretGenerator: [{name: generated, literals: [plain=hunter2-from-git]}]\n";
 
 /// Looks for the values in what was found somewhere.
