@@ -83,10 +83,12 @@ demo: needs ## The main job in a minute: a denial, a synced commit, a healed edi
 
 # Ten minutes, if nothing else is said; a seed of its own each time, which is printed.
 SECONDS ?= 600
+# How often each fault of a sync is tried: kills, frozen leaders, outages, broken repositories, denials, full disks.
+ROUNDS ?= 100
 
-soak: needs ## Feed parsers and matchers with hostile input for SECONDS=600 (failures stay in tests/soak/corpus), then tamper with a ledger 10,000 times
+soak: needs ## Hostile input for SECONDS=600 (failures stay in tests/soak/corpus), then a ledger tampered with 10,000 times, 1,000 random edits and each fault of a sync ROUNDS=100 times
 	cargo test --locked --release --package provost --test soak -- --seconds $(SECONDS) --seed $$(date +%s)
-	cargo test $(ALL) --test it -- --ignored soak
+	PROVOST_SOAK_ROUNDS=$(ROUNDS) cargo test $(ALL) --test it -- --ignored soak --nocapture
 
 bench: bench-webhook bench-policy bench-sync ## All benchmarks; each writes target/bench/PART.json
 

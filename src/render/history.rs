@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{Oid, Repository, Signature};
+use provost_manifest::mask::LAST_APPLIED;
 use provost_manifest::object::ObjectKey;
 use provost_manifest::yaml;
 use ring::hmac;
@@ -114,14 +115,23 @@ impl History {
         let mut object = sorted(object);
         if object.get("kind").is_some_and(|kind| kind == "Secret") {
             for field in ["data", "stringData"] {
-                for (_, value) in object
-                    .get_mut(field)
-                    .and_then(Value::as_object_mut)
-                    .into_iter()
-                    .flatten()
-                {
-                    *value = self.digest(value).into();
+                match object.get_mut(field) {
+                    Some(Value::Object(values)) => {
+                        for value in values.values_mut() {
+                            *value = self.digest(value).into();
+                        }
+                    }
+                    // No Secret has such data; whatever it is, it is not kept.
+                    Some(other) => *other = self.digest(other).into(),
+                    None => {}
                 }
+            }
+            // The whole object once more, as kubectl keeps it.
+            if let Some(copy) = object
+                .pointer_mut("/metadata/annotations")
+                .and_then(|all| all.get_mut(LAST_APPLIED))
+            {
+                *copy = self.digest(copy).into();
             }
         }
         object

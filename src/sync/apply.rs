@@ -44,7 +44,7 @@ pub(super) async fn apply_object(
             let mut live = update.live.clone();
             let replaces = settings.options_of(&desired.object).replace == Some(true);
             let declared = replaces.then_some(&desired.object);
-            if let Some(object) = update.replacement.as_ref().or(declared) {
+            if let Some(object) = update.replacement.as_deref().or(declared) {
                 let object = with_version(object, &live.uid, &live.resource_version);
                 live = cluster.fold(&cluster.replace(&target, &object).await?);
             }

@@ -154,18 +154,12 @@ impl Task {
             .partition(|desired| self.state.held(&desired.key).is_some());
         let held = held.iter().filter_map(|desired| self.state.held(&desired.key));
         let mut fights: Vec<String> = held.map(str::to_owned).collect();
-        let coming = self
-            .run
-            .as_ref()
-            .map(|run| run.pending().clone())
-            .unwrap_or_default();
+        let coming = self.run.as_ref().map(Run::pending).cloned().unwrap_or_default();
         let (mut planned, refusals) = self.plan_all(&settings, &recorded, &todo, &coming).await?;
         self.leave_unasked(&mut planned);
         fights.append(&mut planned.fights);
         if !settings.writes {
-            if let Some(refusals) = refusals {
-                return Err(refusals);
-            }
+            refusals.map_or(Ok(()), Err)?;
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
         }

@@ -59,7 +59,7 @@ pub(super) struct Update {
     /// What is applied where ignored fields keep their live values.
     pub(super) respectful: Option<Value>,
     /// What is put in the object's place first, where an apply alone would be refused.
-    pub(super) replacement: Option<Value>,
+    pub(super) replacement: Option<Box<Value>>,
 }
 
 /// Why an object could not be planned or applied.
@@ -204,7 +204,7 @@ async fn plan_object(
                 };
                 let update = Update {
                     needs_apply: true,
-                    replacement: Some(untangled.replacement),
+                    replacement: Some(Box::new(untangled.replacement)),
                     ..update
                 };
                 return Ok((Verdict::Update(update), judgement));

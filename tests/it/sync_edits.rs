@@ -56,9 +56,9 @@ const OBJECTS: &str = r#"
 "#;
 
 /// A kind of one's own, structural, with a list that is a map by name and a place that takes anything.
-const WIDGET: &str = r#"
+const WIDGET: &str = r"
 {apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: widgets.GROUP}, spec: {group: GROUP, scope: Namespaced, names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}, tags: {type: array, items: {type: string}}, parts: {type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name], items: {type: object, required: [name], properties: {name: {type: string}, count: {type: integer, default: 1}}}}, free: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}}]}}
-"#;
+";
 
 /// An object that the agent keeps.
 struct Kept {
@@ -337,6 +337,19 @@ fn table() -> Vec<(&'static str, &'static str, Change)> {
             ),
         ),
         (
+            "another account",
+            "StatefulSet",
+            Change::set("/spec/template/spec/serviceAccountName", json!("other")),
+        ),
+        (
+            "another account for a job",
+            "CronJob",
+            Change::set(
+                "/spec/jobTemplate/spec/template/spec/serviceAccountName",
+                json!("other"),
+            ),
+        ),
+        (
             "a label",
             "ConfigMap",
             Change::set("/metadata/labels/added", json!("by-hand")),
@@ -411,16 +424,22 @@ async fn what_matters_is_put_back_under_every_name_and_verb() -> anyhow::Result<
             // An apply of another's takes nothing away.
             let takes_away = !matches!(change, Change::Remove(_)) || manager == "provost";
             let verbs = [Verb::Json, Verb::Update, Verb::Merge, Verb::Apply];
-            let verb = verbs[number % if takes_away { 4 } else { 3 }];
+            let verb = verbs[(number + copy) % if takes_away { 4 } else { 3 }];
             let mut object = live.clone();
             change.make(&mut object)?;
-            let edit = Edit {
+            let mut edit = Edit {
                 live,
                 object,
                 manager,
                 verb,
             };
-            match agent.edit_and_heal(one, &edit).await {
+            let mut healed = agent.edit_and_heal(one, &edit).await;
+            if matches!(healed, Ok(None)) {
+                // An apply beside what is there is refused to others too; a patch is not.
+                edit.verb = Verb::Json;
+                healed = agent.edit_and_heal(one, &edit).await;
+            }
+            match healed {
                 Ok(Some(_)) => {}
                 Ok(None) => missed.push(format!("{what}: {edit}: it was no edit")),
                 Err(error) => missed.push(format!("{what}: {edit}: {error:#}")),

@@ -247,7 +247,10 @@ async fn end_the_apiserver(times: usize) -> anyhow::Result<()> {
         agent.wait_parts(&format!("cut-{time}"), least).await?;
         cluster.stop_apiserver().await?;
         // What is wrong in Git meanwhile is put right before anybody could read it.
-        agent.commit(&[("app/parts.yaml", "no manifest: [\n")])?;
+        agent.commit(&[(
+            "app/parts.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n",
+        )])?;
         let value = format!("end-{time}");
         let good = agent.commit(&[("app/parts.yaml", &config_maps(&value))])?;
         assert_ne!(commit, good);

@@ -376,7 +376,12 @@ impl<'c> Agent<'c> {
 
     /// Ends the agent and starts another on the same state.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
-        self.shutdown.cancel();
+        self.end().await?;
+        self.begin_again().await
+    }
+
+    /// Starts another agent on the state of one that has ended.
+    pub(crate) async fn begin_again(&mut self) -> anyhow::Result<()> {
         self.metrics = Metrics::default();
         let (connection, shutdown, task) = run_agent(
             self.cluster,
@@ -388,8 +393,7 @@ impl<'c> Agent<'c> {
             |_| {},
         )
         .await?;
-        std::mem::replace(&mut self.task, task).await??;
-        (self.connection, self.shutdown) = (connection, shutdown);
+        (self.connection, self.shutdown, self.task) = (connection, shutdown, task);
         Ok(())
     }
 

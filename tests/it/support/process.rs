@@ -29,17 +29,24 @@ pub(crate) struct Process<'c> {
     pub(crate) gate: Gate,
     pub(crate) client: kube::Client,
     pub(crate) folder: Folder,
+    /// Arguments beside the usual ones.
+    pub(crate) arguments: Vec<String>,
     provost: Option<Provost>,
     /// How much of the log was read.
     read: usize,
 }
 
 impl<'c> Process<'c> {
-    pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+    /// All but the process, which may want something before it starts.
+    pub(crate) async fn make_ready(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
         let namespace = cluster.namespace(hint).await?;
         let folder = Folder::new()?;
         let repository = Repository::init(&folder.path().join("infrastructure"))?;
-        let mut process = Self::make(cluster, namespace, repository, folder).await?;
+        Self::make(cluster, namespace, repository, folder).await
+    }
+
+    pub(crate) async fn start(cluster: &'c Cluster, hint: &str) -> anyhow::Result<Self> {
+        let mut process = Self::make_ready(cluster, hint).await?;
         process.run().await?;
         process.project().await?;
         Ok(process)
@@ -67,6 +74,7 @@ impl<'c> Process<'c> {
             gate: Gate::before(cluster).await?,
             client: cluster.client(User::Admin).await?,
             folder,
+            arguments: Vec::new(),
             provost: None,
             read: 0,
         })
@@ -74,14 +82,14 @@ impl<'c> Process<'c> {
 
     /// Runs the agent, on the state that is there.
     pub(crate) async fn run(&mut self) -> anyhow::Result<()> {
-        self.begin(&[])?;
+        self.begin()?;
         self.running()?.wait_for_line("Ready.", LIMIT).await?;
         Ok(())
     }
 
     /// The same with an agent that has to wait for the lease.
     pub(crate) async fn run_in_background(&mut self) -> anyhow::Result<()> {
-        self.begin(&[])?;
+        self.begin()?;
         let provost = self.running()?;
         provost
             .wait_for_line("Another agent holds the lease", LIMIT)
@@ -89,12 +97,11 @@ impl<'c> Process<'c> {
         Ok(())
     }
 
-    /// Starts the process with more in its environment.
-    pub(crate) fn begin(&mut self, environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    fn begin(&mut self) -> anyhow::Result<()> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let kubeconfig = self.gate.kubeconfig().display().to_string();
         let (state, ledger) = (path("state"), path("ledger"));
-        let arguments = [
+        let mut arguments = vec![
             "serve",
             "--role",
             "agent",
@@ -112,13 +119,22 @@ impl<'c> Process<'c> {
             "--metrics-listen",
             "127.0.0.1:0",
         ];
+        arguments.extend(self.arguments.iter().map(String::as_str));
         self.read = 0;
-        self.provost = Some(Provost::start(&arguments, environment)?);
+        self.provost = Some(Provost::start(&arguments, &[])?);
         Ok(())
     }
 
     fn running(&mut self) -> anyhow::Result<&mut Provost> {
         self.provost.as_mut().context("the agent does not run")
+    }
+
+    pub(crate) fn pid(&mut self) -> anyhow::Result<u32> {
+        Ok(self.running()?.pid())
+    }
+
+    pub(crate) fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.running()?.ended()?.is_none())
     }
 
     pub(crate) fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
@@ -158,7 +174,7 @@ impl<'c> Process<'c> {
     }
 
     /// Makes the project `default`, which allows everything.
-    async fn project(&self) -> anyhow::Result<()> {
+    pub(crate) async fn project(&self) -> anyhow::Result<()> {
         let project = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
             "metadata": {"name": "default", "namespace": self.namespace},

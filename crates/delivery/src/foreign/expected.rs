@@ -65,6 +65,12 @@ impl<'v> Expected<'v> {
                 .is_some_and(|default| default == *value)
     }
 
+    /// The older name of a field, by which the server knows it too.
+    pub(super) fn older_name(&self, path: &FieldPath) -> Option<FieldPath> {
+        let is_account = matches("serviceAccountName", self.in_pod(path)?);
+        is_account.then(|| Some(path.parent()?.key("serviceAccount")))?
+    }
+
     /// Defaults that depend on the fields around them.
     fn computed_default(&self, path: &FieldPath) -> Option<Value> {
         let segments = path.segments();

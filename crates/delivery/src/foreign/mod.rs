@@ -73,6 +73,7 @@ pub fn fields(rendered: &Value, live: &Value) -> Vec<ForeignField> {
     for owner in &owners {
         search.visit(owner, owner.fields, live, Rendered::of(Some(&rendered), 0));
     }
+    search.find_older_names(live);
     search.into_fields()
 }
 
@@ -209,6 +210,16 @@ impl<'v> Search<'v> {
             }
             self.path.pop();
         }
+    }
+
+    /// Where the server keeps two names of one field equal, either alone would bring back the other.
+    fn find_older_names(&mut self, live: &Value) {
+        let older = self.found.iter().filter_map(|(path, found)| {
+            let older = self.expected.older_name(path)?;
+            older.get(live).is_some().then(|| (older, found.clone()))
+        });
+        let older: Vec<_> = older.collect();
+        self.found.extend(older);
     }
 
     fn push(&mut self, segment: Segment) {

@@ -467,3 +467,26 @@ fn a_field_added_anywhere_by_anyone_is_found() {
     }
     assert!(tried > 100, "only {tried} places");
 }
+
+#[test]
+fn an_account_goes_with_the_older_name_that_the_server_keeps_equal() {
+    let rendered = deployment();
+    let additions = [
+        ("/spec/template/spec/serviceAccountName", json!("other")),
+        ("/spec/template/spec/serviceAccount", json!("other")),
+    ];
+    // As an apply leaves it: its manager owns the one name that it gave.
+    let live = live(
+        &rendered,
+        &additions,
+        "somebody",
+        in_pod(json!({"f:serviceAccountName": {}})),
+    );
+    assert_eq!(
+        paths(&fields(&rendered, &live)),
+        [
+            "spec.template.spec.serviceAccount",
+            "spec.template.spec.serviceAccountName"
+        ]
+    );
+}
