@@ -51,7 +51,9 @@ impl Deref for Handle {
     type Target = Repository;
 
     fn deref(&self) -> &Repository {
-        self.repository.as_ref().expect("it is there until the handle is dropped")
+        self.repository
+            .as_ref()
+            .expect("it is there until the handle is dropped")
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) struct Task {
     turn: Option<OwnedSemaphorePermit>,
     /// Whether a status waits that says nothing new but the revision.
     has_news: bool,
+    /// Whether mail with news was taken in that no pass has looked at yet.
+    pub(super) has_unseen: bool,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     pub(super) compared: Option<Compared>,
     pub(super) failures: u32,
@@ -135,6 +137,7 @@ impl Task {
             findings: Findings::default(),
             configured: context.sources.configured(),
             has_news: false,
+            has_unseen: false,
             turn: None,
             projects: context.projects.subscribe(),
             gone: HashSet::new(),
@@ -169,14 +172,15 @@ impl Task {
                 () = end.cancelled() => return,
                 wake = self.something(deadline) => wake,
             };
-            let has_news = self.take_mail();
+            let has_news = self.take_mail() | std::mem::take(&mut self.has_unseen);
             if wake == Wake::Mail && !has_news {
                 continue;
             }
             if end.run_until_cancelled(self.refresh()).await.is_none() {
                 return;
             }
-            let next = self.pass(&end).await;
+            // On the heap, and for as long as it takes: a thousand Applications that wait need no room for a pass.
+            let next = Box::pin(self.pass(&end)).await;
             self.turn = None;
             deadline = match next {
                 Next::Never => return,
@@ -474,7 +478,8 @@ impl Task {
         }
         self.has_news = false;
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
-        if let Some(application) = written {
+        if let Some(mut application) = written {
+            application.metadata.managed_fields = None;
             let before = std::mem::replace(&mut self.application, Arc::new(application));
             self.context.events.tell(&before.status, &self.application).await;
         }

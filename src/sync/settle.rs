@@ -34,13 +34,15 @@ impl Task {
             let Some(Ok(())) = end.run_until_cancelled(mail).await else {
                 break;
             };
-            self.take_mail();
+            self.has_unseen |= self.take_mail();
             let converged = self.standing(&goal);
             outcome.health = converged.health;
             outcome.resources = converged.resources;
         }
-        // What was taken in may be news for the next pass.
-        self.mailbox.wake();
+        if self.has_unseen {
+            // The next pass looks at what was taken in: somebody may have changed an object meanwhile.
+            self.mailbox.wake();
+        }
         outcome
     }
 }
