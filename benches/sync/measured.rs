@@ -184,8 +184,8 @@ impl Measured {
                 anyhow::Ok(())
             }
         };
-        let made: Vec<_> = names.iter().map(make).collect();
-        futures::stream::iter(made)
+        let requests: Vec<_> = names.iter().map(make).collect();
+        futures::stream::iter(requests)
             .buffer_unordered(MADE_AT_ONCE)
             .try_collect()
             .await
@@ -305,7 +305,7 @@ impl Measured {
     /// How long the control plane has been on a processor.
     pub(crate) fn control_plane_time(&self) -> anyhow::Result<Duration> {
         let kubeconfig = self.cluster.kubeconfig(User::Admin);
-        let folder = kubeconfig.parent().unwrap_or(Path::new("/"));
+        let folder = kubeconfig.parent().unwrap_or_else(|| Path::new("/"));
         processor::time_of_all_in(folder, self.provost.pid())
     }
 

@@ -77,8 +77,8 @@ pub(super) struct Task {
     pub(super) has_started: bool,
     /// Whether the next try of a sync begins with its first step.
     pub(super) begins_anew: bool,
-    /// Whether the mail that was taken in said anything that was not known.
-    was_told: bool,
+    /// Whether mail that no pass has looked at yet said anything that was not known.
+    pub(super) was_told: bool,
     /// The sync that is under way.
     pub(super) run: Option<Run>,
     /// Objects that were seen to go since the inventory was written.
@@ -180,7 +180,8 @@ impl Task {
             if end.run_until_cancelled(self.refresh()).await.is_none() {
                 return;
             }
-            let next = self.pass(&end).await;
+            // On the heap, and for as long as it takes: a thousand Applications that wait need no room for a pass.
+            let next = Box::pin(self.pass(&end)).await;
             self.turn = None;
             deadline = match next {
                 Next::Never => return,
@@ -482,7 +483,8 @@ impl Task {
         }
         self.has_news = false;
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
-        if let Some(application) = written {
+        if let Some(mut application) = written {
+            application.metadata.managed_fields = None;
             let before = std::mem::replace(&mut self.application, Arc::new(application));
             self.context.events.tell(&before.status, &self.application).await;
         }

@@ -62,6 +62,7 @@ impl Inventory {
             .items
             .into_iter()
             .filter(|chunk| chunk.spec.application == full_name)
+            .map(kept)
             .collect();
         chunks.sort_by_key(|chunk| index_of(chunk).unwrap_or(usize::MAX));
         Ok(Self {
@@ -228,8 +229,14 @@ fn index_of(chunk: &InventoryObject) -> Option<usize> {
     chunk.name_any().rsplit_once('-')?.1.parse().ok()
 }
 
+/// What is kept of a chunk: the apiserver keeps who manages what of it by itself.
+fn kept(mut chunk: InventoryObject) -> InventoryObject {
+    chunk.metadata.managed_fields = None;
+    chunk
+}
+
 fn fenced(answer: Result<InventoryObject, cluster::Error>) -> Result<InventoryObject, Error> {
-    answer.map_err(|error| {
+    answer.map(kept).map_err(|error| {
         if error.is_conflict() || error.is_not_found() {
             Error::Fenced
         } else {

@@ -39,8 +39,10 @@ impl Task {
             outcome.health = converged.health;
             outcome.resources = converged.resources;
         }
-        // What was taken in may be news for the next pass.
-        self.mailbox.wake();
+        if self.was_told {
+            // The next pass looks at what was taken in: somebody may have changed an object meanwhile.
+            self.mailbox.wake();
+        }
         outcome
     }
 }
