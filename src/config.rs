@@ -73,6 +73,17 @@ pub struct LedgerListener {
     pub certificates: PathBuf,
 }
 
+// === impl LedgerListener ===
+
+impl From<(std::net::SocketAddr, PathBuf)> for LedgerListener {
+    fn from((address, certificates): (std::net::SocketAddr, PathBuf)) -> Self {
+        Self {
+            address,
+            certificates,
+        }
+    }
+}
+
 /// What happens to a write while the webhook does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum FailurePolicy {

@@ -94,8 +94,8 @@ mod tests {
         };
         assert_eq!(of(0, "ca.crt"), of(1, "ca.crt"));
         assert_ne!(of(0, "tls.key"), of(1, "tls.key"));
-        for index in 0..2 {
-            assert_eq!(secrets[index].object["stringData"].as_object().unwrap().len(), 3);
+        for (index, secret) in secrets.iter().enumerate().take(2) {
+            assert_eq!(secret.object["stringData"].as_object().unwrap().len(), 3);
             assert!(!of(index, "ca.crt").contains("PRIVATE KEY"));
         }
     }

@@ -39,11 +39,19 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_OBJECTS: usize = 5_000;
 /// Objects that are asked for at once.
 const PAGE: u32 = 500;
-/// The subjects that are lists of objects: each with its kinds, and the fields that count.
-const LISTED: [(&str, &[(&str, &str, &str)], &[&str]); 2] = [
-    (
-        "rbac",
-        &[
+/// A subject that is a list of objects.
+struct Listed {
+    subject: &'static str,
+    /// Group, kind and resource of each.
+    kinds: &'static [(&'static str, &'static str, &'static str)],
+    /// The fields that count.
+    fields: &'static [&'static str],
+}
+
+const LISTED: [Listed; 2] = [
+    Listed {
+        subject: "rbac",
+        kinds: &[
             ("rbac.authorization.k8s.io", "ClusterRole", "clusterroles"),
             (
                 "rbac.authorization.k8s.io",
@@ -53,11 +61,11 @@ const LISTED: [(&str, &[(&str, &str, &str)], &[&str]); 2] = [
             ("rbac.authorization.k8s.io", "Role", "roles"),
             ("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),
         ],
-        &["rules", "aggregationRule", "subjects", "roleRef"],
-    ),
-    (
-        "webhook-configurations",
-        &[
+        fields: &["rules", "aggregationRule", "subjects", "roleRef"],
+    },
+    Listed {
+        subject: "webhook-configurations",
+        kinds: &[
             (
                 "admissionregistration.k8s.io",
                 "ValidatingWebhookConfiguration",
@@ -69,8 +77,8 @@ const LISTED: [(&str, &[(&str, &str, &str)], &[&str]); 2] = [
                 "mutatingwebhookconfigurations",
             ),
         ],
-        &["webhooks"],
-    ),
+        fields: &["webhooks"],
+    },
 ];
 
 /// Takes samples.
@@ -98,9 +106,10 @@ impl Sampler {
     pub async fn run(self, stop: CancellationToken) {
         let mut last = Last::default();
         loop {
-            for (subject, kinds, fields) in LISTED {
-                let found = self.list(kinds, fields).await;
-                self.ledger.append(Event::Sample(last.sample(subject, found)));
+            for listed in LISTED {
+                let found = self.list(listed.kinds, listed.fields).await;
+                self.ledger
+                    .append(Event::Sample(last.sample(listed.subject, found)));
             }
             let policies = self.policies.current();
             let loaded = policies.loaded().into_iter().map(|name| (name, String::new()));

@@ -1,7 +1,8 @@
 //! Capture of changes: the steps of the first-parent line in the period, the rules that were in force before each, and
 //! what the words, trailers and signatures of their commits are worth.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use git2::Oid;
 use jiff::Timestamp;
@@ -63,12 +64,11 @@ pub(super) fn add(
         let rules = versions.rules(step.before, facts)?;
         let members = by_step.get(&result.id).map(Vec::as_slice).unwrap_or_default();
         let defaults;
-        let judged_by = match &rules {
-            Some(rules) => *rules,
-            None => {
-                defaults = InForce::defaults();
-                &defaults
-            }
+        let judged_by = if let Some(rules) = rules {
+            rules
+        } else {
+            defaults = InForce::defaults();
+            &defaults
         };
         let words = words(repository, result, members, judged_by)?;
         let rules = rules.map(|rules| rules.id.clone());
@@ -275,7 +275,7 @@ impl Versions<'_> {
     fn rules(&mut self, at: Option<Oid>, facts: &mut Facts) -> Result<Option<&InForce>, Error> {
         let file = self.file(at, rules::PATH)?;
         let key = file.as_ref().map(|(blob, _)| *blob);
-        if !self.rules.contains_key(&key) {
+        if let Entry::Vacant(unread) = self.rules.entry(key) {
             let read = match &file {
                 None => Ok(InForce::defaults()),
                 Some((blob, text)) => Rules::parse(text)
@@ -290,7 +290,7 @@ impl Versions<'_> {
                     reason: format!("what it was in force for can't be judged: {reason}"),
                 }),
             }
-            self.rules.insert(key, read.ok());
+            unread.insert(read.ok());
         }
         Ok(self.rules.get(&key).and_then(Option::as_ref))
     }

@@ -87,8 +87,8 @@ pub(super) async fn start(
             source,
         })?;
         endpoint = Some((format!("https://{address}/audit"), path));
-        let served = listener.serve(tls, router(Arc::clone(&intake), &token), stop.clone());
-        server = Some(tokio::spawn(served));
+        let serving = listener.serve(tls, router(Arc::clone(&intake), &token), stop.clone());
+        server = Some(tokio::spawn(serving));
     }
     let follow = |log: &PathBuf| {
         let follow = Arc::clone(&intake).follow(log.clone(), config.state.clone(), stop.clone());

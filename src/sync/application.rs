@@ -44,6 +44,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const MAX_GONE: usize = 1_000;
 
 /// One Application's task.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what it remembers from pass to pass, each for itself"
+)]
 pub(super) struct Task {
     pub(super) context: Arc<Context>,
     /// `namespace/name`.

@@ -345,7 +345,7 @@ async fn respond(webhook: &Webhook, request: HttpRequest, reviewed: Reviewed) ->
 fn patience(query: &str, started: Instant) -> Patience {
     let mut parts = query.split('&');
     let said = parts.find_map(|part| part.strip_prefix("timeout=")?.strip_suffix('s')?.parse().ok());
-    let seconds: u64 = said.unwrap_or(DEFAULT_TIMEOUT_SECONDS.into());
+    let seconds: u64 = said.unwrap_or_else(|| DEFAULT_TIMEOUT_SECONDS.into());
     Patience::new(started, Duration::from_secs(seconds.max(1)))
 }
 

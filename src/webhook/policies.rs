@@ -286,8 +286,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::mutate(json!({"mutate": {}}), "spec.rules[0].mutate: mutate is not supported")]
-    #[case::images(json!({"verifyImages": []}), "verifyImages is not supported")]
+    #[case::mutate(json!({"mutate": {"patchStrategicMerge": {"metadata": {"labels": {"a": "b"}}}}}), "spec.rules[0].mutate: mutate is not supported")]
+    #[case::images(json!({"verifyImages": [{"imageReferences": ["*"]}]}), "verifyImages is not supported")]
     fn what_provost_does_not_do_is_let_in_with_a_warning(#[case] rule: Value, #[case] why: &str) {
         let answer = asked(&policy(rule), None);
         assert_eq!(answer.verdict, Verdict::Warned);

@@ -164,8 +164,7 @@ impl Keeper {
         let (mut resync, mut check) = (every(RESYNC), every(self.lifetimes.check()));
         self.expiry.tell(&self.identity);
         let edits = self.registrar.as_ref();
-        let mut edits =
-            edits.map(|registrar| keep::edits(&registrar.client, Arc::clone(&registrar.keep), &stop));
+        let mut edits = edits.map(|registrar| keep::edits(&registrar.client, &registrar.keep, &stop));
         let mut retry: Option<Instant> = self.unregistered().then(Instant::now);
         loop {
             tokio::select! {
@@ -271,7 +270,7 @@ async fn edited(edits: &mut Option<watch::Receiver<()>>) {
         None => false,
     };
     if !told {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -100,10 +100,10 @@ async fn a_recorder_takes_and_signs_what_the_installed_webhook_records_and_asks_
         Ok(())
     })
     .await?;
-    let recorded = installed.folder.path().join("recorder/ledger");
+    let ledger = installed.folder.path().join("recorder/ledger");
     wait_for("the recorder has it", SOON, async || {
         let mut text = String::new();
-        for entry in fs::read_dir(&recorded)? {
+        for entry in fs::read_dir(&ledger)? {
             let path = entry?.path();
             if path.is_file() {
                 text += &fs::read_to_string(path)?;
@@ -122,7 +122,7 @@ async fn a_recorder_takes_and_signs_what_the_installed_webhook_records_and_asks_
             .path()
             .join("recorder/state/recorder/signing.key.pub"),
     )?;
-    let shown = recorded.display().to_string();
+    let shown = ledger.display().to_string();
     let verified = harness::provost::provost(
         installed.folder.path(),
         &["verify", &shown, "--trust", key.trim()],

@@ -2,8 +2,6 @@
 //! case may take the deadline of a rule and 64 MiB more than a plain one, in a process of its own, as the kernel counts
 //! it.
 
-#![expect(clippy::needless_pass_by_value, reason = "tables hand out values")]
-
 use std::{
     ffi::OsStr,
     fmt::Write as _,
@@ -64,6 +62,7 @@ fn check(folder: &Path) -> Run {
             None => command.env_remove(name),
         };
     }
+    #[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
     let child = command.spawn().unwrap();
     let (sampler, ended) = (child.id(), AtomicBool::new(false));
     let (bytes, (code, usage)) = thread::scope(|scope| {

@@ -234,9 +234,10 @@ async fn serve(cluster: &Cluster, folder: &Path, namespace: &str) -> anyhow::Res
 fn line(change: &Change, namespace: &str) -> String {
     let object = change.object.describe().replace(namespace, "shop");
     let pod = object.find("shop/web-").filter(|_| object.starts_with("Pod"));
-    let object = pod.map_or(object.clone(), |at| {
-        format!("{}shop/web-… {}", &object[..at], change.object.subresource)
-    });
+    let object = pod.map_or_else(
+        || object.clone(),
+        |at| format!("{}shop/web-… {}", &object[..at], change.object.subresource),
+    );
     let acting = match change.impersonated.as_str() {
         "" => String::new(),
         other => format!(" as {other}"),
@@ -278,7 +279,7 @@ fn is_told_of(change: &Change, namespace: &str) -> bool {
 async fn the_record_of_an_hour_tells_each_write_apart() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
     if cluster.audit_log().is_err() {
-        eprintln!("skipped: this cluster's audit log cannot be read");
+        harness::skip(module_path!(), "this cluster's audit log cannot be read");
         return Ok(());
     }
     let mut hour = Hour::begin(cluster).await?;

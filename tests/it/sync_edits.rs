@@ -279,13 +279,14 @@ async fn soak_a_thousand_random_edits_are_all_put_back() -> anyhow::Result<()> {
     agent.stop().await
 }
 
-/// What an attacker adds or changes, as a person reads it.
+/// What an attacker adds or changes, as a person reads it: what, of which kind, and how.
 fn table() -> Vec<(&'static str, &'static str, Change)> {
+    [of_pods(), of_rights_and_ways()].concat()
+}
+
+fn of_pods() -> Vec<(&'static str, &'static str, Change)> {
     let container = json!({"name": "miner", "image": "registry.example.com/miner:v1"});
     let privileged = json!({"name": "root", "image": "registry.example.com/root:v1", "securityContext": {"privileged": true}});
-    let anything = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
-    let anywhere = json!({"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]});
-    let mallory = json!({"kind": "User", "name": "mallory", "apiGroup": "rbac.authorization.k8s.io"});
     vec![
         (
             "the host's network",
@@ -349,6 +350,14 @@ fn table() -> Vec<(&'static str, &'static str, Change)> {
                 json!("other"),
             ),
         ),
+    ]
+}
+
+fn of_rights_and_ways() -> Vec<(&'static str, &'static str, Change)> {
+    let anything = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
+    let anywhere = json!({"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]});
+    let mallory = json!({"kind": "User", "name": "mallory", "apiGroup": "rbac.authorization.k8s.io"});
+    vec![
         (
             "a label",
             "ConfigMap",

@@ -60,7 +60,7 @@ fn having(parts: &Parts, value: &str) -> usize {
 }
 
 impl Process<'_> {
-    async fn commit_round(&mut self, round: usize) -> anyhow::Result<String> {
+    fn commit_round(&mut self, round: usize) -> anyhow::Result<String> {
         let files = round_files(round);
         let files: Vec<_> = files
             .iter()
@@ -94,7 +94,7 @@ async fn kill_at_every_step(least: usize) -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut agent = Process::start(cluster, "killed").await?;
     agent.stranger().await?;
-    let first = agent.commit_round(0).await?;
+    let first = agent.commit_round(0)?;
     agent.application("my-app", "app").await?;
     agent.wait_synced("my-app", &first).await?;
     let mut before = agent.assert_round(0, &Parts::new(), "at first").await?;
@@ -104,7 +104,7 @@ async fn kill_at_every_step(least: usize) -> anyhow::Result<()> {
         round += 1;
         let side = if at == 0 { Side::Before } else { Side::After };
         agent.gate.hold_at(at.max(1) - 1, side);
-        let commit = agent.commit_round(round).await?;
+        let commit = agent.commit_round(round)?;
         let caught = wait_for("a write or the end of the sync", LIMIT, async || {
             match agent.gate.caught() {
                 Some(caught) => anyhow::Ok(Some(caught)),
@@ -168,7 +168,7 @@ async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut first = Process::start(cluster, "frozen").await?;
     first.stranger().await?;
-    let mut commit = first.commit_round(0).await?;
+    let mut commit = first.commit_round(0)?;
     first.application("my-app", "app").await?;
     first.wait_synced("my-app", &commit).await?;
     let mut before = first.assert_round(0, &Parts::new(), "at first").await?;
@@ -179,12 +179,12 @@ async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
         let (at, side) = [(4, Side::Before), (4, Side::After), (0, Side::After)][time % 3];
         round += 1;
         first.gate.hold_at(at, side);
-        first.commit_round(round).await?;
+        first.commit_round(round)?;
         let caught = first.gate.wait_caught(LIMIT).await?;
         first.signal("STOP")?;
         round += 1;
         second.repository = first.repository.clone();
-        commit = second.commit_round(round).await?;
+        commit = second.commit_round(round)?;
         second.wait_synced("my-app", &commit).await?;
         let when = format!("frozen {side:?} {caught}");
         before = second.assert_round(round, &before, &when).await?;
@@ -193,7 +193,7 @@ async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
         first.signal("CONT")?;
         first.wait_for_new_line("The lease was lost").await?;
         round += 1;
-        commit = second.commit_round(round).await?;
+        commit = second.commit_round(round)?;
         second.wait_synced("my-app", &commit).await?;
         before = second.assert_round(round, &before, &when).await?;
         assert_eq!(first.gate.writes(), [""; 0], "{when}: who lost the lease wrote");
@@ -206,7 +206,7 @@ async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
     first.kill().await?;
     second.repository = first.repository.clone();
     round += 1;
-    commit = second.commit_round(round).await?;
+    commit = second.commit_round(round)?;
     second.wait_synced("my-app", &commit).await?;
     second
         .assert_round(round, &before, "the leader was killed")
@@ -214,7 +214,7 @@ async fn freeze_the_leader(times: usize) -> anyhow::Result<()> {
     first.run_in_background().await?;
     round += 1;
     first.gate.open();
-    commit = second.commit_round(round).await?;
+    commit = second.commit_round(round)?;
     second.wait_synced("my-app", &commit).await?;
     assert_eq!(first.gate.writes(), [""; 0], "who waits for the lease wrote");
     first.stop().await?;

@@ -421,6 +421,7 @@ impl Args {
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
         let ledger = ledger.unwrap_or_default();
+        let ledger_listener = ledger_listen.zip(ledger_certs).map(LedgerListener::from);
         let pull = recorder.pull();
         let privacy = match &ledger {
             Destination::None => None,
@@ -452,12 +453,7 @@ impl Args {
             agent,
             pull: pull.filter(|_| recorder.is_some()),
             recorder,
-            ledger_listener: ledger_listen
-                .zip(ledger_certs)
-                .map(|(address, certificates)| LedgerListener {
-                    address,
-                    certificates,
-                }),
+            ledger_listener,
             audit,
             metrics_listen: metrics_listen.or_else(|| (!standalone).then(|| ([127, 0, 0, 1], 8444).into())),
             address: address(service, webhook_url),

@@ -142,7 +142,7 @@ impl WholeRepository {
         );
         // Of a merge, a revert undoes what it brought in as seen from one of its parents.
         for base in undoes.parents() {
-            if commit.tree_id() == base.tree_id() && self.comes_after_the_same(&commit, &undoes) {
+            if commit.tree_id() == base.tree_id() && comes_after_the_same(&commit, &undoes) {
                 return Ok(Some(Proof::TreeEqual));
             }
             if self.is_inverse(&commit, &undoes, &base)? {
@@ -150,13 +150,6 @@ impl WholeRepository {
             }
         }
         Ok(None)
-    }
-
-    /// Whether nothing lies between the two but what left the tree alone.
-    fn comes_after_the_same(&self, commit: &Commit<'_>, undoes: &Commit<'_>) -> bool {
-        commit
-            .parents()
-            .any(|parent| parent.tree_id() == undoes.tree_id())
     }
 
     fn is_inverse(&self, commit: &Commit<'_>, undoes: &Commit<'_>, base: &Commit<'_>) -> Result<bool, Error> {
@@ -171,4 +164,11 @@ impl WholeRepository {
         let id = |diff: &git2::Diff<'_>| diff.patchid(Some(&mut DiffPatchidOptions::new()));
         Ok(id(&done)? == id(&undone)?)
     }
+}
+
+/// Whether nothing lies between the two but what left the tree alone.
+fn comes_after_the_same(commit: &Commit<'_>, undoes: &Commit<'_>) -> bool {
+    commit
+        .parents()
+        .any(|parent| parent.tree_id() == undoes.tree_id())
 }

@@ -64,12 +64,12 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: axum::extr
     let Ok(body) = axum::body::to_bytes(body.into_body(), MAX_BODY_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE;
     };
-    let Ok(list) = read(&body) else {
+    let Ok(events) = read(&body) else {
         return StatusCode::BAD_REQUEST;
     };
     let mut lost = Vec::new();
     let mut audits = Vec::new();
-    for item in list.items {
+    for item in events.items {
         match event::of_value(item) {
             Ok(audit) => audits.extend(audit),
             Err(_) => lost.push("an item of an audit.k8s.io EventList is no audit event".to_owned()),

@@ -79,16 +79,18 @@ impl Intake {
         let ids: Vec<String> = new.iter().map(|audit| audit.audit_id.clone()).collect();
         let gaps = lost.into_iter().map(|reason| Event::Gap(Gap { lost: 1, reason }));
         let mut events: VecDeque<Event> = gaps.chain(new.into_iter().map(Event::Audit)).collect();
-        let last = events.pop_back();
+        let final_event = events.pop_back();
         for event in events {
             self.ledger.append(event);
         }
         // The disk takes records in their order: with the last, all are there.
-        if let Some(last) = last {
-            self.ledger.append_durably(last).await?;
+        if let Some(event) = final_event {
+            self.ledger.append_durably(event).await?;
         }
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.into_iter().for_each(|id| recent.remember(id));
+        for id in ids {
+            recent.remember(id);
+        }
         Ok(())
     }
 
@@ -110,7 +112,7 @@ impl Intake {
                 Ok(batch) if batch.is_empty() => true,
                 Ok(batch) => {
                     self.take_lines(&path, batch, &stop).await;
-                    keep(&kept, tail.place());
+                    keep(&kept, tail.place().as_ref());
                     false
                 }
                 Err(error) => {
@@ -170,9 +172,9 @@ fn load(kept: &Path) -> Option<Place> {
     serde_json::from_slice(&text).ok()
 }
 
-fn keep(kept: &Path, place: Option<Place>) {
+fn keep(kept: &Path, place: Option<&Place>) {
     let write = || -> std::io::Result<()> {
-        let folder = kept.parent().unwrap_or(Path::new("."));
+        let folder = kept.parent().unwrap_or_else(|| Path::new("."));
         std::fs::create_dir_all(folder)?;
         let mut new = tempfile::NamedTempFile::new_in(folder)?;
         new.write_all(serde_json::to_string(&place)?.as_bytes())?;

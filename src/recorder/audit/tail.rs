@@ -152,7 +152,7 @@ impl Tail {
                 .lost
                 .push("the audit log that was read is gone: what else it held is not evidenced".to_owned());
         }
-        let Some(found) = found.or(files.last()) else {
+        let Some(found) = found.or_else(|| files.last()) else {
             return Ok(false);
         };
         let mut file = File::open(&found.path)?;
@@ -235,8 +235,9 @@ impl Tail {
             let path = entry?.path();
             // audit-2026-11-24T11-14-32.250.log as the apiserver names it, audit.log.1 as logrotate does.
             let is_rotated = text(&path).is_some_and(|other| {
-                let plain = !other.ends_with(".gz");
-                plain && (other.starts_with(&format!("{stem}-")) || other.starts_with(&format!("{name}.")))
+                let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+                !is_packed
+                    && (other.starts_with(&format!("{stem}-")) || other.starts_with(&format!("{name}.")))
             });
             if path == self.path || is_rotated || text(&path).as_ref() == Some(&name) {
                 // What is rotated away meanwhile is not there to be read.

@@ -165,17 +165,17 @@ impl Endpoint {
                 Some(copy) => copy,
                 None => self.begin(&boot).await?,
             };
-            if !copy.broken {
-                let taken = self.take(&mut client, &boot, &files, &mut copy).await;
-                if let Ok(Err(damage)) = &taken {
-                    copy.broken = true;
-                    self.alarm(&boot, damage);
-                }
+            if copy.broken {
                 self.chains.insert(boot, copy);
-                taken?.ok();
-            } else {
-                self.chains.insert(boot, copy);
+                continue;
             }
+            let taken = self.take(&mut client, &boot, &files, &mut copy).await;
+            if let Ok(Err(damage)) = &taken {
+                copy.broken = true;
+                self.alarm(&boot, damage);
+            }
+            self.chains.insert(boot, copy);
+            taken?.ok();
         }
         self.acknowledge(&mut client).await
     }

@@ -108,9 +108,12 @@ fn own_test(reach: &Reach) -> String {
     let policies = reach.conditions.iter().flatten();
     joined(policies.map(|conditions| {
         // A comment at its end would take the bracket in.
-        let conditions = conditions.iter().map(|condition| match condition.contains("//") {
-            true => format!("({condition}\n)"),
-            false => format!("({condition})"),
+        let conditions = conditions.iter().map(|condition| {
+            if condition.contains("//") {
+                format!("({condition}\n)")
+            } else {
+                format!("({condition})")
+            }
         });
         conditions.collect::<Vec<_>>().join(" && ")
     }))

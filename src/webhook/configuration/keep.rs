@@ -8,7 +8,7 @@
 //! RBAC: get, create, patch, update and watch on our configurations, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -145,10 +145,10 @@ impl Keep {
 }
 
 /// Tells, from now on and until `stop`, that one of our configurations may not be as we wrote it.
-pub fn edits(client: &Client, keep: std::sync::Arc<Keep>, stop: &CancellationToken) -> watch::Receiver<()> {
+pub fn edits(client: &Client, keep: &Arc<Keep>, stop: &CancellationToken) -> watch::Receiver<()> {
     let (tell, told) = watch::channel(());
     for name in [NAME, witness::NAME] {
-        let (client, keep, tell) = (client.clone(), std::sync::Arc::clone(&keep), tell.clone());
+        let (client, keep, tell) = (client.clone(), Arc::clone(keep), tell.clone());
         let follow = async move {
             let api: Api<ValidatingWebhookConfiguration> = Api::all(client);
             let only = watcher::Config::default().fields(&format!("metadata.name={name}"));

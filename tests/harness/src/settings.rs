@@ -26,6 +26,16 @@ pub fn shared_data() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
+/// How often `make soak` tries a fault: `PROVOST_SOAK_ROUNDS`.
+pub fn soak_rounds() -> Option<usize> {
+    variable("PROVOST_SOAK_ROUNDS")?.to_str()?.parse().ok()
+}
+
+/// The seed that repeats a random test: `PROVOST_TEST_SEED`.
+pub fn test_seed() -> Option<u64> {
+    variable("PROVOST_TEST_SEED")?.to_str()?.parse().ok()
+}
+
 /// Whether the user wants no colours.
 pub fn no_color() -> bool {
     variable("NO_COLOR").is_some()

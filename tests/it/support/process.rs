@@ -17,8 +17,7 @@ const ROUNDS: usize = 100;
 
 /// How often a fault is tried in a soak.
 pub(crate) fn rounds() -> usize {
-    let named = std::env::var("PROVOST_SOAK_ROUNDS").ok();
-    named.and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
+    harness::settings::soak_rounds().unwrap_or(ROUNDS)
 }
 
 /// An agent that reconciles one namespace's Applications.

@@ -13,11 +13,8 @@ impl Random {
 
     /// The seed that `PROVOST_TEST_SEED` names, or another one each time.
     pub(crate) fn seed() -> u64 {
-        let named = std::env::var("PROVOST_TEST_SEED").ok();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        named
-            .and_then(|seed| seed.parse().ok())
-            .unwrap_or_else(|| u64::from(now.subsec_nanos()))
+        harness::settings::test_seed().unwrap_or_else(|| u64::from(now.subsec_nanos()))
     }
 
     fn next(&mut self) -> u64 {

@@ -157,7 +157,9 @@ impl Reconciler {
         });
         let mut changes: Vec<Change> = drafts.into_iter().map(|draft| draft.change).collect();
         changes.sort_by(|a, b| (&a.time, &a.audit_id, &a.reviews).cmp(&(&b.time, &b.audit_id, &b.reviews)));
-        changes.iter().for_each(|change| counts.add(change));
+        for change in &changes {
+            counts.add(change);
+        }
         Reconciliation {
             changes,
             counts,
@@ -294,7 +296,8 @@ impl Reconciler {
             .collect();
         alone.sort_by_key(|(uid, admitted)| (admitted.time, *uid));
         let mut drafts: Vec<Draft> = Vec::new();
-        let mut latest: BTreeMap<(Key, String, String, String, bool), (usize, Timestamp)> = BTreeMap::new();
+        // The newest request of each user, operation and object, and where it stands in `drafts`.
+        let mut latest = BTreeMap::new();
         for (uid, admitted) in alone {
             let same = (
                 key(&admitted.object),
@@ -303,9 +306,9 @@ impl Reconciler {
                 admitted.user.clone(),
                 admitted.dry_run,
             );
-            let near = latest
+            let near: Option<&(usize, Timestamp)> = latest
                 .get(&same)
-                .filter(|(_, time)| admitted.time.duration_since(*time) <= ONE_REQUEST);
+                .filter(|(_, time): &&(usize, Timestamp)| admitted.time.duration_since(*time) <= ONE_REQUEST);
             // Of one request each webhook is asked once.
             let fits = near.filter(|(index, _)| {
                 drafts.get(*index).is_some_and(|draft| {

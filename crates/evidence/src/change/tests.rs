@@ -283,15 +283,15 @@ fn a_time_has_the_changes_that_began_in_it_however_late_the_log() {
     for (time, event) in &records {
         reconciler.add(time, event).unwrap();
     }
-    let reconciled = reconciler.finish();
-    let ids: Vec<_> = reconciled
+    let found = reconciler.finish();
+    let ids: Vec<_> = found
         .changes
         .iter()
         .map(|change| change.audit_id.as_str())
         .collect();
     assert_eq!(ids, ["within"]);
-    assert_eq!(reconciled.counts.admitted, 1);
-    assert_eq!(reconciled.changes[0].state, State::Witnessed);
+    assert_eq!(found.counts.admitted, 1);
+    assert_eq!(found.changes[0].state, State::Witnessed);
 }
 
 #[test]
