@@ -229,8 +229,8 @@ fn fold(object: &PartialObjectMeta<DynamicObject>) -> ((String, String), Folded)
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let written: Vec<_> = managed(metadata).filter(|entry| !is_of_status(entry)).collect();
     let digest = Digest::of_value(&json!([
-        metadata.labels,
-        metadata.annotations,
+        without_reported(metadata, "f:labels", metadata.labels.as_ref()),
+        without_reported(metadata, "f:annotations", metadata.annotations.as_ref()),
         metadata.finalizers,
         metadata.owner_references,
         metadata.deletion_timestamp,
@@ -254,6 +254,28 @@ fn managed(metadata: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
 
 fn is_of_status(entry: &ManagedFieldsEntry) -> bool {
     entry.subresource.as_deref() == Some("status")
+}
+
+/// The labels or annotations that nobody wrote together with a status, as the controller of Deployments does with the
+/// number of the revision.
+fn without_reported<'m>(
+    metadata: &'m ObjectMeta,
+    field: &str,
+    entries: Option<&'m BTreeMap<String, String>>,
+) -> BTreeMap<&'m str, &'m str> {
+    let owns = |entry: &ManagedFieldsEntry, name: &str| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        fields.is_some_and(|fields| !fields["f:metadata"][field][format!("f:{name}")].is_null())
+    };
+    let is_reported = |name: &str| {
+        let mut owners = managed(metadata).filter(|entry| owns(entry, name)).peekable();
+        owners.peek().is_some() && owners.all(is_of_status)
+    };
+    let entries = entries.into_iter().flatten();
+    entries
+        .filter(|(name, _)| !is_reported(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 /// Whether somebody writes a status of it.
@@ -285,7 +307,8 @@ mod tests {
         let mut object = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7",
         "generation": 1, "managedFields": [
             {"manager": "kubectl", "operation": "Update", "time": "2026-11-24T11:14:32Z", "fieldsV1": {"f:spec": {}}},
-            {"manager": "controller", "operation": "Update", "subresource": "status", "time": "2026-11-24T11:20:00Z"},
+            {"manager": "controller", "operation": "Update", "subresource": "status", "time": "2026-11-24T11:20:00Z",
+             "fieldsV1": {"f:metadata": {"f:annotations": {"f:example.com/revision": {}}}}},
         ]}});
         json_patch::merge(&mut object, change);
         serde_json::from_value(object).unwrap()
@@ -311,7 +334,9 @@ mod tests {
 
     #[rstest]
     #[case::a_status(json!({"metadata": {"resourceVersion": "8"}}), true)]
+    #[case::what_is_written_with_it(json!({"metadata": {"resourceVersion": "8", "annotations": {"example.com/revision": "2"}}}), true)]
     #[case::a_label(json!({"metadata": {"resourceVersion": "8", "labels": {"a": "b"}}}), false)]
+    #[case::an_annotation(json!({"metadata": {"resourceVersion": "8", "annotations": {"example.com/owner": "b"}}}), false)]
     #[case::a_finalizer(json!({"metadata": {"resourceVersion": "8", "finalizers": ["a/b"]}}), false)]
     #[case::its_deletion(json!({"metadata": {"resourceVersion": "8", "deletionTimestamp": "2026-11-24T11:20:00Z"}}), false)]
     fn only_a_status_leaves_the_fold_as_it_was(#[case] change: Value, #[case] same: bool) {

@@ -221,6 +221,8 @@ fn lacks(declared: &Value, live: &Value, place: &str) -> Option<String> {
         Value::Number(number) => number.as_f64() == Some(0.0),
     };
     match (declared, live) {
+        // What is declared as null is left to whoever sets it, such as a creationTimestamp.
+        (Value::Null, _) => None,
         _ if is_empty(declared) && is_empty(live) => None,
         (Value::Object(declared), Value::Object(live)) => declared.iter().find_map(|(key, value)| {
             let there = live.get(key).unwrap_or(&Value::Null);

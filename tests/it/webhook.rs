@@ -328,7 +328,7 @@ async fn kubectl_users_are_told_everything_that_is_to_be_changed() -> anyhow::Re
     "audit.provost.dev" "Ignore" not in ["kube-node-lease","kube-system","provost"]
       [""] ["v1"] ["configmaps"] ["CREATE","UPDATE"]
     "policies.provost.dev" "Ignore" not in null
-      ["kyverno.io"] ["*"] ["clusterpolicies","policies","policyexceptions","globalcontextentries"] ["CREATE","UPDATE"]
+      ["kyverno.io"] ["*"] ["clusterpolicies","policies","policyexceptions","globalcontextentries"] ["CREATE","UPDATE","DELETE"]
     "#);
     assert_eq!(webhook.provost.stop().await?, 0);
     Ok(())
