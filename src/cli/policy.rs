@@ -1,6 +1,10 @@
 //! `provost policy`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use comfy_table::{Table, presets::NOTHING};
 use provost_manifest::escape::line;
@@ -19,6 +23,7 @@ Exit code: 0 every policy is read, 2 some is not.";
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   provost policy explain require-labels
+  provost policy explain policies/require-labels.yaml
   provost policy explain --policies policies/
 
 Exit code: 0 every policy named is told, 2 some is not there or cannot be read.";
@@ -50,7 +55,7 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 struct ExplainArgs {
-    /// Names of policies; all where none is named
+    /// Names of policies, or a folder or file of them; all where none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Folder (or file) of policies
@@ -99,7 +104,12 @@ fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let ExplainArgs { names, policies } = args;
+    let (paths, names): (Vec<String>, Vec<String>) = args.names.into_iter().partition(|name| is_path(name));
+    let policies = match paths.as_slice() {
+        [] => args.policies,
+        [path] => PathBuf::from(path),
+        [..] => anyhow::bail!("name one folder or file of policies; all in it are told"),
+    };
     let snapshot = read(&policies)?;
     for name in &names {
         anyhow::ensure!(
@@ -123,8 +133,14 @@ fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&snapshot))
 }
 
+/// Whether it is a place of policies and not the name of one, which has no slash and ends in no suffix of YAML files.
+fn is_path(name: &str) -> bool {
+    let suffix = Path::new(name).extension().and_then(OsStr::to_str);
+    name.contains('/') || matches!(suffix, Some("yaml" | "yml"))
+}
+
 /// Reads the policies and tells of those that are out.
-fn read(path: &std::path::Path) -> anyhow::Result<Snapshot> {
+fn read(path: &Path) -> anyhow::Result<Snapshot> {
     let snapshot = Snapshot::of(&folder::read(path)?, &ExceptionNamespaces::default());
     for fault in &snapshot.refused {
         anstream::eprintln!("{}", policies::diagnostic(fault, &snapshot));

@@ -33,6 +33,8 @@ fn a_policy_is_told_by_its_name() -> anyhow::Result<()> {
       on failure  the write is refused
     ");
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    let file = run(&["policy", "explain", "policies/require-resource-limits.yaml"])?;
+    assert_eq!((file.code, file.stdout), (0, output.stdout));
     let output = run(&["policy", "explain", "nobody"])?;
     assert_snapshot!(output.stderr, @"error: there is no policy nobody in policies; to see them all: provost policy list");
     assert_eq!(output.code, 2);
