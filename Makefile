@@ -13,7 +13,7 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # One feature set for all commands (--workspace), or cargo builds kube and its dependencies once per set.
 ALL := --workspace --locked
 
-.PHONY: help needs build fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy bench-sync
+.PHONY: help needs build manifests fmt fmt-check lint unit deny test programs cluster demo soak bench bench-webhook bench-policy bench-sync
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,21 @@ needs: ## Check for what Cargo cannot bring: a C compiler, pkg-config, OpenSSL's
 
 build: needs ## Build the release binary, target/release/provost
 	cargo build --locked --release
+
+# Of each list the chart names one member, which becomes a loop; the namespace is the release's, which Helm makes.
+manifests: needs ## Make deploy/kustomize and deploy/helm from what `provost install` prints
+	cargo build $(ALL) --bins
+	$(DEBUG)/provost install --no-crds > deploy/kustomize/provost.yaml
+	$(DEBUG)/provost install --no-crds --namespace chart-namespace --image chart-image --replicas 31 \
+		--exempt-namespace chart-list --exception-namespace chart-list --control-namespace chart-list \
+	| awk 'BEGIN { RS = "---\n"; ORS = "" } NR > 1 && !/\nkind: Namespace\n/ { print "---\n" $$0 }' \
+	| sed -E -e 's/^( *)(- --exempt-namespace=)chart-list$$/\1{{- range .Values.exemptNamespaces }}\n\1\2{{ . }}\n\1{{- end }}/' \
+		-e 's/^( *)(- --exception-namespace=)chart-list$$/\1{{- range .Values.exceptionNamespaces }}\n\1\2{{ . }}\n\1{{- end }}/' \
+		-e 's/^( *)(- --control-namespace=)chart-list$$/\1{{- range .Values.controlNamespaces }}\n\1\2{{ . }}\n\1{{- end }}/' \
+		-e 's/chart-namespace/{{ .Release.Namespace }}/' \
+		-e 's/^( *image: )chart-image$$/\1{{ .Values.image | quote }}/' \
+		-e 's/^( *replicas: )31$$/\1{{ .Values.replicas }}/' \
+		-e 's/(--failure-policy=)fail$$/\1{{ .Values.failurePolicy }}/' > deploy/helm/templates/provost.yaml
 
 fmt: ## Format the source
 	cargo fmt --all

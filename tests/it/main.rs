@@ -14,6 +14,7 @@ mod check_cluster;
 mod check_forms;
 mod check_input;
 mod ci;
+mod deploy;
 mod diff;
 mod documentation;
 mod git_https;
