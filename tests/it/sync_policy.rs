@@ -116,6 +116,11 @@ fn refusal(status: &Value) -> Option<String> {
     Some(message.split_once("is refused by policy: ")?.1.to_owned())
 }
 
+/// What is said of limits, and all that follows it.
+fn of_limits(said: &str) -> Option<String> {
+    Some(said.split_once("require-resource-limits/")?.1.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_verdict_before_a_write_is_the_webhooks() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
@@ -219,7 +224,6 @@ async fn the_verdict_before_a_write_is_the_webhooks() -> anyhow::Result<()> {
         .wait_status("again", "a refusal", |status| refusal(status).is_some())
         .await?;
     // Without a dry-run nobody knows the defaults; what is said of what is written is the same.
-    let of_limits = |said: &str| Some(said.split_once("require-resource-limits/")?.1.to_owned());
     let again = refusal(&again).and_then(|said| of_limits(&said));
     assert!(again.is_some());
     assert_eq!(again, of_limits(before));
