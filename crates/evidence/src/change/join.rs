@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::draft::{CONNECTIONS, Draft, OBSERVED_WITHIN, SKEW, fill, minus, plus, sternest};
 use super::scope::Scope;
 use super::{Change, Counts, Reconciliation, Source, State};
 use crate::event::{Admission, Event};
@@ -11,17 +12,12 @@ use crate::witness::{Audit, Observation, Subject, Witness};
 
 /// Records of witnesses that are reconciled together; a shorter time holds fewer.
 pub const MAX_CHANGES: usize = 1_000_000;
-/// Clocks of the apiserver and of ours may differ by this much.
-const SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// Admissions of one request come within this time: the apiserver asks all webhooks at once, and waits 30 s at most.
 const ONE_REQUEST: SignedDuration = SignedDuration::from_secs(2);
-/// How long after the answer a watch may tell.
-const OBSERVED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// The names of our webhooks end so.
 const OURS: &str = ".provost.dev";
 /// Those that only witness begin so.
 const WITNESS: &str = "witness";
-const CONNECTIONS: [&str; 4] = ["exec", "attach", "portforward", "proxy"];
 
 /// More was recorded than is reconciled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,25 +40,18 @@ pub struct Reconciler {
 
 /// A request that reached us.
 #[derive(Clone, Debug)]
-struct Admitted {
-    time: Timestamp,
-    source: Source,
-    operation: String,
-    object: Subject,
-    user: String,
-    dry_run: bool,
-    verdict: String,
+pub(super) struct Admitted {
+    pub(super) time: Timestamp,
+    pub(super) source: Source,
+    pub(super) operation: String,
+    pub(super) object: Subject,
+    pub(super) user: String,
+    pub(super) dry_run: bool,
+    pub(super) verdict: String,
 }
 
 /// What a watch may tell of: changes of one object.
 type Key = (String, String, String, String);
-
-/// A change that is being put together, and the times between which a watch may tell of it.
-struct Draft {
-    change: Change,
-    from: Timestamp,
-    until: Timestamp,
-}
 
 // === impl Reconciler ===
 
@@ -440,103 +429,6 @@ impl Admitted {
     }
 }
 
-// === impl Draft ===
-
-impl Draft {
-    fn alone(uid: &str, admitted: &Admitted) -> Self {
-        let mut draft = Self {
-            from: minus(admitted.time, SKEW),
-            until: plus(admitted.time, OBSERVED_WITHIN),
-            change: Change {
-                time: crate::chain::format_time(admitted.time),
-                state: State::AdmittedNotObserved,
-                user: admitted.user.clone(),
-                impersonated: String::new(),
-                verb: admitted.operation.to_lowercase(),
-                object: admitted.object.clone(),
-                verdict: String::new(),
-                code: 0,
-                manager: String::new(),
-                witnesses: Vec::new(),
-                audit_id: String::new(),
-                reviews: Vec::new(),
-                reason: String::new(),
-            },
-        };
-        draft.join(uid, admitted);
-        draft
-    }
-
-    fn join(&mut self, uid: &str, admitted: &Admitted) {
-        let change = &mut self.change;
-        change.reviews.push(uid.to_owned());
-        change.reviews.sort();
-        change.witnesses.push(admitted.source);
-        change.witnesses.sort_unstable();
-        change.witnesses.dedup();
-        change.verdict = sternest([change.verdict.as_str(), admitted.verdict.as_str()]);
-        if change.verdict == "denied" {
-            change.state = State::Denied;
-        }
-    }
-
-    fn observed(time: Timestamp, observation: &Observation) -> Self {
-        Self {
-            from: time,
-            until: time,
-            change: Change {
-                time: crate::chain::format_time(time),
-                state: State::ObservedNotAdmitted,
-                user: String::new(),
-                impersonated: String::new(),
-                verb: observation.change.clone(),
-                object: observation.object.clone(),
-                verdict: String::new(),
-                code: 0,
-                manager: observation.manager.clone(),
-                witnesses: vec![Source::Watch],
-                audit_id: String::new(),
-                reviews: Vec::new(),
-                reason: String::new(),
-            },
-        }
-    }
-
-    fn may_be_seen_as(&self, observation: &Observation, time: Timestamp) -> bool {
-        // What is done inside a container changes no object.
-        if CONNECTIONS.contains(&self.change.object.subresource.as_str()) {
-            return false;
-        }
-        let is_deletion = matches!(observation.change.as_str(), "deleted" | "gone");
-        let verb = self.change.verb.as_str();
-        let deletes = verb.starts_with("delete") || self.change.object.subresource == "eviction";
-        // An object with finalizers is changed by its deletion, and goes with the change that removes the last one.
-        let fits = if observation.change == "added" {
-            !deletes
-        } else {
-            !is_deletion || deletes || verb != "create"
-        };
-        // A collection is seen object by object.
-        let is_free = verb == "deletecollection" || !self.change.witnesses.contains(&Source::Watch);
-        fits && is_free && self.from <= time && time <= self.until
-    }
-
-    fn saw(&mut self, observation: &Observation) {
-        let change = &mut self.change;
-        if !change.witnesses.contains(&Source::Watch) {
-            change.witnesses.push(Source::Watch);
-        }
-        // Who wrote last is not who deleted.
-        if !matches!(observation.change.as_str(), "deleted" | "gone") {
-            fill(&mut change.manager, &observation.manager);
-        }
-        fill(&mut change.object.kind, &observation.object.kind);
-        if change.state == State::AdmittedNotObserved {
-            change.state = State::Witnessed;
-        }
-    }
-}
-
 // === impl Counts ===
 
 impl Counts {
@@ -584,23 +476,6 @@ fn acting_user(audit: &Audit) -> &str {
     }
 }
 
-fn sternest<'a>(verdicts: impl IntoIterator<Item = &'a str>) -> String {
-    let rank = |verdict: &str| {
-        ["", "witnessed", "exempt", "allowed", "warned", "denied"]
-            .iter()
-            .position(|known| *known == verdict)
-    };
-    let sternest = verdicts
-        .into_iter()
-        .max_by_key(|verdict| rank(verdict))
-        .unwrap_or_default();
-    if sternest == "witnessed" {
-        String::new()
-    } else {
-        sternest.to_owned()
-    }
-}
-
 fn key(object: &Subject) -> Key {
     (
         object.group.clone(),
@@ -608,12 +483,6 @@ fn key(object: &Subject) -> Key {
         object.namespace.clone(),
         object.name.clone(),
     )
-}
-
-fn fill(text: &mut String, with: &str) {
-    if text.is_empty() {
-        with.clone_into(text);
-    }
 }
 
 /// The first moment of a time that is given by its beginning.
@@ -629,12 +498,4 @@ fn received(audit: &Audit) -> Timestamp {
 
 fn completed(received: Timestamp, audit: &Audit) -> Timestamp {
     audit.completed.parse().unwrap_or(received)
-}
-
-fn plus(time: Timestamp, by: SignedDuration) -> Timestamp {
-    time.checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
-fn minus(time: Timestamp, by: SignedDuration) -> Timestamp {
-    time.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

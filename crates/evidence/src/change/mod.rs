@@ -14,6 +14,7 @@
 //! - Order, lateness and repetition of records change nothing of the result.
 //! - Each admission and each observation belongs to one change at most, and none is left out: [`Counts`] add up.
 
+mod draft;
 mod join;
 mod scope;
 #[cfg(test)]

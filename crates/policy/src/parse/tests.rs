@@ -70,7 +70,7 @@ spec:
     "generate is not supported: Provost judges objects and does not create them"
 )]
 #[case::verify_images(
-    "    verifyImages: []",
+    "    verifyImages: [{imageReferences: [a]}]",
     "verifyImages is not supported: signatures of images are not checked"
 )]
 #[case::manifests("    validate: {manifests: {}}", "manifests is not supported yet")]

@@ -170,13 +170,14 @@ fn rules_named_as_if_generated_do_not_judge_controllers() {
     assert_eq!(of_one(by_hand, &deployment(BAD)), []);
 }
 
-/// A subresource counts as its Pod for a rule, and not for the policy: some description must say `Pod` itself.
+/// A subresource counts as its Pod for a rule, and not for the policy: some description must say `Pod` or a controller
+/// itself.
 #[rstest]
 #[case::alone("Pod/exec", None, 0)]
 #[case::eviction_alone("Pod/eviction", None, 0)]
 #[case::with_a_version("v1/Pod", None, 0)]
 #[case::beside_a_rule_on_pods("Pod/exec", Some("Pod"), 2)]
-#[case::beside_a_rule_on_controllers("Pod/exec", Some("Deployment"), 1)]
+#[case::beside_a_rule_on_controllers("Pod/exec", Some("Deployment"), 2)]
 #[case::beside_another("Pod/exec", Some("Service"), 0)]
 fn subresources_of_pods_are_generated_where_pods_are(
     #[case] kind: &str,

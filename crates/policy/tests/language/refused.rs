@@ -134,7 +134,7 @@ fn kinds_are_known_or_refused_by_name(#[case] api_version: &str, #[case] kind: &
 #[rstest]
 #[case::mutate("mutate: {patchStrategicMerge: {a: b}}", "mutate is not supported")]
 #[case::generate("generate: {kind: a}", "generate is not supported")]
-#[case::verify_images("verifyImages: []", "verifyImages is not supported")]
+#[case::verify_images("verifyImages: [{imageReferences: [a]}]", "verifyImages is not supported")]
 #[case::manifests("validate: {manifests: {attestors: []}}", "manifests is not supported yet")]
 #[case::assert("validate: {assert: {object: {}}}", "assert is not supported yet")]
 #[case::nothing("validate: {message: a}", "needs one of pattern")]

@@ -77,7 +77,7 @@ fn checks_are_told_to_be_left_out() {
 #[case::a_mutation(json!({"mutate": {"patchStrategicMerge": {}}}), "patchedResources: patched.yaml", "mutate")]
 #[case::an_older_mutation(json!({"mutate": {"patchStrategicMerge": {}}}), "patchedResource: patched.yaml", "mutate")]
 #[case::a_generation(json!({"generate": {"kind": "Secret"}}), "generatedResource: made.yaml, cloneSourceResource: source.yaml", "generate")]
-#[case::signatures(json!({"verifyImages": []}), "operation: CREATE", "verifyImages")]
+#[case::signatures(json!({"verifyImages": [{"imageReferences": ["*"]}]}), "operation: CREATE", "verifyImages")]
 fn what_is_not_done_is_named(#[case] rule: Value, #[case] entry: &str, #[case] what: &str) {
     let verdict = judged(
         &format!(
