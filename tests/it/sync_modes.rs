@@ -88,7 +88,11 @@ async fn drift_only_writes_nothing_and_records_each_field_that_differs() -> anyh
 
     agent.end().await?;
     let ledger = agent.ledger_text()?;
-    assert!(!ledger.contains("4711") && !ledger.contains("4712"), "{ledger}");
+    // The whole values: a few digits alone may stand in a time or a digest.
+    assert!(
+        !ledger.contains("from-git-4711") && !ledger.contains("by-hand-4712"),
+        "{ledger}"
+    );
     let drifts: Vec<Value> = ledger
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
