@@ -1,6 +1,6 @@
-//! What was made to take long or much, before the real program: `provost check` as people and pipelines run it. Each
-//! case may take the deadline of a rule and 64 MiB more than a plain one, in a process of its own, as the kernel counts
-//! it.
+//! What was made to take long or much, before the real program: `provost check` as people and pipelines run it, and the
+//! webhook as the apiserver asks it. Each case may take the deadline of a rule and 64 MiB more than a plain one, in a
+//! process of its own, as the kernel counts it.
 
 use std::{
     ffi::OsStr,
@@ -14,10 +14,18 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context as _, ensure};
 use harness::{Folder, provost::provost_command};
+use hyper::StatusCode;
 use provost::policies::judge::RULE_DEADLINE;
 use rstest::rstest;
 use serde_json::{Value, json};
+
+use crate::support::{
+    https::Answer,
+    usage,
+    webhook::{SOON, Webhook},
+};
 
 /// What judging a hostile object may hold beside what a plain run holds.
 const MOST_BYTES: u64 = 64 << 20;
@@ -88,16 +96,10 @@ fn most_bytes(id: u32, ended: &AtomicBool) -> u64 {
     let mut most = 0;
     while !ended.load(Ordering::Relaxed) {
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let field = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name).map(str::trim))
-        };
-        if field("Name:") == Some("provost")
-            && let Some(held) =
-                field("VmHWM:").and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok())
+        if usage::field(&status, "Name:") == Some("provost")
+            && let Ok(held) = usage::most_bytes(id)
         {
-            most = most.max(held * 1024);
+            most = most.max(held);
         }
         thread::park_timeout(BETWEEN_SAMPLES);
     }
@@ -201,6 +203,65 @@ fn judged(validate: &Value, object: &str, why: &str) {
     assert!(took < RULE_DEADLINE + BETWEEN_LOOKS, "the rule took {took:?}");
     bounded(&judged, &plain);
     bounded(&read, &plain);
+    admitted_or_denied(validate, object, why).unwrap();
+}
+
+/// Has the webhook judge the object by the rule, in a process of its own.
+fn admitted_or_denied(validate: &Value, object: &str, why: &str) -> anyhow::Result<()> {
+    let object: Value = serde_json::from_str(object)?;
+    let (answer, _) = reviewed(&policy(validate), review(&object).to_string().into_bytes())?;
+    ensure!(answer.status == StatusCode::OK, "{answer:?}");
+    let answer: Value = serde_json::from_slice(&answer.body)?;
+    let response = &answer["response"];
+    ensure!(response["uid"] == "hostile", "{answer}");
+    ensure!(
+        response["allowed"] == true || response["status"]["message"].to_string().contains(why),
+        "{answer}"
+    );
+    Ok(())
+}
+
+fn review(object: &Value) -> Value {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", "v1"));
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "hostile",
+            "kind": {"group": group, "version": version, "kind": object["kind"]},
+            "operation": "CREATE",
+            "namespace": "shop",
+            "name": "hostile",
+            "userInfo": {"username": "dana"},
+            "object": object,
+        },
+    })
+}
+
+/// What a webhook of this policy answers, and what the answer took: at most a rule's deadline, and the memory.
+fn reviewed(policy: &str, body: Vec<u8>) -> anyhow::Result<(Answer, Duration)> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let webhook = Webhook::start(&["--standalone"], |folder| {
+            Ok(fs::write(folder.join("p.yaml"), policy)?)
+        })
+        .await?;
+        let client = webhook.client().await?;
+        let plain = review(&serde_json::from_str(&thing(&json!({})))?);
+        ensure!(client.post("/validate", plain.to_string()).await?.status == StatusCode::OK);
+        let id = webhook.provost.pid();
+        usage::forget_most_bytes(id)?;
+        let (held, ran) = (usage::most_bytes(id)?, usage::time_of(id)?);
+        let answer = tokio::time::timeout(SOON, client.post("/validate", body)).await;
+        let answer = answer.context("no answer")??;
+        let (more, took) = (
+            usage::most_bytes(id)?.saturating_sub(held),
+            usage::time_of(id)?.saturating_sub(ran),
+        );
+        ensure!(more < MOST_BYTES, "the webhook held {} MiB more", more >> 20);
+        ensure!(took < RULE_DEADLINE + BETWEEN_LOOKS, "the webhook took {took:?}");
+        Ok((answer, took))
+    })
 }
 
 fn bounded(run: &Run, plain: &Run) {
@@ -323,6 +384,8 @@ fn alias_bomb() -> String {
 #[case::many_keys((0..400_000).fold(String::new(), |mut text, n| { let _ = writeln!(text, "k{n}: x"); text }).into_bytes(), "too large")]
 #[case::a_large_text(format!("a: {}", "x".repeat(31 << 20)).into_bytes(), "a.yaml")]
 #[case::many_documents("---\na: 1\n".repeat(20_000).into_bytes(), "a.yaml")]
+#[case::many_json_documents("{}\n".repeat(40_000).into_bytes(), "a.yaml")]
+#[case::wide_documents(format!("---\n[{}0]\n", "0,".repeat(74_990)).repeat(6).into_bytes(), "a.yaml")]
 #[case::no_utf_8(b"kind: caf\xe9\n".to_vec(), "a.yaml:1:10: it is not UTF-8: the byte 0xe9")]
 #[case::a_key_twice(b"a: 1\na: 2\n".to_vec(), "a.yaml:2:1: duplicate key \"a\"")]
 #[case::a_merge_of_itself(b"a: &a {<<: *a}\n".to_vec(), "a.yaml:1")]
@@ -338,6 +401,34 @@ fn an_object_that_cannot_be_read_is_told(#[case] objects: Vec<u8>, #[case] why: 
     bounded(&read, &plain);
 }
 
+/// A long file is long to read, and is not held for it.
+#[test]
+fn what_was_found_in_a_long_file_is_told_as_it_is_found() {
+    let plain = plain();
+    let documents = "---\na: 1\n".repeat(150_000);
+    let read = run(policy(&json!({"deny": {}})).as_bytes(), documents.as_bytes());
+    assert_eq!(
+        read.said.matches("apiVersion or kind is missing").count(),
+        150_000
+    );
+    let more = read.bytes.saturating_sub(plain.bytes);
+    assert!(more < MOST_BYTES, "it held {} MiB more", more >> 20);
+}
+
+/// Reviews that are not judged: a webhook says so, and lives on.
+#[rstest]
+#[case::depth("[".repeat(250_000), StatusCode::BAD_REQUEST, "recursion limit exceeded")]
+#[case::many_values(format!("[{}0]", "0,".repeat(3_000_000)), StatusCode::PAYLOAD_TOO_LARGE, "more than 300000 values")]
+#[case::many_keys(json!({"object": (0..200_000).map(|n| (format!("k{n}"), json!(0))).collect::<serde_json::Map<_, _>>()}).to_string(), StatusCode::BAD_REQUEST, "")]
+#[case::a_large_text(json!({"object": "x".repeat(9 << 20)}).to_string(), StatusCode::PAYLOAD_TOO_LARGE, "larger than 8388608 bytes")]
+#[case::a_large_text_that_ends_nowhere(format!("{{\"object\": \"{}", "x".repeat(7 << 20)), StatusCode::BAD_REQUEST, "EOF")]
+#[case::escapes(format!("{{\"object\": \"{}\"}}", "\\ud800".repeat(1 << 20)), StatusCode::BAD_REQUEST, "")]
+fn a_review_that_cannot_be_read_is_told(#[case] body: String, #[case] status: StatusCode, #[case] why: &str) {
+    let (answer, _) = reviewed(&policy(&json!({"deny": {}})), body.into_bytes()).unwrap();
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert!(answer.text().contains(why), "{}", answer.text());
+}
+
 /// Policies that are refused: with their place, and what is judged is judged without them.
 #[rstest]
 #[case::aliases(alias_bomb(), "p.yaml")]
@@ -351,6 +442,7 @@ fn an_object_that_cannot_be_read_is_told(#[case] objects: Vec<u8>, #[case] why: 
 #[case::a_regular_expression(policy(&cel("'a'.matches('((a{1,200}){1,200}){1,200}')")), "too large")]
 #[case::loops_that_never_end(policy(&cel("lists.range(100000).all(a, lists.range(100000).all(b, a + b >= 0))")), "a.yaml:1")]
 #[case::a_key_twice("kind: ClusterPolicy\nkind: Policy\n".to_owned(), "duplicate key \"kind\"")]
+#[case::many_documents("---\na: 1\n".repeat(20_000), "more than 200 faults")]
 fn a_policy_that_takes_much_is_refused(#[case] policies: String, #[case] why: &str) {
     let plain = plain();
     let read = run(policies.as_bytes(), thing(&json!({})).as_bytes());

@@ -3,7 +3,10 @@
 use std::{
     num::NonZero,
     panic,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -43,6 +46,55 @@ pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
     done.into_iter().flat_map(|(_, results)| results).collect()
 }
 
+/// What all cores together may have in hand.
+#[derive(Debug)]
+pub(super) struct Room {
+    whole: usize,
+    left: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A part of the room, until it is dropped.
+pub(super) struct Taken<'r> {
+    room: &'r Room,
+    size: usize,
+}
+
+// === impl Room ===
+
+impl Room {
+    pub(super) fn new(whole: usize) -> Self {
+        Self {
+            whole,
+            left: Mutex::new(whole),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits until there is room for `size`; what is larger than the whole has it alone.
+    pub(super) fn take(&self, size: usize) -> Taken<'_> {
+        let size = size.min(self.whole);
+        let left = self.left();
+        let waited = self.freed.wait_while(left, |left| *left < size);
+        *waited.unwrap_or_else(PoisonError::into_inner) -= size;
+        Taken { room: self, size }
+    }
+
+    fn left(&self) -> MutexGuard<'_, usize> {
+        // A number is never half written.
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Taken ===
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.room.left() += self.size;
+        self.room.freed.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +106,17 @@ mod tests {
             let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
             assert_eq!(on_all_cores(&items, |item| item * 2), expected);
         }
+    }
+    #[test]
+    fn no_more_is_in_hand_than_there_is_room_for() {
+        let (room, in_hand) = (Room::new(10), AtomicUsize::new(0));
+        let sizes: Vec<usize> = (0..1_000).map(|number| number % 14).collect();
+        on_all_cores(&sizes, |&size| {
+            let _taken = room.take(size);
+            let size = size.min(10);
+            let before = in_hand.fetch_add(size, Ordering::SeqCst);
+            assert!(before + size <= 10, "{before} and {size}");
+            in_hand.fetch_sub(size, Ordering::SeqCst);
+        });
     }
 }

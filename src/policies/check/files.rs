@@ -8,7 +8,11 @@ use std::{
 
 use provost_manifest::yaml::{self, Part};
 
-use super::{Checked, Judge, Unjudged, cores::on_all_cores, sources, text};
+use super::{
+    Checked, Judge, Unjudged,
+    cores::{Room, on_all_cores},
+    sources, text,
+};
 
 pub use super::{
     sources::{MAX_DEPTH, MAX_FILES},
@@ -19,6 +23,11 @@ pub use super::{
 const WAVE_BYTES: usize = 8 * 1024 * 1024;
 /// How many files are in a wave at most.
 const WAVE_FILES: usize = 1_024;
+
+/// What is judged at once holds at most this, but for its last document.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How many documents are judged at once at most.
+const BATCH_DOCUMENTS: usize = 4_096;
 
 /// Files whose turn it is.
 #[derive(Default)]
@@ -34,6 +43,13 @@ type ReadFile = Result<(Arc<str>, String), Unjudged>;
 enum Work<'w> {
     Judge(&'w Arc<str>, Part<'w>),
     Tell(&'w Unjudged),
+}
+
+/// Documents that are judged at once: what was found of them is held until all are.
+#[derive(Default)]
+struct Batch<'w> {
+    work: Vec<Work<'w>>,
+    bytes: usize,
 }
 
 impl Judge<'_> {
@@ -65,33 +81,55 @@ impl Judge<'_> {
     }
 
     fn wave(&self, wave: &Wave, tell: &mut dyn FnMut(Checked) -> io::Result<()>) -> io::Result<()> {
-        let mut work = Vec::new();
+        let mut batch = Batch::default();
         for file in &wave.files {
             match file {
                 Ok((name, text)) => {
-                    work.extend(yaml::parts(text).into_iter().map(|part| Work::Judge(name, part)));
+                    for part in yaml::parts(text) {
+                        batch.bytes += part.len();
+                        batch.work.push(Work::Judge(name, part));
+                        if batch.is_full() {
+                            self.batch(&std::mem::take(&mut batch), tell)?;
+                        }
+                    }
                 }
-                Err(unjudged) => work.push(Work::Tell(unjudged)),
+                Err(unjudged) => batch.work.push(Work::Tell(unjudged)),
             }
         }
-        let done = on_all_cores(&work, |work| match work {
-            Work::Judge(file, part) => self.part(file, part),
+        self.batch(&batch, tell)
+    }
+
+    fn batch(&self, batch: &Batch<'_>, tell: &mut dyn FnMut(Checked) -> io::Result<()>) -> io::Result<()> {
+        // One document may be as large as documents may be: not as many at once as there are cores.
+        let room = Room::new(yaml::MAX_NODES);
+        let done = on_all_cores(&batch.work, |work| match work {
+            Work::Judge(file, part) => {
+                let _taken = room.take(part.most_nodes());
+                self.part(file, part)
+            }
             Work::Tell(unjudged) => vec![Checked::Unjudged((*unjudged).clone())],
         });
         done.into_iter().flatten().try_for_each(tell)
     }
 
     fn part(&self, file: &Arc<str>, part: &Part<'_>) -> Vec<Checked> {
-        let documents = yaml::parse_part(part).into_iter();
-        let checked = documents.flat_map(|document| match document {
-            Ok(document) => self.document(document, file),
-            Err(error) => vec![Checked::Unjudged(Unjudged {
+        match yaml::parse_part(part) {
+            None => Vec::new(),
+            Some(Ok(document)) => self.document(document, file),
+            Some(Err(error)) => vec![Checked::Unjudged(Unjudged {
                 file: Some(Arc::clone(file)),
                 position: Some(error.position()),
                 message: error.message,
             })],
-        });
-        checked.collect()
+        }
+    }
+}
+
+// === impl Batch ===
+
+impl Batch<'_> {
+    fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.work.len() >= BATCH_DOCUMENTS
     }
 }
 

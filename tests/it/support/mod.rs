@@ -14,4 +14,5 @@ pub(crate) mod plain_http;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod render;
+pub(crate) mod usage;
 pub(crate) mod webhook;

@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::path::FieldPath;
 
 pub use positions::{Position, Positions};
-pub use split::{Part, parts};
+pub use split::{Part, Parts, parts};
 
 /// The longest stream that is read.
 pub const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
@@ -34,6 +34,10 @@ pub const MAX_NODES: usize = 150_000;
 pub const MAX_DEPTH: usize = 64;
 /// Most aliases (`*name`) in one document.
 pub const MAX_ALIASES: usize = 10_000;
+/// Most documents of one stream that are held at once, those that cannot be read included.
+pub const MAX_DOCUMENTS: usize = 100_000;
+/// Most maps, lists and scalars of all documents of one stream that are held at once; some 100 bytes each.
+pub const MAX_STREAM_NODES: usize = 1_000_000;
 
 /// One document of a stream.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Document {
     pub index: usize,
     /// Line of the file on which the document's text begins, from 1.
     pub first_line: usize,
+    /// How many maps, lists and scalars it holds.
+    nodes: usize,
     text: Box<str>,
     positions: OnceLock<Positions>,
 }
@@ -74,29 +80,60 @@ pub enum Duplicates {
     LastCounts,
 }
 
-/// Reads every document of a stream, each on its own: an error stands in its document's place.
+/// Reads every document of a stream, each on its own: an error stands in its document's place. What is beyond the bounds
+/// of a stream is not read, and an error says so at the end.
 pub fn parse_stream(text: &str) -> Vec<Result<Document, YamlError>> {
     parse_stream_with(text, Duplicates::Refused)
 }
 
 /// As [`parse_stream`], with a choice of what becomes of duplicate keys.
 pub fn parse_stream_with(text: &str, duplicates: Duplicates) -> Vec<Result<Document, YamlError>> {
-    if text.len() > MAX_STREAM_BYTES {
-        let message = format!("the stream is larger than {} MiB", MAX_STREAM_BYTES >> 20);
-        return vec![Err(YamlError::new(1, 1, message))];
-    }
-    let mut documents = Vec::new();
-    for part in parts(text) {
-        read_part(&part, duplicates, &mut documents);
+    let mut documents: Vec<Result<Document, YamlError>> = Vec::new();
+    let mut nodes_left = MAX_STREAM_NODES;
+    for document in documents_with(text, duplicates) {
+        let nodes = document.as_ref().map_or(1, |document| document.nodes);
+        let refused = match nodes_left.checked_sub(nodes) {
+            None => Some(format!("{MAX_STREAM_NODES} fields and values")),
+            Some(_) if documents.len() == MAX_DOCUMENTS => Some(format!("{MAX_DOCUMENTS} documents")),
+            Some(left) => {
+                nodes_left = left;
+                None
+            }
+        };
+        if let Some(most) = refused {
+            let line = document.map_or_else(|error| error.line, |document| document.first_line);
+            let message = format!("the stream holds more than {most}: split it into several files");
+            documents.push(Err(YamlError::new(line, 1, message)));
+            break;
+        }
+        documents.push(document);
     }
     documents
 }
 
-/// Reads one part of a stream; for who reads the parts of a long stream side by side.
-pub fn parse_part(part: &Part<'_>) -> Vec<Result<Document, YamlError>> {
-    let mut documents = Vec::new();
-    read_part(part, Duplicates::Refused, &mut documents);
-    documents
+/// Reads the documents of a stream one after the other, for who holds one at a time; see [`parse_stream`].
+pub fn documents(text: &str) -> impl Iterator<Item = Result<Document, YamlError>> {
+    documents_with(text, Duplicates::Refused)
+}
+
+fn documents_with(text: &str, duplicates: Duplicates) -> impl Iterator<Item = Result<Document, YamlError>> {
+    let too_long = (text.len() > MAX_STREAM_BYTES).then(|| {
+        let message = format!("the stream is larger than {} MiB", MAX_STREAM_BYTES >> 20);
+        Err(YamlError::new(1, 1, message))
+    });
+    let stream = if too_long.is_some() { "" } else { text };
+    let mut index = 0;
+    let read = parts(stream).filter_map(move |part| {
+        let read = read_part(&part, duplicates, index);
+        index += usize::from(matches!(read, Some(Ok(_))));
+        read
+    });
+    too_long.into_iter().chain(read)
+}
+
+/// Reads one part of a stream; for who reads the parts of a long stream side by side. `None` where it is null.
+pub fn parse_part(part: &Part<'_>) -> Option<Result<Document, YamlError>> {
+    read_part(part, Duplicates::Refused, 0)
 }
 
 /// Reads a stream that must hold exactly one document.
@@ -125,39 +162,34 @@ pub fn to_string(value: &Value) -> Result<String, WriteError> {
     serde_saphyr::to_string(value).map_err(WriteError)
 }
 
-/// Reads one part: a YAML document, or JSON documents one after the other, as kubectl takes them.
-fn read_part(part: &Part<'_>, duplicates: Duplicates, documents: &mut Vec<Result<Document, YamlError>>) {
+fn read_part(part: &Part<'_>, duplicates: Duplicates, index: usize) -> Option<Result<Document, YamlError>> {
     if part.text.len() > MAX_DOCUMENT_BYTES {
         let message = format!("the document is larger than {} MiB", MAX_DOCUMENT_BYTES >> 20);
-        documents.push(Err(YamlError::new(part.line, 1, message)));
-        return;
+        return Some(Err(YamlError::new(part.line, 1, message)));
     }
     // What looks like JSON may still be a YAML flow mapping: only a whole success counts.
-    if part.looks_like_json()
-        && let Some(values) = tree::read_json(part.text, duplicates)
-    {
-        for (value, at) in values {
-            let line = part.line + part.text[..at.start].matches('\n').count();
-            documents.push(Ok(Document::new(value, documents.len(), line, &part.text[at])));
-        }
-        return;
-    }
-    match tree::read_yaml(part.text, duplicates) {
-        Ok(Value::Null) => {}
-        Ok(value) => documents.push(Ok(Document::new(value, documents.len(), part.line, part.text))),
-        Err(error) => documents.push(Err(error.below(part.line))),
+    let json = part
+        .looks_like_json()
+        .then(|| tree::read_json(part.text, duplicates))
+        .flatten();
+    let read = json.map_or_else(|| tree::read_yaml(part.text, duplicates), Ok);
+    match read {
+        Ok((Value::Null, _)) => None,
+        Ok(value) => Some(Ok(Document::new(value, index, part))),
+        Err(error) => Some(Err(error.below(part.line))),
     }
 }
 
 // === impl Document ===
 
 impl Document {
-    fn new(value: Value, index: usize, first_line: usize, text: &str) -> Self {
+    fn new((value, nodes): (Value, usize), index: usize, part: &Part<'_>) -> Self {
         Self {
             value,
             index,
-            first_line,
-            text: text.into(),
+            first_line: part.line,
+            nodes,
+            text: part.text.into(),
             positions: OnceLock::new(),
         }
     }

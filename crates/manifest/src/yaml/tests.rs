@@ -66,8 +66,54 @@ fn the_parts_of_a_stream_may_be_read_each_alone() {
             |read: Result<Document, YamlError>| read.map(|document| (document.first_line, document.value));
         read.into_iter().map(show).collect()
     };
-    let alone: Vec<_> = parts(text).iter().flat_map(parse_part).collect();
+    let alone: Vec<_> = parts(text).filter_map(|part| parse_part(&part)).collect();
     assert_eq!(shown(alone), shown(parse_stream(text)));
+}
+
+/// What stands between two markers may look like several JSON documents and be one of YAML.
+#[rstest]
+#[case("{\"a\": 1}\n\n {\"b\": 2}[3]\n---\nc: 4\n", &[(1, json!({"a": 1})), (3, json!({"b": 2})), (3, json!([3])), (5, json!({"c": 4}))])]
+#[case("{a: '} {'}\n", &[(1, json!({"a": "} {"}))])]
+#[case("--- {\"a\": 1}\n--- {\"b\": 2}\n", &[(1, json!({"a": 1})), (2, json!({"b": 2}))])]
+fn json_documents_may_follow_each_other(#[case] text: &str, #[case] wanted: &[(usize, Value)]) {
+    let read: Vec<_> = parse_stream(text)
+        .into_iter()
+        .map(|document| document.expect("reads"))
+        .map(|document| (document.first_line, document.value))
+        .collect();
+    assert_eq!(read, wanted);
+}
+
+/// How many nodes a document has at most can be told before it is read.
+#[rstest]
+#[case("a: 1\nb: [1, 2, {c: d}]\n- \n")]
+#[case("- - - a\n- ? b\n  : c\n-\n")]
+#[case("{\"a\":{\"b\":[[],[],{}]}}")]
+#[case("a: &a [1, 2]\nb: [*a, *a]\n")]
+#[case("a:\r\n  b: |\r\n    text\r\n")]
+fn no_document_has_more_nodes_than_its_text_allows(#[case] text: &str) {
+    for part in parts(text) {
+        let nodes = parse_part(&part).unwrap().map_or(0, |document| document.nodes);
+        assert!(nodes <= part.most_nodes(), "{nodes} > {}", part.most_nodes());
+    }
+}
+
+#[test]
+fn bounds_hold_for_the_documents_of_a_stream() {
+    let many = parse_stream(&"{}".repeat(MAX_DOCUMENTS + 10));
+    assert_eq!(many.len(), MAX_DOCUMENTS + 1);
+    let last = many.last().unwrap().as_ref().unwrap_err();
+    assert!(last.message.contains("more than 100000 documents"), "{last}");
+
+    let wide = format!("[{}0]\n", "0,".repeat(99_999)).repeat(11);
+    let wide = parse_stream(&wide);
+    assert_eq!(wide.len(), 10);
+    let last = wide.last().unwrap().as_ref().unwrap_err();
+    assert!(
+        last.message.contains("more than 1000000 fields and values"),
+        "{last}"
+    );
+    assert_eq!(last.line, 10);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::ops::Range;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -14,8 +13,8 @@ use super::{Duplicates, MAX_ALIASES, MAX_DEPTH, MAX_NODES, YamlError};
 /// 2^63 as a float: from here on a whole float is no 64-bit integer.
 const INTEGER_LIMIT: f64 = 9_223_372_036_854_775_808.0;
 
-/// Reads one YAML document; a place in the error counts from the text's own first line.
-pub(super) fn read_yaml(text: &str, duplicates: Duplicates) -> Result<Value, YamlError> {
+/// Reads one YAML document, and says how many nodes it has; a place in the error counts from the text's own first line.
+pub(super) fn read_yaml(text: &str, duplicates: Duplicates) -> Result<(Value, usize), YamlError> {
     let read = match duplicates {
         Duplicates::Refused => match read_quickly(text) {
             Some(Ok(value)) => Ok(value),
@@ -38,7 +37,7 @@ pub(super) fn read_yaml(text: &str, duplicates: Duplicates) -> Result<Value, Yam
 ///
 /// What it saves is the parser's own memory of each map's keys, which only merging needs: the tree below sees
 /// duplicates by itself. It is a sixth of all work.
-fn read_quickly(text: &str) -> Option<Result<Value, serde_saphyr::Error>> {
+fn read_quickly(text: &str) -> Option<Result<(Value, usize), serde_saphyr::Error>> {
     if text.contains("<<") || text.contains('!') {
         return None;
     }
@@ -48,8 +47,11 @@ fn read_quickly(text: &str) -> Option<Result<Value, serde_saphyr::Error>> {
     Some(read::<false>(text, options))
 }
 
-fn read<const LAST_COUNTS: bool>(text: &str, options: Options) -> Result<Value, serde_saphyr::Error> {
-    serde_saphyr::from_str_with_options::<Tree<LAST_COUNTS>>(text, options).map(|tree| tree.0)
+fn read<const LAST_COUNTS: bool>(
+    text: &str,
+    options: Options,
+) -> Result<(Value, usize), serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options::<Tree<LAST_COUNTS>>(text, options).map(Tree::counted)
 }
 
 fn strict() -> Options {
@@ -70,27 +72,13 @@ fn strict() -> Options {
     }
 }
 
-/// Reads JSON documents that stand one after the other, each with its place in the text; `None` where the text is
-/// not JSON from end to end.
-pub(super) fn read_json(text: &str, duplicates: Duplicates) -> Option<Vec<(Value, Range<usize>)>> {
+/// Reads one JSON document, and says how many nodes it has; `None` where the text is no JSON.
+pub(super) fn read_json(text: &str, duplicates: Duplicates) -> Option<(Value, usize)> {
     match duplicates {
-        Duplicates::Refused => json_documents::<false>(text),
-        Duplicates::LastCounts => json_documents::<true>(text),
+        Duplicates::Refused => serde_json::from_str::<Tree<false>>(text).map(Tree::counted),
+        Duplicates::LastCounts => serde_json::from_str::<Tree<true>>(text).map(Tree::counted),
     }
-}
-
-fn json_documents<const LAST_COUNTS: bool>(text: &str) -> Option<Vec<(Value, Range<usize>)>> {
-    let mut documents = Vec::new();
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Tree<LAST_COUNTS>>();
-    let mut start = 0;
-    while let Some(tree) = stream.next() {
-        let value = tree.ok()?.0;
-        let end = stream.byte_offset();
-        start += text[start..end].find(|c: char| !c.is_whitespace()).unwrap_or(0);
-        documents.push((value, start..end));
-        start = end;
-    }
-    Some(documents)
+    .ok()
 }
 
 /// A map's key as kubectl spells it: `yes:` becomes `"true"`, `0x10:` becomes `"16"`.
@@ -119,7 +107,10 @@ fn to_usize(number: u64) -> usize {
 }
 
 /// A whole document; of a key that stands twice the last counts, or it is refused.
-struct Tree<const LAST_COUNTS: bool>(Value);
+struct Tree<const LAST_COUNTS: bool> {
+    value: Value,
+    nodes: usize,
+}
 
 /// A node of a document, with what is left of the bounds.
 #[derive(Clone, Copy)]
@@ -141,7 +132,17 @@ impl<'de, const LAST_COUNTS: bool> Deserialize<'de> for Tree<LAST_COUNTS> {
             depth_left: MAX_DEPTH,
             last_counts: LAST_COUNTS,
         };
-        root.deserialize(deserializer).map(Self)
+        let value = root.deserialize(deserializer)?;
+        Ok(Self {
+            value,
+            nodes: MAX_NODES - nodes_left.get(),
+        })
+    }
+}
+
+impl<const LAST_COUNTS: bool> Tree<LAST_COUNTS> {
+    fn counted(self) -> (Value, usize) {
+        (self.value, self.nodes)
     }
 }
 

@@ -32,11 +32,19 @@ use crate::fault::{Fault, Place, Reason};
 use crate::policy::Parsed;
 use crate::source::{Cursor, Source};
 
+/// Most that is told to be wrong with a stream.
+pub(crate) const MAX_FAULTS: usize = 200;
+
 /// Reads a stream of policies.
 pub(crate) fn stream(text: &str, file: &str) -> Parsed {
     let file: Arc<str> = Arc::from(file);
     let mut parsed = Parsed::default();
-    for document in yaml::parse_stream(text) {
+    for document in yaml::documents(text) {
+        if parsed.faults.len() > MAX_FAULTS {
+            parsed.faults.truncate(MAX_FAULTS);
+            parsed.faults.push(too_many_faults(&file));
+            break;
+        }
         match document {
             Ok(document) => {
                 let source = Source::File {
@@ -73,6 +81,16 @@ impl Parsed {
 /// Reads one policy.
 pub(crate) fn document(root: &Cursor<'_>) -> Result<crate::policy::Policy, Vec<Fault>> {
     policy::policy(root)
+}
+
+fn too_many_faults(file: &Arc<str>) -> Fault {
+    Fault {
+        reason: Reason::Mistake,
+        message: format!("more than {MAX_FAULTS} faults: the rest of the file is not read"),
+        subject: String::new(),
+        field: Box::default(),
+        place: Some(Place::new(file, 1, 1, 1, "")),
+    }
 }
 
 /// What is wrong with a document that is no YAML.
