@@ -254,13 +254,7 @@ fn written(verdict: &Verdict, applied: Value) -> Value {
     let Verdict::Update(update) = verdict else {
         return applied;
     };
-    let Ok(Some(patch)) = removal::patch(&applied, &update.foreign) else {
-        return applied;
-    };
-    let mut without = applied.clone();
-    let removed = serde_json::from_value::<json_patch::Patch>(patch)
-        .is_ok_and(|patch| json_patch::patch(&mut without, &patch).is_ok());
-    if removed { without } else { applied }
+    removal::without(&applied, &update.foreign).unwrap_or(applied)
 }
 
 /// Why the apiserver refused the dry-run: by policy, if the policies that we know refuse it too.
