@@ -20,7 +20,6 @@ use super::prune;
 use super::record::Tally;
 use super::run::Run;
 use super::settings::Settings;
-use super::stage::Planned;
 use super::standing::Converged;
 use super::state::Standing;
 use super::status::{SyncOutcome, SyncRun};
@@ -157,8 +156,8 @@ impl Task {
         let coming = self.run.as_ref().map(Run::pending).cloned().unwrap_or_default();
         let (mut planned, refusals) = self.plan_all(&settings, &recorded, &todo, &coming).await?;
         self.leave_unasked(&mut planned);
-        fights.append(&mut planned.fights);
         if !settings.writes {
+            fights.append(&mut planned.fights);
             refusals.map_or(Ok(()), Err)?;
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
@@ -169,11 +168,14 @@ impl Task {
             || planned.brings_news()
             || progress.is_some()
             || (settings.prunes && !removals.is_empty());
+        if refusals.is_some() && is_new {
+            self.seek_last_good(spec, goal, progress.is_none()).await;
+        }
+        self.put_back(&settings, goal, &recorded, &mut planned, tally)
+            .await?;
+        fights.append(&mut planned.fights);
         if let Some(refusals) = refusals {
-            // Nothing of a sync is written; but what somebody changed by hand is put back beside what cannot be.
-            if !is_sync && self.run.is_none() {
-                self.put_back(&settings, goal, &recorded, planned, tally).await?;
-            }
+            // Nothing of a sync is written.
             return Err(refusals);
         }
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
@@ -187,12 +189,10 @@ impl Task {
             self.run = None;
         }
         let advance = match self.run.take() {
-            None => {
-                self.put_back(&settings, goal, &recorded, planned, tally).await?;
-                Advance::Done
-            }
+            None => Advance::Done,
             Some(mut run) => {
                 run.take_in(planned);
+                run.tally.healed += tally.healed;
                 let advanced = self
                     .advance_or_fail(&settings, goal, &recorded, &mut run, end)
                     .await;
@@ -222,6 +222,8 @@ impl Task {
         let entries = self.confirmed(goal, &recorded, &kept);
         self.inventory().await?.save(&goal.origin, &entries, None).await?;
         self.gone.clear();
+        self.last_good.clear();
+        self.state.retain(|key| goal.desired.contains_key(key));
         self.settled.removals = kept;
         // While something is still going, each pass has to look.
         self.settled.key = (!tally.waiting).then(|| goal.key.clone());
@@ -262,23 +264,6 @@ impl Task {
             !self.state.is_known(&desired.key, &desired.digest) && !is_pending(desired)
         };
         goal.desired.values().filter(unknown).cloned().collect()
-    }
-
-    /// Puts back what somebody changed; it was all there before, so nothing waits for anything.
-    async fn put_back(
-        &mut self,
-        settings: &Settings,
-        goal: &Goal,
-        recorded: &Entries,
-        planned: Planned,
-        tally: &mut Tally,
-    ) -> Result<(), Error> {
-        if planned.writes.is_empty() {
-            return Ok(());
-        }
-        self.promise(goal, recorded, None).await?;
-        self.apply(settings, planned.writes.into_values().collect(), tally)
-            .await
     }
 
     /// Takes a sync as far as it goes without waiting; where it fails, the hooks that run then come before the error.
@@ -395,6 +380,7 @@ impl Task {
             .count();
         let owned = recorded.values().filter(|entry| !is_hook(entry)).count();
         settings.guard.check(&looked.plan(), owned, declared)?;
+        self.last_good.give_up(&removals);
         let propagation = settings.options.prune_propagation_policy;
         let propagation = propagation.unwrap_or(Propagation::Background);
         prune::delete(&cluster, &looked.doomed, propagation).await?;

@@ -43,6 +43,7 @@ mod finalize;
 mod hooks;
 mod identity;
 mod inventory;
+mod last_good;
 mod mailbox;
 mod metrics;
 mod namespace;

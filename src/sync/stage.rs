@@ -172,8 +172,11 @@ impl Task {
             Verdict::Recreate(live) => Some(live.clone()),
             Verdict::Update(update) => Some(update.live.clone()),
         };
-        // What was applied like this before has drifted; anything else is news from Git.
-        let was_applied = |entry: &InventoryEntry| entry.uid.is_some() && entry.digest == wanted.to_string();
+        // What was applied like this before, by an earlier sync or by the one under way, has drifted; anything else is
+        // news from Git.
+        let was_applied = |entry: &InventoryEntry| {
+            entry.uid.is_some() && entry.digest == wanted.to_string() || self.state.was_in_sync(key, &wanted)
+        };
         let is_drift = recorded.get(key).is_some_and(was_applied);
         let may_write = settings.writes && (settings.heals || !is_drift);
         let is_fight = may_write && is_drift && !self.state.may_heal(key);
