@@ -162,7 +162,6 @@ impl Task {
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
         }
-        self.carry_namespace_metadata(spec, goal).await?;
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
         let is_sync = is_new
             || planned.brings_news()
@@ -178,6 +177,7 @@ impl Task {
             // Nothing of a sync is written.
             return Err(refusals);
         }
+        self.carry_namespace_metadata(spec, goal).await?;
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
             let is_unfinished = progress.is_some();
             let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
@@ -191,8 +191,10 @@ impl Task {
         let advance = match self.run.take() {
             None => Advance::Done,
             Some(mut run) => {
-                run.take_in(planned);
+                // Of a sync that waits, the first plan is the whole one.
+                run.tally.judged = run.tally.judged.max(planned.judged);
                 run.tally.healed += tally.healed;
+                run.take_in(planned);
                 let advanced = self
                     .advance_or_fail(&settings, goal, &recorded, &mut run, end)
                     .await;

@@ -135,6 +135,20 @@ impl Error {
     }
 }
 
+// === impl Verdict ===
+
+impl Verdict {
+    /// Whether something would be written, if it may be.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self, Self::Create | Self::Recreate(_) | Self::Update(_))
+    }
+
+    /// Whether the object is ours to write.
+    pub(super) fn is_ours(&self) -> bool {
+        !matches!(self, Self::NotOurs(_))
+    }
+}
+
 /// Plans a stage as a whole, several objects at a time. The order is that of `objects`.
 pub(super) async fn plan_stage(
     cluster: &Cluster,
