@@ -30,7 +30,8 @@ impl Document {
         let has_some = [has("apiVersion"), has("kind"), metadata.is_some()];
         let api_version = value.get("apiVersion").and_then(Value::as_str);
         let is_kustomizes = api_version.is_some_and(|version| version.starts_with(KUSTOMIZE_GROUP));
-        if is_kustomizes && !is_named || !is_named && has_some.iter().filter(|has| **has).count() < 2 {
+        let is_much = has_some.iter().filter(|has| **has).count() >= 2;
+        if !is_named && (is_kustomizes || !is_much) {
             return Self::Other;
         }
         flaw(value).map_or(Self::Object, Self::Flawed)

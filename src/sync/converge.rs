@@ -20,6 +20,7 @@ use super::prune;
 use super::record::Tally;
 use super::run::Run;
 use super::settings::Settings;
+use super::stage::Planned;
 use super::standing::Converged;
 use super::state::Standing;
 use super::status::{SyncOutcome, SyncRun};
@@ -188,28 +189,9 @@ impl Task {
         } else if !is_sync {
             self.run = None;
         }
-        let advance = match self.run.take() {
-            None => Advance::Done,
-            Some(mut run) => {
-                // Of a sync that waits, the first plan is the whole one.
-                run.tally.judged = run.tally.judged.max(planned.judged);
-                run.tally.healed += tally.healed;
-                run.take_in(planned);
-                let advanced = self
-                    .advance_or_fail(&settings, goal, &recorded, &mut run, end)
-                    .await;
-                *tally = run.tally.clone();
-                // It is taken up again where it stands, unless it is done or has failed.
-                let is_over = match &advanced {
-                    Ok(Advance::Done) => true,
-                    Ok(Advance::Waiting(_)) => false,
-                    Err(error) => error.ends_sync(),
-                };
-                self.begins_anew = is_over && advanced.is_err();
-                self.run = (!is_over).then_some(run);
-                advanced?
-            }
-        };
+        let advance = self
+            .go_on(&settings, goal, &recorded, planned, end, tally)
+            .await?;
         if !fights.is_empty() {
             return Err(Error::Fight(fights));
         }
@@ -230,6 +212,38 @@ impl Task {
         // While something is still going, each pass has to look.
         self.settled.key = (!tally.waiting).then(|| goal.key.clone());
         Ok(Advance::Done)
+    }
+
+    /// Takes the sync that is under way, if one is, as far as it goes without waiting.
+    async fn go_on(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        planned: Planned,
+        end: &CancellationToken,
+        tally: &mut Tally,
+    ) -> Result<Advance, Error> {
+        let Some(mut run) = self.run.take() else {
+            return Ok(Advance::Done);
+        };
+        // Of a sync that waits, the first plan is the whole one.
+        run.tally.judged = run.tally.judged.max(planned.judged);
+        run.tally.healed += tally.healed;
+        run.take_in(planned);
+        let advanced = self
+            .advance_or_fail(settings, goal, recorded, &mut run, end)
+            .await;
+        *tally = run.tally.clone();
+        // It is taken up again where it stands, unless it is done or has failed.
+        let is_over = match &advanced {
+            Ok(Advance::Done) => true,
+            Ok(Advance::Waiting(_)) => false,
+            Err(error) => error.ends_sync(),
+        };
+        self.begins_anew = is_over && advanced.is_err();
+        self.run = (!is_over).then_some(run);
+        advanced
     }
 
     /// What the inventory has and the goal has not, as far as it is asked about.

@@ -81,7 +81,7 @@ async fn a_file_that_lost_a_line_removes_nothing_and_names_itself() -> anyhow::R
         let kept = good
             .lines()
             .filter(|line| !lines.iter().any(|gone| line.starts_with(gone)));
-        kept.map(|line| format!("{line}\n")).collect::<String>()
+        kept.collect::<Vec<_>>().join("\n") + "\n"
     };
     let mut last = agent.commit(&[("app/config.yaml", &good), ("app/values.yaml", "replicas: 2\n")])?;
     agent.application("my-app", "app", json!({})).await?;
