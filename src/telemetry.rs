@@ -55,7 +55,9 @@ pub fn start_log(format: LogFormat, filter: &str) {
     let filter = EnvFilter::new(format!("kube_client=warn,kube_runtime=warn,hyper=warn,{filter}"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk say, is no reason to end what it is about.
+        .log_internal_errors(false);
     // An error means that a log is there already, as in tests that run in one process.
     let _ = match format {
         LogFormat::Text => log.with_target(false).with_ansi(false).try_init(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, Instant};
@@ -242,7 +243,10 @@ impl Mirror {
             folder: folder.display().to_string(),
             source,
         };
-        fs::create_dir_all(&folder).map_err(unusable)?;
+        // Repositories may hold what only their readers are to know.
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&folder).map_err(unusable)?;
         let file = File::create(&path).map_err(unusable)?;
         let give_up = Instant::now() + LOCK_DEADLINE;
         loop {

@@ -31,6 +31,7 @@ mod tool;
 mod work;
 
 use std::collections::HashMap;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -74,6 +75,15 @@ pub struct Rendered {
     pub key: String,
     /// The objects in the order they were found, lists flattened.
     pub objects: Vec<RenderedObject>,
+    /// Files beside them that hold what is no object. One that held an object before may have been spoilt.
+    pub left_out: Vec<RepoPath>,
+}
+
+/// What came of one source.
+#[derive(Debug, Default)]
+struct Made {
+    objects: Vec<RenderedObject>,
+    left_out: Vec<RepoPath>,
 }
 
 /// One object and where it is written.
@@ -132,7 +142,9 @@ impl Renderer {
         if copies.exists() {
             std::fs::remove_dir_all(&copies).map_err(unusable)?;
         }
-        std::fs::create_dir_all(&copies).map_err(unusable)?;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&copies).map_err(unusable)?;
         // A program runs in its copy, where a relative path would mean something else.
         let copies = copies.canonicalize().map_err(unusable)?;
         let cache = Cache::open(&config.folder.join("kept")).map_err(unusable)?;
@@ -192,16 +204,17 @@ impl Renderer {
         if last == Some(key.as_str()) {
             return Ok(None);
         }
-        let mut objects = Vec::new();
+        let (mut objects, mut left_out) = (Vec::new(), Vec::new());
         for planned in planned {
             let (path, repository) = (planned.path.clone(), planned.at.mirror.url().to_string());
-            let mut rendered = self.shared.make(planned).await?;
+            let mut made = self.shared.make(planned).await?;
             if several {
-                for object in &mut rendered {
+                for object in &mut made.objects {
                     object.repository = Some(repository.clone());
                 }
             }
-            objects.extend(rendered);
+            objects.extend(made.objects);
+            left_out.extend(made.left_out);
             if objects.len() > MAX_OBJECTS {
                 return Err(Error::TooLarge {
                     path: path.to_string(),
@@ -209,14 +222,30 @@ impl Renderer {
                 });
             }
         }
-        Ok(Some(Rendered { key, objects }))
+        Ok(Some(Rendered {
+            key,
+            objects,
+            left_out,
+        }))
+    }
+}
+
+// === impl Made ===
+
+impl Made {
+    /// A program leaves nothing out by itself: what it cannot read is its error.
+    fn of_program(objects: Vec<RenderedObject>) -> Self {
+        Self {
+            objects,
+            left_out: Vec::new(),
+        }
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    async fn make(self: &Arc<Self>, planned: Planned) -> Result<Vec<RenderedObject>, Error> {
+    async fn make(self: &Arc<Self>, planned: Planned) -> Result<Made, Error> {
         let Planned { at, path, plan, key } = planned;
         let job = match plan {
             Plan::Plain { folder, options } => {
@@ -232,14 +261,14 @@ impl Shared {
         let _turn = turn.lock().await;
         let (shared, wanted) = (Arc::clone(self), key.clone());
         if let Some(kept) = blocking(move || Ok(shared.cache.get(&wanted))).await? {
-            return Ok(kept);
+            return Ok(Made::of_program(kept));
         }
         let _permit = self.running.acquire().await.map_err(|_| Error::Interrupted)?;
         let objects = self.run(job, at, &path).await?;
         let shared = Arc::clone(self);
         blocking(move || {
             shared.cache.put(&key, &objects);
-            Ok(objects)
+            Ok(Made::of_program(objects))
         })
         .await
     }

@@ -3,8 +3,8 @@
 use globset::{GlobBuilder, GlobMatcher};
 use provost_manifest::{list, yaml};
 
-use super::object::flaw;
-use super::{Error, RenderedObject};
+use super::object::{Document, flaw};
+use super::{Error, Made, RenderedObject};
 use crate::api::argoproj::DirectoryOptions;
 use crate::git::{Entry, EntryKind, Snapshot};
 
@@ -27,11 +27,7 @@ struct Selection<'a> {
 }
 
 /// The objects of a folder's `.yaml`, `.yml` and `.json` files, in order of their paths.
-pub(super) fn render(
-    snapshot: &Snapshot,
-    folder: &Entry,
-    options: &DirectoryOptions,
-) -> Result<Vec<RenderedObject>, Error> {
+pub(super) fn render(snapshot: &Snapshot, folder: &Entry, options: &DirectoryOptions) -> Result<Made, Error> {
     let mut selection = Selection {
         folder,
         include: glob(folder, "include", options.include.as_deref())?,
@@ -41,7 +37,7 @@ pub(super) fn render(
     let mut files = Vec::new();
     let depth = if options.recurse { MAX_DEPTH } else { 0 };
     selection.collect(snapshot, folder, depth, &mut files)?;
-    let mut objects = Vec::new();
+    let mut made = Made::default();
     let mut budget = MAX_BYTES;
     for file in files {
         budget = budget
@@ -50,9 +46,9 @@ pub(super) fn render(
                 path: folder.path.to_string(),
                 limit: "64 MiB",
             })?;
-        read(&file, &snapshot.read(&file)?, &mut objects)?;
+        read(&file, &snapshot.read(&file)?, &mut made)?;
     }
-    Ok(objects)
+    Ok(made)
 }
 
 /// `*` matches across folders, and `{a,b}` either, as in Argo CD.
@@ -115,22 +111,31 @@ fn is_manifest(name: &str) -> bool {
         .any(|ending| name.ends_with(ending))
 }
 
-fn read(file: &Entry, bytes: &[u8], objects: &mut Vec<RenderedObject>) -> Result<(), Error> {
+/// Takes a file apart. What is no object may lie beside manifests, as with Argo CD; what looks as if it had been one is
+/// refused, for leaving it out would be to delete it.
+fn read(file: &Entry, bytes: &[u8], made: &mut Made) -> Result<(), Error> {
     let text = String::from_utf8_lossy(bytes);
-    // What does not even look like a manifest (a chart's values, say) may lie beside manifests, as with Argo CD.
-    let looks_like_one = ["apiVersion", "kind", "metadata"]
-        .iter()
-        .all(|key| text.contains(key));
-    if !looks_like_one || text.contains(SKIP_MARKER) {
+    if text.contains(SKIP_MARKER) {
         return Ok(());
     }
+    let mut is_whole = true;
     for document in yaml::parse_stream(&text) {
-        let document = document.map_err(|error| Error::Parse {
-            file: file.path.to_string(),
-            line: error.line,
-            column: error.column,
-            message: error.message,
-        })?;
+        let document = match document {
+            Ok(document) => document,
+            // A template of a chart, say.
+            Err(_) if !looks_like_a_manifest(&text) => {
+                is_whole = false;
+                break;
+            }
+            Err(error) => {
+                return Err(Error::Parse {
+                    file: file.path.to_string(),
+                    line: error.line,
+                    column: error.column,
+                    message: error.message,
+                });
+            }
+        };
         let first_line = document.first_line;
         // A list's items stand further down; the places of a document are worked out only where one is asked for.
         let lines: Vec<usize> = match document.value.get("items") {
@@ -141,19 +146,47 @@ fn read(file: &Entry, bytes: &[u8], objects: &mut Vec<RenderedObject>) -> Result
             None => vec![first_line],
         };
         for (item, line) in list::flatten(document.value).into_iter().zip(lines) {
-            if let Some(reason) = flaw(&item.object) {
-                return Err(Error::Object {
-                    place: format!("{}:{line}", file.path),
-                    reason,
-                });
+            match Document::of(&item.object) {
+                Document::Object => made.objects.push(RenderedObject {
+                    value: item.object,
+                    file: Some(file.path.clone()),
+                    line: Some(line),
+                    repository: None,
+                }),
+                Document::Other if item.path.segments().is_empty() => is_whole = false,
+                Document::Other => return Err(flawed(file, line, &flaw(&item.object).unwrap_or_default())),
+                Document::Flawed(reason) => return Err(flawed(file, line, &reason)),
             }
-            objects.push(RenderedObject {
-                value: item.object,
-                file: Some(file.path.clone()),
-                line: Some(line),
-                repository: None,
-            });
         }
     }
+    if !is_whole {
+        made.left_out.push(file.path.clone());
+    }
     Ok(())
+}
+
+fn flawed(file: &Entry, line: usize, reason: &str) -> Error {
+    Error::Object {
+        place: format!("{}:{line}", file.path),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Whether a text that cannot be read is meant as a manifest: it speaks of all that one has, or has two such keys.
+fn looks_like_a_manifest(text: &str) -> bool {
+    const FIELDS: [&str; 3] = ["apiVersion", "kind", "metadata"];
+    // A text in UTF-16 has a NUL beside each letter.
+    let text: String = text.chars().filter(|c| *c != '\0').collect();
+    let keys = FIELDS.iter().filter(|field| has_key(&text, field)).count();
+    keys >= 2 || FIELDS.iter().all(|field| text.contains(field))
+}
+
+/// Whether a line begins with the key, in YAML or JSON.
+fn has_key(text: &str, key: &str) -> bool {
+    let begins = |line: &str| {
+        let line = line.trim_start_matches(['{', ' ', '\u{feff}', '"', '\'']);
+        let rest = line.strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
+    };
+    text.lines().any(begins)
 }

@@ -31,7 +31,7 @@ use crate::{
     ledger::Ledger,
     policies::{Admission, ServiceCalls, Snapshot},
     recorder::{self, PullConfig, RecorderConfig, observe::Observer, sample::Sampler},
-    server::{self, Drained, Shutdown},
+    server::{self, Drained, Shutdown, outlive_full_disks},
     sync::{self, SyncConfig},
     telemetry::Metrics,
     webhook::{rotation::Lifetimes, run::AnnounceError, store},
@@ -183,6 +183,7 @@ pub struct Serving {
 /// Starts every role, in order.
 pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error> {
     let shutdown = Shutdown::on_signal()?;
+    outlive_full_disks()?;
     let metrics = Metrics::default();
     if let Some(agent) = &mut config.agent {
         agent.metrics = metrics.clone();

@@ -19,7 +19,7 @@ pub mod tls;
 
 pub use clients::Clients;
 pub use listener::{Drained, Listener};
-pub use shutdown::Shutdown;
+pub use shutdown::{Shutdown, outlive_full_disks};
 pub use tls::ServingCertificate;
 
 use std::{io, net::SocketAddr};

@@ -14,6 +14,15 @@ pub struct Shutdown {
     pub abort: CancellationToken,
 }
 
+/// Has the process outlive a write beyond the bound on its files' size (`RLIMIT_FSIZE`): the write fails, as it does on a
+/// full disk, where the system would else end the process (SIGXFSZ).
+///
+/// Needs a runtime. A handler does nothing and stays; programs that are started do not inherit it.
+pub fn outlive_full_disks() -> Result<(), Error> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(kind).map(drop).map_err(Error::ListenForSignals)
+}
+
 // === impl Shutdown ===
 
 impl Shutdown {

@@ -20,6 +20,7 @@ use super::desired::{Desired, DesiredHook};
 use super::error::Error;
 use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
+use super::last_good::LastGood;
 use super::mailbox::Mailbox;
 use super::operation::{AskedSync, unread_operation};
 use super::place::ReadAt;
@@ -60,6 +61,8 @@ pub(super) struct Task {
     /// One for each source, in order.
     pub(super) repositories: Vec<Subscription>,
     pub(super) goal: Option<Arc<Goal>>,
+    /// What is kept up of what was deployed last, while that is another.
+    pub(super) last_good: LastGood,
     /// The sources that it was rendered from.
     pub(super) written: Vec<ReadAt>,
     /// What the policies in force object to.
@@ -158,6 +161,7 @@ impl Task {
             application: Arc::new(application),
             repositories: Vec::new(),
             goal: None,
+            last_good: LastGood::default(),
             compared: None,
             failures: 0,
             settled: Settled::default(),
@@ -402,6 +406,9 @@ impl Task {
         let reading = end.run_until_cancelled(context.readings.acquire()).await;
         let mut cannot_begin = false;
         if let (Some(_), Err(error)) = (&reading, self.compare(&wanted).await) {
+            if !matches!(error, Error::Waiting) {
+                self.fall_back(&spec).await;
+            }
             let failed = self.fail_asked(&error);
             cannot_begin = failed.is_some();
             unmet = unmet.or(failed);

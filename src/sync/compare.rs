@@ -2,14 +2,16 @@
 //!
 //! Everything that the answer rests on is remembered, so that a pass in which none of it changed asks nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use provost_manifest::digest::Digest;
+use provost_manifest::object::ObjectKey;
 use tokio::sync::watch;
 
 use super::application::{Goal, Task};
-use super::desired::{self, Destination};
+use super::converge::is_hook;
+use super::desired::{self, Desired, Destination};
 use super::error::Error;
 use super::inventory::Origin;
 use super::place::ReadAt;
@@ -172,13 +174,7 @@ impl Task {
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
         let written = sources.iter().map(ReadAt::of).collect();
-        let request = Request {
-            application: self.application.metadata.name.clone().unwrap_or_default(),
-            project: spec.project.clone(),
-            namespace: spec.namespace.clone(),
-            capabilities: Arc::new(self.context.capabilities()),
-            sources,
-        };
+        let request = self.request(spec, sources);
         let rendered = self.context.renderer.render(request, key).await?;
         if rendered.is_some() {
             self.context.metrics.count_render();
@@ -199,15 +195,31 @@ impl Task {
             (None, None) => return Ok(()),
         };
         self.written = written;
-        self.state.retain(&goal.desired);
+        if let Some(before) = self.goal.take() {
+            self.last_good.remember(&before, &goal);
+        }
+        let last_good = &self.last_good;
+        self.state
+            .retain(|key| goal.desired.contains_key(key) || last_good.has(key));
         self.findings.retain(&goal.desired);
         self.goal = Some(Arc::new(goal));
         Ok(())
     }
 
+    /// What is asked of the renderer.
+    pub(super) fn request(&self, spec: &ApplicationSpec, sources: Vec<SourceAt>) -> Request {
+        Request {
+            application: self.application.metadata.name.clone().unwrap_or_default(),
+            project: spec.project.clone(),
+            namespace: spec.namespace.clone(),
+            capabilities: Arc::new(self.context.capabilities()),
+            sources,
+        }
+    }
+
     /// From a render to a goal: identities, owner's marks, and the render kept in the history.
-    async fn goal(
-        &self,
+    pub(super) async fn goal(
+        &mut self,
         spec: &ApplicationSpec,
         rendered: Rendered,
         mut origin: Origin,
@@ -217,7 +229,7 @@ impl Task {
             create_namespace: spec.create_namespace,
             namespace_metadata: spec.sync_policy.namespace_metadata.as_ref(),
         };
-        let cluster = &self.context.cluster;
+        let cluster = self.context.cluster.clone();
         let wanted = match desired::desired(&rendered, &self.owner, destination, &cluster.kinds()) {
             // A kind may have been added since we asked.
             Err(Error::Unserved(_)) => {
@@ -232,6 +244,7 @@ impl Task {
             .into_iter()
             .map(|(key, object)| (key, Arc::new(object)))
             .collect();
+        self.check_left_out(&rendered, &desired).await?;
         let (history, kept, running, application) = (
             Arc::clone(&self.context.history),
             desired.clone(),
@@ -262,6 +275,32 @@ impl Task {
             hooks,
             steps: OnceLock::new(),
         })
+    }
+
+    /// A file that held an object and holds none now may have lost a line: that is no removal.
+    async fn check_left_out(
+        &mut self,
+        rendered: &Rendered,
+        desired: &BTreeMap<ObjectKey, Arc<Desired>>,
+    ) -> Result<(), Error> {
+        if rendered.left_out.is_empty() {
+            return Ok(());
+        }
+        let left_out: BTreeSet<&str> = rendered.left_out.iter().map(RepoPath::as_str).collect();
+        let recorded = self.inventory().await?.entries();
+        let lost = recorded.into_iter().filter_map(|(key, entry)| {
+            let file = entry.file.as_deref().filter(|file| left_out.contains(file))?;
+            let is_lost = !desired.contains_key(&key) && !is_hook(&entry);
+            is_lost.then(|| {
+                format!("{key} stood in {file}, which now holds something that is no Kubernetes object")
+            })
+        });
+        let lost: Vec<String> = lost.collect();
+        if lost.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Lost(lost))
+        }
     }
 }
 

@@ -157,25 +157,28 @@ impl Task {
         let coming = self.run.as_ref().map(Run::pending).cloned().unwrap_or_default();
         let (mut planned, refusals) = self.plan_all(&settings, &recorded, &todo, &coming).await?;
         self.leave_unasked(&mut planned);
-        fights.append(&mut planned.fights);
         if !settings.writes {
+            fights.append(&mut planned.fights);
             refusals.map_or(Ok(()), Err)?;
             self.settled.key = fights.is_empty().then(|| goal.key.clone());
             return Ok(Advance::Done);
         }
-        self.carry_namespace_metadata(spec, goal).await?;
         let is_new = before.rendered_tree != goal.origin.rendered_tree;
         let is_sync = is_new
             || planned.brings_news()
             || progress.is_some()
             || (settings.prunes && !removals.is_empty());
+        if refusals.is_some() && is_new {
+            self.seek_last_good(spec, goal, progress.is_none()).await;
+        }
+        self.put_back(&settings, goal, &recorded, &mut planned, tally)
+            .await?;
+        fights.append(&mut planned.fights);
         if let Some(refusals) = refusals {
-            // Nothing of a sync is written; but what somebody changed by hand is put back beside what cannot be.
-            if !is_sync && self.run.is_none() {
-                self.put_back(&settings, goal, &recorded, planned, tally).await?;
-            }
+            // Nothing of a sync is written.
             return Err(refusals);
         }
+        self.carry_namespace_metadata(spec, goal).await?;
         if is_sync && self.run.as_ref().is_none_or(|run| run.goal != goal.key) {
             let is_unfinished = progress.is_some();
             let mut run = Run::new(goal, progress.filter(|_| !self.begins_anew));
@@ -186,28 +189,9 @@ impl Task {
         } else if !is_sync {
             self.run = None;
         }
-        let advance = match self.run.take() {
-            None => {
-                self.put_back(&settings, goal, &recorded, planned, tally).await?;
-                Advance::Done
-            }
-            Some(mut run) => {
-                run.take_in(planned);
-                let advanced = self
-                    .advance_or_fail(&settings, goal, &recorded, &mut run, end)
-                    .await;
-                *tally = run.tally.clone();
-                // It is taken up again where it stands, unless it is done or has failed.
-                let is_over = match &advanced {
-                    Ok(Advance::Done) => true,
-                    Ok(Advance::Waiting(_)) => false,
-                    Err(error) => error.ends_sync(),
-                };
-                self.begins_anew = is_over && advanced.is_err();
-                self.run = (!is_over).then_some(run);
-                advanced?
-            }
-        };
+        let advance = self
+            .go_on(&settings, goal, &recorded, planned, end, tally)
+            .await?;
         if !fights.is_empty() {
             return Err(Error::Fight(fights));
         }
@@ -222,10 +206,44 @@ impl Task {
         let entries = self.confirmed(goal, &recorded, &kept);
         self.inventory().await?.save(&goal.origin, &entries, None).await?;
         self.gone.clear();
+        self.last_good.clear();
+        self.state.retain(|key| goal.desired.contains_key(key));
         self.settled.removals = kept;
         // While something is still going, each pass has to look.
         self.settled.key = (!tally.waiting).then(|| goal.key.clone());
         Ok(Advance::Done)
+    }
+
+    /// Takes the sync that is under way, if one is, as far as it goes without waiting.
+    async fn go_on(
+        &mut self,
+        settings: &Settings,
+        goal: &Goal,
+        recorded: &Entries,
+        planned: Planned,
+        end: &CancellationToken,
+        tally: &mut Tally,
+    ) -> Result<Advance, Error> {
+        let Some(mut run) = self.run.take() else {
+            return Ok(Advance::Done);
+        };
+        // Of a sync that waits, the first plan is the whole one.
+        run.tally.judged = run.tally.judged.max(planned.judged);
+        run.tally.healed += tally.healed;
+        run.take_in(planned);
+        let advanced = self
+            .advance_or_fail(settings, goal, recorded, &mut run, end)
+            .await;
+        *tally = run.tally.clone();
+        // It is taken up again where it stands, unless it is done or has failed.
+        let is_over = match &advanced {
+            Ok(Advance::Done) => true,
+            Ok(Advance::Waiting(_)) => false,
+            Err(error) => error.ends_sync(),
+        };
+        self.begins_anew = is_over && advanced.is_err();
+        self.run = (!is_over).then_some(run);
+        advanced
     }
 
     /// What the inventory has and the goal has not, as far as it is asked about.
@@ -262,23 +280,6 @@ impl Task {
             !self.state.is_known(&desired.key, &desired.digest) && !is_pending(desired)
         };
         goal.desired.values().filter(unknown).cloned().collect()
-    }
-
-    /// Puts back what somebody changed; it was all there before, so nothing waits for anything.
-    async fn put_back(
-        &mut self,
-        settings: &Settings,
-        goal: &Goal,
-        recorded: &Entries,
-        planned: Planned,
-        tally: &mut Tally,
-    ) -> Result<(), Error> {
-        if planned.writes.is_empty() {
-            return Ok(());
-        }
-        self.promise(goal, recorded, None).await?;
-        self.apply(settings, planned.writes.into_values().collect(), tally)
-            .await
     }
 
     /// Takes a sync as far as it goes without waiting; where it fails, the hooks that run then come before the error.
@@ -395,6 +396,7 @@ impl Task {
             .count();
         let owned = recorded.values().filter(|entry| !is_hook(entry)).count();
         settings.guard.check(&looked.plan(), owned, declared)?;
+        self.last_good.give_up(&removals);
         let propagation = settings.options.prune_propagation_policy;
         let propagation = propagation.unwrap_or(Propagation::Background);
         prune::delete(&cluster, &looked.doomed, propagation).await?;

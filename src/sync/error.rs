@@ -45,6 +45,9 @@ pub enum Error {
         /// Where again.
         second: String,
     },
+    /// Objects that are no longer declared, whose files are still there with something else in them: a sentence each.
+    #[error("{}: nothing is deleted for that (if it is to go, delete the file)", .0.join("; "))]
+    Lost(Vec<String>),
     /// Kinds that the cluster does not serve, one sentence each.
     #[error("{}", .0.join("; "))]
     Unserved(Vec<String>),
@@ -145,6 +148,7 @@ impl Error {
             | Self::Render(_)
             | Self::Duplicate { .. }
             | Self::Unserved(_)
+            | Self::Lost(_)
             | Self::Object(_) => "ComparisonError",
             _ => "SyncError",
         }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use ring::rand::{SystemRandom, generate};
@@ -29,7 +30,10 @@ impl Identity {
             path: path.display().to_string(),
             source,
         };
-        fs::create_dir_all(state).map_err(unusable)?;
+        // What Git holds is for the agent alone.
+        let mut folder = fs::DirBuilder::new();
+        folder.recursive(true).mode(0o700);
+        folder.create(state).map_err(unusable)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -18,8 +18,9 @@
 //! - Nothing is pruned after an error of any kind, nor what another Application owns, nor an object with another uid
 //!   than the one recorded.
 //! - A pass in which nothing changed makes no request.
-//! - An error leaves the last good state running and healed, is said on the Application's status, and is tried again
-//!   for ever, with a capped backoff.
+//! - An error leaves the last good state running and healed ([`last_good`]), is said on the Application's status, and is
+//!   tried again for ever, with a capped backoff.
+//! - A document or a file that is no object where one stood refuses the render; it is never taken for a removal.
 //!
 //! - Nothing is read, written or deleted that the Application's project does not allow, and its objects are written as
 //!   the service account that the project names.
@@ -43,6 +44,7 @@ mod finalize;
 mod hooks;
 mod identity;
 mod inventory;
+mod last_good;
 mod mailbox;
 mod metrics;
 mod namespace;

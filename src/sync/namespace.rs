@@ -2,12 +2,14 @@
 //! nobody's to delete.
 
 use provost_manifest::object::ObjectKey;
-use serde_json::json;
+use provost_policy::text;
+use serde_json::{Value, json};
 
 use super::application::{Goal, Task};
 use super::error::Error;
 use super::plan::target;
 use crate::api::argoproj::ApplicationSpec;
+use crate::cluster::FIELD_MANAGER;
 
 // === impl Task ===
 
@@ -39,7 +41,7 @@ impl Task {
         };
         let pairs = |pairs: &[(String, String)]| {
             let pairs = pairs.iter().map(|(key, value)| (key.clone(), json!(value)));
-            serde_json::Value::Object(pairs.collect())
+            Value::Object(pairs.collect())
         };
         // With its uid, so that none is made in its place.
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
@@ -48,7 +50,39 @@ impl Task {
         }});
         let actor = self.actor()?;
         let target = target(&actor, desired).map_err(|error| Error::Object(error.sentence()))?;
+        let (applied, live) = (actor.dry_run(&target, &object).await?, actor.get(&target).await?);
+        let Some(live) = live.filter(|live| !is_carried(live, &applied)) else {
+            return Ok(());
+        };
+        let precheck = &self.context.precheck;
+        let judgement = precheck.judge(&actor, desired, Some(&live), &applied).await;
+        if !judgement.denied.is_empty() {
+            let objections = text::objections(judgement.denied.iter().collect::<Vec<_>>(), &|_| None);
+            return Err(Error::Stage {
+                refused: vec![format!(
+                    "Namespace {name} (the Application's syncPolicy.managedNamespaceMetadata) is refused by policy: \
+                     {objections}"
+                )],
+                total: goal.desired.len(),
+            });
+        }
         actor.apply(&target, &object).await?;
         Ok(())
     }
+}
+
+/// Whether the namespace has what it would get, by our hand.
+fn is_carried(live: &Value, applied: &Value) -> bool {
+    let carried = |object: &Value| {
+        let metadata = &object["metadata"];
+        let managers = metadata["managedFields"].as_array().into_iter().flatten();
+        let ours = managers.filter(|entry| entry["manager"] == FIELD_MANAGER);
+        let fields: Vec<Value> = ours.map(|entry| entry["fieldsV1"].clone()).collect();
+        (
+            metadata["labels"].clone(),
+            metadata["annotations"].clone(),
+            fields,
+        )
+    };
+    carried(live) == carried(applied)
 }

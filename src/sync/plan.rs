@@ -135,6 +135,20 @@ impl Error {
     }
 }
 
+// === impl Verdict ===
+
+impl Verdict {
+    /// Whether something would be written, if it may be.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self, Self::Create | Self::Recreate(_) | Self::Update(_))
+    }
+
+    /// Whether the object is ours to write.
+    pub(super) fn is_ours(&self) -> bool {
+        !matches!(self, Self::NotOurs(_))
+    }
+}
+
 /// Plans a stage as a whole, several objects at a time. The order is that of `objects`.
 pub(super) async fn plan_stage(
     cluster: &Cluster,
@@ -255,13 +269,7 @@ fn written(verdict: &Verdict, applied: Value) -> Value {
     let Verdict::Update(update) = verdict else {
         return applied;
     };
-    let Ok(Some(patch)) = removal::patch(&applied, &update.foreign) else {
-        return applied;
-    };
-    let mut without = applied.clone();
-    let removed = serde_json::from_value::<json_patch::Patch>(patch)
-        .is_ok_and(|patch| json_patch::patch(&mut without, &patch).is_ok());
-    if removed { without } else { applied }
+    removal::without(&applied, &update.foreign).unwrap_or(applied)
 }
 
 /// Why the apiserver refused the dry-run: by policy, if the policies that we know refuse it too.

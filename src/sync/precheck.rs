@@ -98,6 +98,11 @@ impl Precheck {
         std::future::pending::<()>().await;
     }
 
+    /// Whether there is anything to judge by.
+    pub(super) fn has_policies(&self) -> bool {
+        !self.snapshot().set.policies().is_empty()
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.admission.current()
     }
@@ -189,6 +194,11 @@ impl Findings {
         };
     }
 
+    /// Remembers what will be said of an object's write, once there is leave for it.
+    fn foretell(&mut self, key: &ObjectKey, sentence: String) {
+        self.warnings.insert(key.clone(), sentence);
+    }
+
     /// Has everything judged again: somebody else writes from now on.
     pub(super) fn distrust(&mut self) {
         self.policy_set.clear();
@@ -246,18 +256,31 @@ impl Task {
         Ok(())
     }
 
+    /// Says of a plan that waits for leave what will be denied of it, as it would be said then.
+    pub(super) async fn foretell(&mut self, held_back: Vec<(Arc<Desired>, Vec<RuleResult>)>) {
+        let keys: Vec<ObjectKey> = held_back.iter().map(|(desired, _)| desired.key.clone()).collect();
+        let sentences = self.explain(held_back, "would be refused by policy").await;
+        for (key, sentence) in keys.iter().zip(sentences) {
+            self.findings.foretell(key, sentence);
+        }
+    }
+
     /// What is said of objects whose writes would be denied: each violation with its place in Git.
-    pub(super) async fn explain(&self, denied: Vec<(Arc<Desired>, Vec<RuleResult>)>) -> Vec<String> {
+    pub(super) async fn explain(
+        &self,
+        denied: Vec<(Arc<Desired>, Vec<RuleResult>)>,
+        verdict: &'static str,
+    ) -> Vec<String> {
         let (written, count) = (self.written.clone(), denied.len());
         let explain = move || {
             let mut written = Written::new(&written);
             let denied = denied.iter();
             denied
-                .map(|(desired, results)| denial(&mut written, desired, results))
+                .map(|(desired, results)| denial(&mut written, desired, results, verdict))
                 .collect()
         };
         // Refused it is, whether it can be explained or not.
-        let unexplained = |_| vec!["an object is refused by policy".to_owned(); count];
+        let unexplained = |_| vec![format!("an object {verdict}"); count];
         tokio::task::spawn_blocking(explain)
             .await
             .unwrap_or_else(unexplained)
@@ -295,11 +318,11 @@ fn service_account(name: &str) -> UserInfo {
     }
 }
 
-fn denial(written: &mut Written<'_>, desired: &Desired, results: &[RuleResult]) -> String {
+fn denial(written: &mut Written<'_>, desired: &Desired, results: &[RuleResult], verdict: &str) -> String {
     let document = written.document(desired);
     let place = |path: &_| document.as_ref().map(|document| document.place(path));
     format!(
-        "{} ({}) is refused by policy: {}",
+        "{} ({}) {verdict}: {}",
         desired.key,
         desired.place(),
         text::objections(results, &place)

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     pub(super) pruned: u64,
     pub(super) healed: u64,
     pub(super) waiting: bool,
+    /// How many objects the policies in force judged.
+    pub(super) judged: u64,
     /// Whether the render is another than the inventory's.
     pub(super) is_new: bool,
     pub(super) previous: Option<String>,
@@ -113,8 +115,12 @@ impl Tally {
 
     /// In one line.
     pub(super) fn summary(&self) -> String {
+        let judged = match self.judged {
+            0 => String::new(),
+            judged => format!("; policies: {judged} judged, 0 refused"),
+        };
         format!(
-            "{} created, {} changed, {} deleted",
+            "{} created, {} changed, {} deleted{judged}",
             self.created, self.changed, self.pruned
         )
     }

@@ -23,6 +23,8 @@ pub(super) struct Planned {
     pub(super) deferred: BTreeMap<ObjectKey, Deferred>,
     /// Objects that somebody else changes as often as we put them back, one sentence each.
     pub(super) fights: Vec<String>,
+    /// How many objects the policies in force judged; none where there is no policy.
+    pub(super) judged: u64,
 }
 
 /// One object that is to be written.
@@ -87,18 +89,20 @@ impl Task {
             }
         }
         let mut planned = Planned::default();
-        let (mut failed, mut denied) = (Vec::new(), Vec::new());
+        let (mut failed, mut denied, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
         let stage = plan_stage(&cluster, &context.precheck, &self.owner, objects, settings).await;
         for (desired, verdict) in stage {
             match verdict {
                 Ok((verdict, judgement)) => {
                     let key = desired.key.clone();
+                    planned.judged += u64::from(context.precheck.has_policies() && verdict.is_ours());
+                    let is_change = verdict.is_change();
                     self.decide(settings, recorded, &desired, verdict, &mut planned);
                     let is_write = planned.writes.contains_key(&key);
-                    if is_write && !judgement.denied.is_empty() {
-                        denied.push((desired, judgement.denied));
-                    } else {
-                        self.findings.record(&key, &judgement);
+                    match (is_write, is_change, judgement.denied.is_empty()) {
+                        (true, _, false) => denied.push((desired, judgement.denied)),
+                        (false, true, false) => held_back.push((desired, judgement.denied)),
+                        _ => self.findings.record(&key, &judgement),
                     }
                 }
                 Err(plan::Error::Denied(judgement)) if settings.writes => {
@@ -106,14 +110,15 @@ impl Task {
                 }
                 Err(plan::Error::Denied(judgement)) => {
                     // Nothing is written, so that nothing is refused either.
-                    self.findings.record(&desired.key, &judgement);
                     self.state
                         .record(&desired.key, desired.digest, None, Standing::OutOfSync);
+                    held_back.push((desired, judgement.denied));
                 }
                 Err(error) => failed.push((desired, error)),
             }
         }
-        let mut refused = self.explain(denied).await;
+        self.foretell(held_back).await;
+        let mut refused = self.explain(denied, "is refused by policy").await;
         for (desired, error) in failed {
             let is_missing = error.is_about_something_missing();
             if is_missing {
@@ -172,8 +177,11 @@ impl Task {
             Verdict::Recreate(live) => Some(live.clone()),
             Verdict::Update(update) => Some(update.live.clone()),
         };
-        // What was applied like this before has drifted; anything else is news from Git.
-        let was_applied = |entry: &InventoryEntry| entry.uid.is_some() && entry.digest == wanted.to_string();
+        // What was applied like this before, by an earlier sync or by the one under way, has drifted; anything else is
+        // news from Git.
+        let was_applied = |entry: &InventoryEntry| {
+            entry.uid.is_some() && entry.digest == wanted.to_string() || self.state.was_in_sync(key, &wanted)
+        };
         let is_drift = recorded.get(key).is_some_and(was_applied);
         let may_write = settings.writes && (settings.heals || !is_drift);
         let is_fight = may_write && is_drift && !self.state.may_heal(key);

@@ -1,6 +1,6 @@
 //! What an Application's task remembers of each object between passes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -152,8 +152,20 @@ impl State {
         self.seen.get(key)
     }
 
+    /// Whether the object was as `wanted` by the last comparison, so that it has been changed if it is not now.
+    pub(super) fn was_in_sync(&self, key: &ObjectKey, wanted: &Digest) -> bool {
+        let seen = self.seen.get(key);
+        seen.is_some_and(|seen| seen.standing == Standing::InSync && seen.wanted == *wanted)
+    }
+
+    /// Whether the object may differ from what it was when it was compared with `wanted`, or was not compared at all.
+    pub(super) fn has_changed_since(&self, key: &ObjectKey, wanted: &Digest) -> bool {
+        let seen = self.seen.get(key);
+        seen.is_none_or(|seen| seen.wanted == *wanted && (seen.stale || seen.standing == Standing::OutOfSync))
+    }
+
     /// Forgets what is no longer wanted.
-    pub(super) fn retain<T>(&mut self, wanted: &BTreeMap<ObjectKey, T>) {
-        self.seen.retain(|key, _| wanted.contains_key(key));
+    pub(super) fn retain(&mut self, wanted: impl Fn(&ObjectKey) -> bool) {
+        self.seen.retain(|key, _| wanted(key));
     }
 }

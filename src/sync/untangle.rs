@@ -41,7 +41,7 @@ pub(super) async fn untangle(
     let Some(live) = cluster.get(target).await?.filter(|live| owner.owns(live)) else {
         return Ok(None);
     };
-    let Some(replacement) = replacement(&desired.object.open(), &live)? else {
+    let Some(replacement) = replacement(&desired.object.open(), &live) else {
         return Ok(None);
     };
     match cluster.dry_run_replace(target, &replacement).await {
@@ -57,19 +57,10 @@ pub(super) async fn untangle(
 }
 
 /// The live object without what is foreign on it, and with what is declared; `None` where nothing is foreign.
-fn replacement(declared: &Value, live: &Value) -> Result<Option<Value>, Error> {
-    let fields = foreign::fields(declared, live);
-    let Some(patch) = removal::patch(live, &fields).map_err(|_| Error::NoIdentity)? else {
-        return Ok(None);
-    };
-    let mut object = live.clone();
-    let removed = serde_json::from_value::<json_patch::Patch>(patch)
-        .is_ok_and(|patch| json_patch::patch(&mut object, &patch).is_ok());
-    if !removed {
-        return Ok(None);
-    }
+fn replacement(declared: &Value, live: &Value) -> Option<Value> {
+    let mut object = removal::without(live, &foreign::fields(declared, live))?;
     lay_over(&mut object, declared);
-    Ok(Some(object))
+    Some(object)
 }
 
 /// Maps are merged; a list is as declared, and the server fills in its defaults.
@@ -106,7 +97,7 @@ mod tests {
                     "f:ports": {"k:{\"port\":81,\"protocol\":\"TCP\"}": {".": {}, "f:name": {}, "f:port": {}}},
                     "f:externalIPs": {}}}}]},
             "spec": {"clusterIP": "10.0.0.1", "externalIPs": ["192.0.2.1"], "ports": [{"name": "http", "port": 81, "protocol": "TCP"}]}});
-        let replacement = replacement(&declared, &live).unwrap().unwrap();
+        let replacement = replacement(&declared, &live).unwrap();
         assert_eq!(
             replacement["spec"],
             json!({"clusterIP": "10.0.0.1", "ports": [{"name": "http", "port": 80}]})

@@ -5,6 +5,29 @@ use serde_json::{Value, json};
 
 use crate::support::agent::{Agent, CONFIG, ROLE};
 
+impl Agent<'_> {
+    /// As YAML everything is the same as in JSON.
+    async fn assert_yaml_is_json(&self) -> anyhow::Result<()> {
+        for command in [
+            &["app", "list"][..],
+            &["app", "get", "my-app"],
+            &["app", "tree", "my-app"],
+            &["app", "history", "my-app"],
+        ] {
+            let say = async |form: &str| {
+                self.provost(&[command, &["-n", &self.namespace, "-o", form]].concat())
+                    .await
+            };
+            let (yaml, json) = (say("yaml").await?, say("json").await?);
+            assert_eq!((yaml.code, json.code), (0, 0), "{command:?}: {yaml:?}");
+            let read = provost_manifest::yaml::parse_one(&yaml.stdout).unwrap().value;
+            assert_eq!(read, serde_json::from_str::<Value>(&json.stdout)?, "{command:?}");
+            assert!(!yaml.stdout.starts_with(['{', '[']), "{yaml:?}");
+        }
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_see_how_an_application_stands_and_what_it_is_made_of() -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
@@ -58,6 +81,7 @@ async fn people_see_how_an_application_stands_and_what_it_is_made_of() -> anyhow
         "{tree:?}"
     );
 
+    agent.assert_yaml_is_json().await?;
     let history = agent
         .provost(&["app", "history", "my-app", "-n", &namespace])
         .await?;

@@ -220,7 +220,7 @@ async fn what_policies_would_refuse_is_said_as_of_who_applies() -> anyhow::Resul
     let mut agent = Agent::start(&cluster, "judged").await?;
     let namespace = agent.namespace.clone();
     let apply = ["apply", "--server-side", "-f", "-"];
-    for name in ["clusterpolicy", "policy"] {
+    for name in ["clusterpolicy", "policy", "policyexception"] {
         let file = format!("{}/deploy/crds/kyverno-{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         agent.kubectl(&apply, &std::fs::read_to_string(file)?).await?;
     }
@@ -259,6 +259,47 @@ async fn what_policies_would_refuse_is_said_as_of_who_applies() -> anyhow::Resul
     ] {
         assert!(refused.stdout.contains(part), "{part} is not in {refused:?}");
     }
+    // What serve is told of exceptions and exempt namespaces, this is told too; what the cluster's webhook exempts is
+    // read there.
+    let is_let_through = async |more: &[&str]| -> anyhow::Result<bool> {
+        let said = agent.provost(&[&diff[..], more].concat()).await?;
+        anyhow::ensure!(
+            said.code != 2 || said.stdout.contains("refused by policy"),
+            "{said:?}"
+        );
+        Ok(said.code == 1 && said.stdout.contains("0 refused"))
+    };
+    assert!(is_let_through(&["--exempt-namespace", &namespace]).await?);
+    let exception = json!({
+        "apiVersion": "kyverno.io/v2", "kind": "PolicyException", "metadata": {"name": "waived"},
+        "spec": {
+            "exceptions": [{"policyName": "deployers", "ruleNames": ["by-subject"]}],
+            "match": {"any": [{"resources": {"kinds": ["ConfigMap"]}}]},
+        },
+    });
+    agent.kubectl(&apply, &exception.to_string()).await?;
+    assert!(!is_let_through(&[]).await?);
+    assert!(!is_let_through(&["--exception-namespace", "elsewhere"]).await?);
+    assert!(is_let_through(&["--exception-namespace", &namespace]).await?);
+    let webhook = |exempt: &str| {
+        let requirement =
+            json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [exempt]});
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": provost::config::WEBHOOK_CONFIGURATION},
+            "webhooks": [{
+                "name": "enforce.provost.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "failurePolicy": "Ignore", "clientConfig": {"url": "https://127.0.0.1:1/validate"},
+                "namespaceSelector": {"matchExpressions": [requirement]},
+            }],
+        })
+    };
+    agent.kubectl(&apply, &webhook("elsewhere").to_string()).await?;
+    assert!(!is_let_through(&[]).await?);
+    agent.kubectl(&apply, &webhook(&namespace).to_string()).await?;
+    assert!(is_let_through(&[]).await?);
+    agent.kubectl(&apply, &webhook("elsewhere").to_string()).await?;
+
     agent.project("shop", account("deployer")).await?;
     let allowed = agent.provost(&diff).await?;
     assert_eq!(allowed.code, 1, "{allowed:?}");

@@ -65,6 +65,7 @@ mod sync_faults_room;
 mod sync_faults_sources;
 mod sync_hooks;
 mod sync_ignored;
+mod sync_last_good;
 mod sync_lease;
 mod sync_modes;
 mod sync_operation;

@@ -265,3 +265,30 @@ async fn a_fight_with_another_controller_is_said_and_left_alone() -> anyhow::Res
     );
     agent.stop().await
 }
+
+/// Never healthy by itself, so that a status waits a moment for what its controller says.
+const WAITS: &str = "{apiVersion: v1, kind: Service, metadata: {name: waits}, spec: {type: LoadBalancer, selector: {app: a}, ports: [{port: 80}]}}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_in_the_moment_after_a_sync_is_put_back() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "moment").await?;
+    agent.commit(&[("app/waits.yaml", WAITS), ("app/config.yaml", CONFIG)])?;
+    agent.application("my-app", "app", json!({})).await?;
+    for round in 0..5 {
+        let value = round.to_string();
+        agent.commit(&[("app/config.yaml", &CONFIG.replace("'1'", &format!("'{value}'")))])?;
+        let is_so = async || {
+            let live = agent.get("v1", "ConfigMap", "my-app-env").await?;
+            anyhow::ensure!(live["data"] == json!({"A": value}), "it is {}", live["data"]);
+            Ok(())
+        };
+        harness::wait_for("the sync", LIMIT, is_so).await?;
+        let by_hand = json!({"data": {"A": "by hand"}});
+        agent
+            .edit("v1", "ConfigMap", "my-app-env", "kubectl-edit", &by_hand)
+            .await?;
+        harness::wait_for("the edit to be put back", LIMIT, is_so).await?;
+    }
+    agent.stop().await
+}

@@ -11,6 +11,9 @@ use crate::support::process::{Process, rounds};
 /// The disk's size: a mirror and the rendered history fit, and little more.
 const SIZE: &str = "size=6m";
 
+/// The bound on a file in bytes: a log and a ledger fit, and a commit's large file does not.
+const BOUND: &str = "100000";
+
 /// A disk that can be filled.
 enum Disk {
     /// A file system of its own in memory, which root may make.
@@ -22,6 +25,12 @@ enum Disk {
 // === impl Disk ===
 
 impl Disk {
+    /// As for who is not root, where that can be tried.
+    fn bound() -> Option<Self> {
+        let is_there = Command::new("prlimit").arg("--version").output().is_ok();
+        is_there.then_some(Self::Bound)
+    }
+
     fn under(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mounted = Command::new("mount")
@@ -44,7 +53,7 @@ impl Disk {
                 anyhow::ensure!(zeros.is_err(), "the disk is larger than it should be");
                 Ok(())
             }
-            Self::Bound => bound(pid, "0"),
+            Self::Bound => bound(pid, BOUND),
         }
     }
 
@@ -87,10 +96,10 @@ fn large(value: &str) -> String {
     )
 }
 
-async fn fill_the_disk(times: usize) -> anyhow::Result<()> {
+async fn fill_the_disk(times: usize, disk: impl FnOnce(&Path) -> anyhow::Result<Disk>) -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!();
     let mut agent = Process::make_ready(cluster, "full").await?;
-    let disk = Disk::under(&agent.folder.path().join("state"))?;
+    let disk = disk(&agent.folder.path().join("state"))?;
     agent.run().await?;
     agent.project().await?;
     agent.stranger().await?;
@@ -137,11 +146,20 @@ async fn fill_the_disk(times: usize) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_said_and_nothing_is_lost_by_it() -> anyhow::Result<()> {
-    fill_the_disk(1).await
+    fill_the_disk(1, Disk::under).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_may_not_grow_are_an_error_and_no_end() -> anyhow::Result<()> {
+    if Disk::bound().is_none() {
+        harness::progress::note("SKIPPED: there is no prlimit to bound the agent's files with");
+        return Ok(());
+    }
+    fill_the_disk(1, |_| Ok(Disk::Bound)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes: make soak runs it"]
 async fn soak_a_full_disk_is_said_and_nothing_is_lost_by_it() -> anyhow::Result<()> {
-    fill_the_disk(rounds()).await
+    fill_the_disk(rounds(), Disk::under).await
 }

@@ -244,3 +244,39 @@ async fn an_application_goes_between_its_deletion_hooks_and_takes_every_hook_alo
     .await?;
     agent.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_with_a_generated_name_is_made_anew_for_each_sync() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let mut agent = Agent::start(cluster, "generated").await?;
+    let migrate =
+        job("migrate-", "PreSync", "HookSucceeded").replace("name: migrate-", "generateName: migrate-");
+    let mut made = Vec::new();
+    for value in ["'1'", "'2'"] {
+        let commit = agent.commit(&[
+            ("app/config.yaml", &CONFIG.replace("'1'", value)),
+            ("app/migrate.yaml", &migrate),
+        ])?;
+        agent.application("my-app", "app", json!({})).await?;
+        let jobs = agent.api("batch/v1", "Job");
+        let name = wait_for("a Job of this commit", LIMIT, async || {
+            let jobs = jobs.list(&ListParams::default()).await?.items.into_iter();
+            let mut names = jobs.filter_map(|job| job.metadata.name);
+            let wanted = format!("migrate-{}-presync-", &commit[..7]);
+            names
+                .find(|name| name.starts_with(&wanted))
+                .context("none is there")
+        })
+        .await?;
+        assert!(!made.contains(&name));
+        agent.end_job(&name, "Succeeded").await?;
+        agent.wait_synced("my-app", &commit).await?;
+        wait_for("the Job to be deleted", LIMIT, async || {
+            anyhow::ensure!(agent.is_absent("batch/v1", "Job", &name).await?, "it is there");
+            Ok(())
+        })
+        .await?;
+        made.push(name);
+    }
+    agent.stop().await
+}

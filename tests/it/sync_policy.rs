@@ -388,3 +388,98 @@ async fn who_is_judged_is_the_service_account_that_will_apply() -> anyhow::Resul
     }
     agent.stop().await
 }
+
+/// What a ConfigMap must say, and a Namespace must not.
+const SAID: &str = r#"
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: said}
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: value
+      match: {any: [{resources: {kinds: [ConfigMap], names: ["my-app*"]}}]}
+      validate: {message: A is good, pattern: {data: {A: good}}}
+    - name: team
+      match: {any: [{resources: {kinds: [Namespace]}}]}
+      validate: {message: No namespace is nobody's, pattern: {metadata: {=(labels): {=(team): "!nobody"}}}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_waits_for_leave_says_what_would_be_refused_and_where() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("said.yaml"), SAID)?;
+    let (_policies, admission) = judging(cluster, folder.path()).await?;
+    let mut agent = Agent::start_judging(cluster, "waiting", admission).await?;
+    let text = format!("# first\n---\n{}", config("my-app", "bad"));
+    agent.commit(&[("app/config.yaml", &text)])?;
+    let by_hand = json!({"syncPolicy": {"automated": null}});
+    agent.application("my-app", "app", by_hand.clone()).await?;
+    let status = agent
+        .wait_status("my-app", "a warning", |status| {
+            status["conditions"][0]["type"] == "PolicyWarning"
+        })
+        .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    let wanted = format!(
+        "ConfigMap {}/my-app (app/config.yaml:3) would be refused by policy: said/value: A is good: data.A is \"bad\" \
+         needs good (app/config.yaml:8:3)",
+        agent.namespace
+    );
+    assert!(message.starts_with(&wanted), "{message}");
+    assert_eq!(status["sync"]["status"], "OutOfSync");
+
+    // A good one says nothing, and its sync how much was judged.
+    agent.commit(&[("app/config.yaml", &text.replace("bad", "good"))])?;
+    agent
+        .wait_status("my-app", "no warning", |status| {
+            status["conditions"].as_array().is_none_or(Vec::is_empty)
+        })
+        .await?;
+    agent
+        .application("my-app", "app", json!({"syncPolicy": {"automated": {}}}))
+        .await?;
+    agent
+        .wait_status("my-app", "what was judged", |status| {
+            let message = &status["operationState"]["message"];
+            message == "1 created, 0 changed, 0 deleted; policies: 1 judged, 0 refused"
+        })
+        .await?;
+    agent.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_application_wants_on_its_namespace_is_judged_too() -> anyhow::Result<()> {
+    let cluster = harness::cluster_or_skip!();
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("said.yaml"), SAID)?;
+    let (_policies, admission) = judging(cluster, folder.path()).await?;
+    let mut agent = Agent::start_judging(cluster, "carried", admission).await?;
+    let commit = agent.commit(&[("app/config.yaml", &config("my-app", "good"))])?;
+    let of_team = |team: &str| {
+        json!({"syncPolicy": {
+            "syncOptions": ["CreateNamespace=true"],
+            "managedNamespaceMetadata": {"labels": {"team": team}},
+        }})
+    };
+    agent.application("my-app", "app", of_team("nobody")).await?;
+    let status = agent
+        .wait_status("my-app", "a refusal", |status| refusal(status).is_some())
+        .await?;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("managedNamespaceMetadata) is refused by policy: said/team"),
+        "{message}"
+    );
+    let labels = async || {
+        anyhow::Ok(agent.live("v1", "Namespace", "", &agent.namespace).await?["metadata"]["labels"].clone())
+    };
+    assert_eq!(labels().await?["team"], Value::Null);
+    assert!(agent.is_absent("v1", "ConfigMap", "my-app").await?);
+    agent.application("my-app", "app", of_team("shop")).await?;
+    agent.wait_synced("my-app", &commit).await?;
+    assert_eq!(labels().await?["team"], "shop");
+    assert_eq!(agent.quiet_requests().await?, 0);
+    agent.stop().await
+}

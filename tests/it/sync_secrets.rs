@@ -1,6 +1,7 @@
 //! What is in Secrets is nowhere but in Git and in the apiserver: not in a log, an event, a status, an inventory, the
 //! rendered history, the ledger, nor in what any command prints.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -70,8 +71,8 @@ fn assert_silent(place: &str, text: &str) {
     }
 }
 
-/// Where the agent keeps what Git says, for itself alone: mirrors of repositories, and renders of them.
-const GITS_OWN: [&str; 2] = ["mirrors", "kept"];
+/// Where the agent keeps what Git says, for itself alone: mirrors of repositories, which hold what those hold.
+const GITS_OWN: [&str; 1] = ["mirrors"];
 
 /// The same in every file of a folder, but for those in `but`.
 fn assert_silent_folder(folder: &Path, but: &[&str]) -> anyhow::Result<usize> {
@@ -168,6 +169,8 @@ impl Process<'_> {
         let files = assert_silent_folder(&self.folder.path().join("ledger"), &[])?;
         assert!(files > 0, "{when}: a ledger is there");
         let state = self.folder.path().join("state");
+        let mode = std::fs::metadata(&state)?.permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{when}: the state is the agent's alone");
         let files = assert_silent_folder(&state, &GITS_OWN)?;
         assert!(files > 0, "{when}: a state is there");
         let mut histories = 0;

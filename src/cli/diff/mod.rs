@@ -9,7 +9,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kube::ResourceExt as _;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::{ResourceExt as _, api::Api};
 
 use super::{
     render_args::{RenderArgs, Started, folder_name, local_repositories, source_at},
@@ -19,7 +20,7 @@ use crate::{
     api::argoproj::{Application, ApplicationSpec},
     applications::{Applications, Commits, chosen},
     cluster::Cluster,
-    config::OWN_NAMESPACE,
+    config::{OWN_NAMESPACE, WEBHOOK_CONFIGURATION, exempt_namespaces},
     git::WorkingTree,
     ledger::Ledger,
     policies::{Admission, ExceptionNamespaces, Fetcher, Policies, Source, check::live},
@@ -41,6 +42,9 @@ Nothing is written. The comparison asks the cluster for a dry-run, which needs t
 are compared here, without the server's defaults and webhooks, and the answer says so.
 
 Exit code: 0 the cluster is as Git says; 1 it is not; 2 that cannot be told, or the cluster refuses an object.";
+
+/// By which a webhook's configuration names namespaces.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 const APPLICATION_EXAMPLES: &str = "\
 Examples:
@@ -103,10 +107,23 @@ struct Options {
     /// Which of several sources the revision or the folder is of: its position counted from 1, its name or its ref
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
+    /// Another namespace that is not judged, beside those that the cluster's webhook exempts; may be given often
+    #[arg(long = "exempt-namespace", value_name = "NAME", help_heading = "Policies")]
+    exempt_namespaces: Vec<String>,
+    /// Namespace whose PolicyExceptions count, as serve is told; may be given often [default: none count]
+    #[arg(long = "exception-namespace", value_name = "NAME", help_heading = "Policies")]
+    exception_namespaces: Vec<String>,
     #[command(flatten)]
     credentials: CredentialArgs,
     #[command(flatten)]
     render: RenderArgs,
+}
+
+/// What is judged by policies, and what is excepted.
+#[derive(Debug)]
+struct Judging {
+    exempt: Vec<String>,
+    exceptions: ExceptionNamespaces,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -188,6 +205,7 @@ async fn of_application(
     options: Options,
 ) -> anyhow::Result<ExitCode> {
     let spec = ApplicationSpec::parse(&application.spec)?;
+    let judging = options.judging();
     let position = match (revision, &options.source) {
         (None, None) => None,
         (_, named) => Some(chosen(&spec, named.as_deref())?),
@@ -206,7 +224,7 @@ async fn of_application(
     let heading = Heading::of_source(application.name_any(), shown);
     let whose = Whose::Application(application, &spec);
     let started = options.render.start().await?;
-    let preview = plan(applications.cluster(), &started, whose, sources).await?;
+    let preview = plan(applications.cluster(), &started, whose, sources, &judging).await?;
     conclude(&heading, &preview, options.output)
 }
 
@@ -217,12 +235,13 @@ async fn of_folder(
     namespace: &str,
     options: Options,
 ) -> anyhow::Result<ExitCode> {
+    let judging = options.judging();
     let started = options.render.start().await?;
     let Some(application) = application else {
         let sources = vec![source_at(tree, None)?];
         let heading = Heading::of_folder(folder_name(tree), tree);
         let whose = Whose::Folder(Some(namespace));
-        let preview = plan(applications.cluster(), &started, whose, sources).await?;
+        let preview = plan(applications.cluster(), &started, whose, sources, &judging).await?;
         return conclude(&heading, &preview, options.output);
     };
     let spec = ApplicationSpec::parse(&application.spec)?;
@@ -244,7 +263,7 @@ async fn of_folder(
     };
     let heading = Heading::of_folder(application.name_any(), tree);
     let whose = Whose::Application(application, &spec);
-    let preview = plan(applications.cluster(), &started, whose, sources).await?;
+    let preview = plan(applications.cluster(), &started, whose, sources, &judging).await?;
     conclude(&heading, &preview, options.output)
 }
 
@@ -278,8 +297,9 @@ async fn plan(
     started: &Started,
     whose: Whose<'_>,
     sources: Vec<SourceAt>,
+    judging: &Judging,
 ) -> anyhow::Result<Preview> {
-    let judge = judge(cluster, whose).await;
+    let judge = judge(cluster, whose, judging).await;
     let (name, project, namespace) = match whose {
         Whose::Application(application, spec) => (
             application.name_any(),
@@ -306,7 +326,7 @@ async fn plan(
 }
 
 /// Who judges by the policies that the cluster holds; `None` where it holds none.
-async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Option<Judge>> {
+async fn judge(cluster: &Cluster, whose: Whose<'_>, judging: &Judging) -> anyhow::Result<Option<Judge>> {
     let contents = live::policies(cluster).await?;
     if contents.policies.is_empty() && contents.faults.is_empty() {
         return Ok(None);
@@ -314,17 +334,39 @@ async fn judge(cluster: &Cluster, whose: Whose<'_>) -> anyhow::Result<Option<Jud
     let policies = Policies::new(
         Ledger::none(),
         [Source::Folder(PathBuf::new())],
-        ExceptionNamespaces::default(),
+        judging.exceptions.clone(),
     );
     policies.replace(Source::Folder(PathBuf::new()), contents);
     let fetcher = Fetcher::once(cluster.client().clone(), std::collections::HashMap::new());
-    let admission = Admission::new(policies.into(), fetcher, BTreeSet::new());
+    let mut exempt = exempt_namespaces(OWN_NAMESPACE, &judging.exempt);
+    exempt.extend(exempted(cluster).await);
+    let admission = Admission::new(policies.into(), fetcher, exempt);
     let subject = match whose {
         Whose::Application(application, spec) => Some((application, spec)),
         Whose::Folder(_) => None,
     };
     let control = [OWN_NAMESPACE.to_owned()];
     Ok(Some(Judge::new(admission, cluster, subject, &control).await?))
+}
+
+/// The namespaces about which the apiserver asks none of the cluster's webhooks that are asked by namespace; none where
+/// their configuration is not there or cannot be read.
+async fn exempted(cluster: &Cluster) -> BTreeSet<String> {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client().clone());
+    let ask = api.get_opt(WEBHOOK_CONFIGURATION);
+    let found = cluster.ask("read the webhook configuration", ask).await;
+    let webhooks = found.ok().flatten().and_then(|found| found.webhooks);
+    let exempted = webhooks.into_iter().flatten().filter_map(|webhook| {
+        let requirements = webhook.namespace_selector?.match_expressions?.into_iter();
+        let exempting = requirements
+            .filter(|requirement| requirement.operator == "NotIn" && requirement.key == NAMESPACE_NAME_LABEL);
+        let names: BTreeSet<String> = exempting
+            .flat_map(|requirement| requirement.values.unwrap_or_default())
+            .collect();
+        Some(names)
+    });
+    let common = |all: BTreeSet<String>, names: BTreeSet<String>| &all & &names;
+    exempted.reduce(common).unwrap_or_default()
 }
 
 fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<ExitCode> {
@@ -342,6 +384,17 @@ fn conclude(heading: &Heading, preview: &Preview, form: Form) -> anyhow::Result<
         (true, true) => ExitCode::from(1),
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+// === impl Options ===
+
+impl Options {
+    fn judging(&self) -> Judging {
+        Judging {
+            exempt: self.exempt_namespaces.clone(),
+            exceptions: self.exception_namespaces.iter().cloned().collect(),
+        }
+    }
 }
 
 // === impl Heading ===
