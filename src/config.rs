@@ -71,6 +71,8 @@ pub struct LedgerListener {
     /// Folder with the certificate `tls.crt`, its key `tls.key`, and the recorder's authority `ca.crt`. They may come
     /// later, and change.
     pub certificates: PathBuf,
+    /// Where the digest key is kept that the recorder hands over; `None` where it may hand over none.
+    pub digest_key: Option<PathBuf>,
 }
 
 // === impl LedgerListener ===
@@ -80,6 +82,7 @@ impl From<(std::net::SocketAddr, PathBuf)> for LedgerListener {
         Self {
             address,
             certificates,
+            digest_key: None,
         }
     }
 }

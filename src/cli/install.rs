@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use crate::{
     config::{FailurePolicy, OWN_NAMESPACE, Role},
     install::{
-        ClientAuthority, Manifest, Namespace, Settings, WebhookUrl, certificates, default_image, manifests,
-        to_json, to_yaml,
+        Anchor, AuditUrl, ClientAuthority, Manifest, Namespace, Settings, WebhookUrl, certificates,
+        default_image, manifests, to_json, to_yaml,
     },
+    ledger::anchor,
     policies::CallHost,
 };
 
@@ -25,6 +26,11 @@ Examples:
   With a recorder, which takes the ledgers of both and signs what they are
     provost install --ledger-certificates | kubectl apply --server-side -f -
     provost install --role webhook,agent,recorder | kubectl apply --server-side -f -
+
+  One that takes the apiserver's audit events as well, and pushes its checkpoints to a repository of the auditors'
+    provost install --ledger-certificates --audit-url https://10.96.0.50 | kubectl apply --server-side -f -
+    provost install --role webhook,agent,recorder --audit-url https://10.96.0.50 \\
+      --anchor https://git.example.com/audit.git --anchor-credentials audit-push | kubectl apply --server-side -f -
 
   Beside Kyverno or Argo CD, whose CRDs are there already; its projects and repositories count
     provost install --no-crds --control-namespace argocd | kubectl apply --server-side -f -
@@ -86,12 +92,33 @@ pub(super) struct Args {
     /// Leave the CRDs out
     #[arg(long)]
     no_crds: bool,
-    /// Print, instead, the Secrets by which webhook, agent and recorder know one another; made anew each time
+    /// Of which writes the apiserver tells, for the record, and whether the recorder watches what comes of them
+    #[arg(long, value_name = "SCOPE", default_value = "governed")]
+    witness: Witness,
+    /// Git branch that others keep, to which the recorder pushes each checkpoint [default branch: provost-anchor]
+    #[arg(long, value_name = "REPO#BRANCH", value_parser = parse_anchor)]
+    anchor: Option<anchor::Address>,
+    /// Secret with username and password for it, or with ssh-privatekey and known_hosts
+    #[arg(long, value_name = "SECRET", requires = "anchor")]
+    anchor_credentials: Option<Namespace>,
+    /// URL at which the apiserver's audit webhook reaches the recorder, through the Service provost-audit
+    #[arg(long, value_name = "URL")]
+    audit_url: Option<AuditUrl>,
+    /// Print, instead, the Secrets by which webhook, agent and recorder (and, with --audit-url, the apiserver) know one
+    /// another; made anew each time
     #[arg(long)]
     ledger_certificates: bool,
     /// Form of the manifests
     #[arg(short, long, value_name = "FORM", default_value = "yaml")]
     output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Witness {
+    /// Those in namespaces that are not exempt; and of RBAC, CRDs, Applications and policies everywhere.
+    Governed,
+    /// None: the recorder only takes the ledgers of the others, and may ask the apiserver nothing.
+    None,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -118,6 +145,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         control_namespaces,
         git_hooks,
         no_crds,
+        witness,
+        anchor,
+        anchor_credentials,
+        audit_url,
         ledger_certificates,
         output,
     } = args;
@@ -126,7 +157,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         "Provost cannot live in namespace {namespace}: name one of its own, such as {OWN_NAMESPACE}"
     );
     if ledger_certificates {
-        let secrets = certificates::secrets(&namespace, Timestamp::now());
+        let secrets = certificates::secrets(&namespace, audit_url.as_ref(), Timestamp::now());
         return print(&secrets.context("cannot make certificates")?, output);
     }
     let clients = match client_ca {
@@ -147,8 +178,27 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         control_namespaces,
         takes_pushes: git_hooks,
         crds: !no_crds,
+        witness: witness == Witness::Governed,
+        anchor: anchor.map(|address| Anchor {
+            address,
+            credentials: anchor_credentials.map(|name| name.to_string()),
+        }),
+        audit: audit_url,
     };
     print(&manifests(&settings)?, output)
+}
+
+/// What is printed is no place for passwords.
+fn parse_anchor(text: &str) -> Result<anchor::Address, String> {
+    let address: anchor::Address = text.parse()?;
+    let has_password = address.repository.split_once("://").is_some_and(|(_, rest)| {
+        let host = rest.split('/').next().unwrap_or_default();
+        host.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    });
+    if has_password {
+        return Err("write it without the password: --anchor-credentials names a Secret for that".to_owned());
+    }
+    Ok(address)
 }
 
 fn print(manifests: &[Manifest], output: Form) -> anyhow::Result<ExitCode> {

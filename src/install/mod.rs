@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod remove;
 
 mod network;
+mod outside;
 mod rbac;
 mod workload;
 
@@ -34,6 +35,8 @@ use crate::{
     policies::{CallHost, PolicyKind, crds, folder::read_bounded},
     server::{self, Clients},
 };
+
+pub use outside::{Anchor, AuditUrl};
 
 /// The Service through which the apiserver reaches the webhook.
 pub const SERVICE: &str = "provost";
@@ -73,6 +76,12 @@ pub struct Settings {
     pub takes_pushes: bool,
     /// Whether CRDs are among the manifests.
     pub crds: bool,
+    /// Whether the apiserver tells of every write in governed namespaces, and the recorder watches what comes of it.
+    pub witness: bool,
+    /// Where the recorder pushes checkpoints to, and the Secret with what that repository asks for.
+    pub anchor: Option<Anchor>,
+    /// Where the apiserver sends its audit events.
+    pub audit: Option<AuditUrl>,
 }
 
 /// Who signs the certificate that the apiserver shows.
@@ -162,6 +171,7 @@ pub fn manifests(settings: &Settings) -> Result<Vec<Manifest>, Error> {
         manifests.extend(match role {
             Role::Webhook => rbac::webhook(settings, &policies),
             Role::Agent => rbac::agent(settings),
+            Role::Recorder if settings.witness => rbac::recorder(settings, &policies),
             // It asks the apiserver nothing.
             Role::Recorder => Vec::new(),
         });
@@ -271,6 +281,9 @@ impl Settings {
             control_namespaces: Vec::new(),
             takes_pushes: false,
             crds: true,
+            witness: true,
+            anchor: None,
+            audit: None,
         }
     }
 
@@ -279,6 +292,10 @@ impl Settings {
         Self {
             clients: Some(ClientAuthority::default()),
             roles: BTreeSet::from([Role::Webhook, Role::Agent, Role::Recorder]),
+            audit: Some(AuditUrl {
+                url: String::new(),
+                host: String::new(),
+            }),
             ..Self::all(namespace)
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Manifest, Settings, metadata, name, selector,
-    workload::{ADMISSION, HOOKS, LEDGER, METRICS},
+    workload::{ADMISSION, AUDIT, HOOKS, LEDGER, METRICS},
 };
 use crate::{config::Role, policies::CallHost};
 
@@ -35,25 +35,39 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
     });
     let taken = Some(taken).filter(|_| settings.is_recorded());
     let anywhere = |ports: Vec<Value>| json!({"ports": ports});
-    let (mut ingress, targets) = match role {
-        Role::Webhook => (
-            vec![json!({"ports": [tcp(ADMISSION)]}), metrics],
-            anywhere([apiserver, called(settings)].concat()),
-        ),
+    let mut egress = Vec::new();
+    let mut ingress: Vec<Value> = match role {
+        Role::Webhook => {
+            egress.push(anywhere([apiserver, called(settings)].concat()));
+            vec![json!({"ports": [tcp(ADMISSION)]}), metrics]
+        }
         Role::Recorder => {
             let pods = |role| json!({"podSelector": {"matchLabels": selector(role)}});
             let (webhooks, agent) = (pods(Role::Webhook), pods(Role::Agent));
             let writers = json!({"to": [webhooks, agent], "ports": [tcp(LEDGER)]});
-            (vec![metrics], writers)
+            egress.push(writers);
+            let audit = settings.audit.as_ref().map(|_| json!({"ports": [tcp(AUDIT)]}));
+            // The apiserver, and the repository of the anchor.
+            let outside = if settings.witness {
+                apiserver
+            } else {
+                vec![tcp(APISERVER[0])]
+            };
+            let ssh = settings.anchor.iter().map(|_| tcp(GIT_SSH));
+            let is_outside = settings.witness || settings.anchor.is_some();
+            egress.extend(is_outside.then(|| anywhere(outside.into_iter().chain(ssh).collect())));
+            std::iter::once(metrics).chain(audit).collect()
         }
-        Role::Agent => (
+        Role::Agent => {
+            egress.push(anywhere(
+                [apiserver, vec![tcp(GIT_SSH)], called(settings)].concat(),
+            ));
             // A forge is outside the cluster, and comes through whatever proxy there is.
-            std::iter::once(metrics)
-                .chain(settings.takes_pushes.then(|| json!({"ports": [tcp(HOOKS)]})))
-                .collect(),
-            anywhere([apiserver, vec![tcp(GIT_SSH)], called(settings)].concat()),
-        ),
+            let hooks = settings.takes_pushes.then(|| json!({"ports": [tcp(HOOKS)]}));
+            std::iter::once(metrics).chain(hooks).collect()
+        }
     };
+    egress.push(json!({"ports": [{"protocol": "UDP", "port": DNS}, tcp(DNS)]}));
     if role != Role::Recorder {
         ingress.extend(taken);
     }
@@ -67,10 +81,7 @@ pub(super) fn policy(settings: &Settings, role: Role) -> Manifest {
                 "podSelector": {"matchLabels": selector(role)},
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": ingress,
-                "egress": [
-                    targets,
-                    {"ports": [{"protocol": "UDP", "port": DNS}, tcp(DNS)]},
-                ],
+                "egress": egress,
             },
         }),
     }

@@ -14,6 +14,10 @@ const AUTHORIZATION: &str = "rbac.authorization.k8s.io";
 const AGENT: &str = "\
 The agent sees everything, to notice what is changed, and writes none of it as itself: what Git declares is written as
 the service account that the Application's AppProject names.";
+const RECORDER: &str = "\
+The recorder watches everything, to tell what happened, and writes nothing. It asks for metadata alone, but of policies,
+RBAC and webhook configurations; RBAC does not know that difference. To keep Secrets from it, name here the kinds that it
+may list: what it cannot watch is in the record without the word of a watch. --witness none gives it no power at all.";
 const IMPERSONATE: &str = "\
 By this the agent can act as any service account of the cluster. To narrow it, replace the ClusterRoleBinding below by
 RoleBindings of the same role, in those namespaces whose service accounts your AppProjects name.";
@@ -146,6 +150,33 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
             "rules": own_rules,
         })),
         own_binding(settings, role),
+    ]
+}
+
+/// The recorder sees what happens, and writes nothing.
+pub(super) fn recorder(settings: &Settings, definitions: &[Value]) -> Vec<Manifest> {
+    let role = Role::Recorder;
+    let names: Vec<_> = definitions.iter().map(|crd| &crd["metadata"]["name"]).collect();
+    let rules = json!([
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["list", "watch"]},
+        {
+            "apiGroups": ["apiextensions.k8s.io"],
+            "resources": ["customresourcedefinitions"],
+            "resourceNames": names,
+            "verbs": ["get"],
+        },
+    ]);
+    vec![
+        Manifest {
+            comment: RECORDER,
+            object: json!({
+                "apiVersion": API,
+                "kind": "ClusterRole",
+                "metadata": {"name": name(role), "labels": labels(Some(role))},
+                "rules": rules,
+            }),
+        },
+        cluster_binding(settings, role, &name(role)),
     ]
 }
 

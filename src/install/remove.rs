@@ -235,7 +235,12 @@ impl Plan {
 
     /// The webhook's Secret has no label: it is made by the webhook, and known by its name.
     async fn add_secret(&mut self, cluster: &Cluster, namespace: &Namespace) -> Result<(), Error> {
-        for name in [WEBHOOK_SECRET, certificates::WRITERS, certificates::RECORDER] {
+        for name in [
+            WEBHOOK_SECRET,
+            certificates::WRITERS,
+            certificates::RECORDER,
+            certificates::AUDIT,
+        ] {
             let secret = json!({
                 "apiVersion": "v1",
                 "kind": "Secret",

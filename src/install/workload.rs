@@ -19,12 +19,25 @@ pub(super) const LEDGER: u16 = 8446;
 /// Where the certificates for that are mounted, and the name of their volume.
 const LEDGER_CERTIFICATES_FOLDER: &str = "/etc/provost/ledger";
 const LEDGER_CERTIFICATES: &str = "ledger-certificates";
+/// Where the recorder takes the apiserver's audit events.
+pub(super) const AUDIT: u16 = 8447;
+/// Where the certificate and the token for that are mounted; the Secret's and the volume's name are one.
+const AUDIT_FOLDER: &str = "/etc/provost/audit";
+/// Where the credentials of the anchor's repository are mounted, and the name of their volume.
+const ANCHOR_FOLDER: &str = "/etc/provost/anchor";
+const ANCHOR: &str = "anchor-credentials";
+/// Where the ssh library looks for hosts' keys, below the home that a pod has; the Secret's key is named so too.
+const KNOWN_HOSTS: &str = "known_hosts";
+const HOME: &str = "/tmp";
 /// Where forges tell of pushes.
 pub(super) const HOOKS: u16 = 8445;
 /// The Service through which they do.
 const HOOKS_SERVICE: &str = "provost-hooks";
 /// The volume of what outlives a pod.
 const DATA: &str = "/var/lib/provost";
+const AUDIT_COMMENT: &str = "\
+The apiserver sends its audit events here, to the URL of --audit-url. It knows no names of Services for that: give the
+address of this one, or what leads to it.";
 const HOOKS_COMMENT: &str = "\
 Forges reach it through an Ingress of yours, which ends TLS, on the path /hooks/git. A push counts only with the secret
 that Secret argocd-secret of a control namespace names, such as webhook.github.secret.";
@@ -132,15 +145,30 @@ pub(super) fn agent(settings: &Settings) -> Vec<Manifest> {
 /// The recorder: one pod, with the key that signs on its volume. It takes the ledger of each other pod by its name.
 pub(super) fn recorder(settings: &Settings) -> Vec<Manifest> {
     let role = Role::Recorder;
-    let mut arguments = vec![
-        "serve".to_owned(),
-        format!("--role={}", role.name()),
+    let mut arguments = vec!["serve".to_owned(), format!("--role={}", role.name())];
+    if settings.witness {
+        arguments.push(format!("--service={}/{SERVICE}", settings.namespace));
+    }
+    arguments.extend([
         format!("--metrics-listen=0.0.0.0:{METRICS}"),
         format!("--ledger={DATA}/ledger"),
         format!("--state={DATA}/state"),
         format!("--pull-certs={LEDGER_CERTIFICATES_FOLDER}"),
         "--log-format=json".to_owned(),
-    ];
+    ]);
+    arguments.extend(namespace_arguments(settings));
+    if let Some(anchor) = &settings.anchor {
+        arguments.push(format!(
+            "--anchor={}#{}",
+            anchor.address.repository, anchor.address.branch
+        ));
+        let credentials = anchor.credentials.iter();
+        arguments.extend(credentials.map(|_| format!("--anchor-credentials={ANCHOR_FOLDER}")));
+    }
+    if settings.audit.is_some() {
+        arguments.push(format!("--audit-listen=0.0.0.0:{AUDIT}"));
+        arguments.push(format!("--audit-certs={AUDIT_FOLDER}"));
+    }
     let pods = |role, count: u8| {
         let name = name(role);
         (0..count).map(move |number| format!("--pull=https://{name}-{number}.{name}:{LEDGER}"))
@@ -162,7 +190,25 @@ pub(super) fn recorder(settings: &Settings) -> Vec<Manifest> {
         storage: "20Gi",
         priority: None,
     };
-    vec![governing_service(settings, role), workload.stateful_set(settings)]
+    let mut manifests = vec![governing_service(settings, role)];
+    if settings.audit.is_some() {
+        let audit = json!([{"name": "https", "port": 443, "targetPort": "audit"}]);
+        manifests.push(Manifest {
+            comment: AUDIT_COMMENT,
+            ..service(settings, role, certificates::AUDIT, &audit, None)
+        });
+    }
+    manifests.push(workload.stateful_set(settings));
+    manifests
+}
+
+/// Which namespaces are not judged, and whose exceptions count.
+fn namespace_arguments(settings: &Settings) -> impl Iterator<Item = String> {
+    let exempt = settings.exempt_namespaces.iter();
+    let exceptions = settings.exception_namespaces.iter();
+    exempt
+        .map(|namespace| format!("--exempt-namespace={namespace}"))
+        .chain(exceptions.map(|namespace| format!("--exception-namespace={namespace}")))
 }
 
 fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
@@ -179,10 +225,7 @@ fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
         arguments.push(format!("--ledger-certs={LEDGER_CERTIFICATES_FOLDER}"));
     }
     // The agent judges what it is about to apply as the webhook will.
-    let exempt = settings.exempt_namespaces.iter();
-    arguments.extend(exempt.map(|namespace| format!("--exempt-namespace={namespace}")));
-    let exceptions = settings.exception_namespaces.iter();
-    arguments.extend(exceptions.map(|namespace| format!("--exception-namespace={namespace}")));
+    arguments.extend(namespace_arguments(settings));
     let hosts = settings.policy_call_hosts.iter();
     arguments.extend(hosts.map(|host| format!("--policy-call-host={host}")));
     arguments
@@ -191,6 +234,11 @@ fn common_arguments(settings: &Settings, role: Role) -> Vec<String> {
 fn webhook_arguments(settings: &Settings) -> Vec<String> {
     let mut arguments = common_arguments(settings, Role::Webhook);
     arguments.push(format!("--listen=0.0.0.0:{ADMISSION}"));
+    // On the volume, so that digests compare over restarts; the recorder's own comes there too.
+    arguments.push(format!("--digest-key={DATA}/ledger-digest.key"));
+    if !settings.witness {
+        arguments.push("--witness=none".to_owned());
+    }
     let failure_policy = settings.failure_policy.name().to_lowercase();
     arguments.push(format!("--failure-policy={failure_policy}"));
     arguments.extend(settings.url.iter().map(|url| format!("--webhook-url={url}")));
@@ -231,6 +279,18 @@ fn service(settings: &Settings, role: Role, name: &str, ports: &Value, cluster_i
     }))
 }
 
+/// Volumes of the recorder alone: their names, Secrets and where they are mounted.
+fn recorder_secrets(settings: &Settings) -> impl Iterator<Item = (&str, &str, &str)> {
+    let anchor = settings
+        .anchor
+        .as_ref()
+        .and_then(|anchor| anchor.credentials.as_deref())
+        .map(|secret| (ANCHOR, secret, ANCHOR_FOLDER));
+    let audit = settings.audit.as_ref();
+    let audit = audit.map(|_| (certificates::AUDIT, certificates::AUDIT, AUDIT_FOLDER));
+    anchor.into_iter().chain(audit)
+}
+
 /// Adds to a list.
 fn push(list: &mut Value, item: Value) {
     if let Some(list) = list.as_array_mut() {
@@ -267,7 +327,7 @@ impl Workload {
     fn pod(&self, settings: &Settings) -> Value {
         let mut pod = json!({
             "serviceAccountName": name(self.role),
-            "automountServiceAccountToken": self.role != Role::Recorder,
+            "automountServiceAccountToken": self.role != Role::Recorder || settings.witness,
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             "securityContext": {
@@ -289,6 +349,14 @@ impl Workload {
             let secret = json!({"secretName": secret, "optional": optional});
             let volume = json!({"name": LEDGER_CERTIFICATES, "secret": secret});
             push(&mut pod["volumes"], volume);
+        }
+        if self.role == Role::Recorder {
+            for (name, secret, _) in recorder_secrets(settings) {
+                push(
+                    &mut pod["volumes"],
+                    json!({"name": name, "secret": {"secretName": secret}}),
+                );
+            }
         }
         if self.asks_clients(settings) {
             let volume = json!({"name": CLIENT_AUTHORITY, "configMap": {"name": CLIENT_AUTHORITY}});
@@ -323,7 +391,7 @@ impl Workload {
             "name": "provost",
             "image": settings.image,
             "args": self.arguments,
-            "env": [{"name": "HOME", "value": "/tmp"}],
+            "env": [{"name": "HOME", "value": HOME}],
             "ports": ports,
             "resources": self.resources,
             "securityContext": {
@@ -331,11 +399,32 @@ impl Workload {
                 "readOnlyRootFilesystem": true,
                 "capabilities": {"drop": ["ALL"]},
             },
-            "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": "/tmp"}],
+            "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": HOME}],
         });
         if settings.is_recorded() {
             let mount = json!({"name": LEDGER_CERTIFICATES, "mountPath": LEDGER_CERTIFICATES_FOLDER, "readOnly": true});
             push(&mut container["volumeMounts"], mount);
+        }
+        if self.role == Role::Recorder {
+            for (name, _, folder) in recorder_secrets(settings) {
+                let mount = json!({"name": name, "mountPath": folder, "readOnly": true});
+                push(&mut container["volumeMounts"], mount);
+            }
+            if settings
+                .anchor
+                .as_ref()
+                .is_some_and(|anchor| anchor.credentials.is_some() && anchor.is_ssh())
+            {
+                let mount = json!({"name": ANCHOR, "mountPath": format!("{HOME}/.ssh/{KNOWN_HOSTS}"),
+                    "subPath": KNOWN_HOSTS, "readOnly": true});
+                push(&mut container["volumeMounts"], mount);
+            }
+            if settings.audit.is_some() {
+                push(
+                    &mut container["ports"],
+                    json!({"name": "audit", "containerPort": AUDIT}),
+                );
+            }
         }
         if self.asks_clients(settings) {
             let mount =

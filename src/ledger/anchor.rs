@@ -3,7 +3,7 @@
 //! Each checkpoint is a commit; its tree has one file, `checkpoint`, which is the signed note. Commits are made in a
 //! bare repository of our own and pushed, never by force: a branch that was changed by others is an error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use git2::{
@@ -15,6 +15,8 @@ use provost_evidence::checkpoint::SignedCheckpoint;
 const FILE: &str = "checkpoint";
 const DEFAULT_BRANCH: &str = "provost-anchor";
 const AUTHOR: (&str, &str) = ("Provost recorder", "recorder@provost.invalid");
+/// How often a repository may ask for credentials: libgit2 asks for ever. Over ssh it asks for the user first.
+const MAX_TRIES: u32 = 3;
 const FILE_MODE: i32 = 0o100_644;
 
 /// `REPO#BRANCH`; the branch is `provost-anchor` where none is named.
@@ -24,6 +26,10 @@ pub struct Address {
     pub repository: String,
     /// The branch.
     pub branch: String,
+    /// Folder with what the repository asks for: `username` and `password`, or `ssh-privatekey`, as a Secret of type
+    /// `kubernetes.io/basic-auth` or `kubernetes.io/ssh-auth` is mounted. Read anew each time. `None` asks Git's
+    /// credential helper and ssh-agent.
+    pub credentials: Option<PathBuf>,
 }
 
 /// Our copy of the branch.
@@ -77,6 +83,7 @@ impl FromStr for Address {
         Ok(Self {
             repository: repository.to_owned(),
             branch: branch.to_owned(),
+            credentials: None,
         })
     }
 }
@@ -170,7 +177,7 @@ impl Anchor {
             .remote_anonymous(&self.address.repository)
             .map_err(&failed)?;
         let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks());
+        options.remote_callbacks(callbacks(self.address.credentials.clone()));
         let specification = format!("+{}:{theirs}", self.address.reference());
         remote
             .fetch(&[specification], Some(&mut options), None)
@@ -247,7 +254,7 @@ impl Anchor {
                 .repository
                 .remote_anonymous(&self.address.repository)
                 .map_err(&failed)?;
-            let mut callbacks = callbacks();
+            let mut callbacks = callbacks(self.address.credentials.clone());
             callbacks.push_update_reference(|_, status| {
                 refused = status.map(str::to_owned);
                 Ok(())
@@ -276,14 +283,18 @@ impl Anchor {
     }
 }
 
-/// As the person's Git does: keys by ssh-agent, passwords by the credential helper.
-fn callbacks<'a>() -> RemoteCallbacks<'a> {
+/// From the folder, where there is one; else as the person's Git does: keys by ssh-agent, passwords by the credential
+/// helper. The host's key has to be in `~/.ssh/known_hosts` either way.
+fn callbacks<'a>(folder: Option<PathBuf>) -> RemoteCallbacks<'a> {
     let mut callbacks = RemoteCallbacks::new();
     let mut tried = 0;
     callbacks.credentials(move |url, user, allowed| {
         tried += 1;
-        if tried > 2 {
+        if tried > MAX_TRIES {
             return Err(git2::Error::from_str("the credentials were refused"));
+        }
+        if let Some(folder) = &folder {
+            return mounted(folder, user, allowed);
         }
         if allowed.contains(CredentialType::SSH_KEY) {
             Cred::ssh_key_from_agent(user.unwrap_or("git"))
@@ -294,6 +305,21 @@ fn callbacks<'a>() -> RemoteCallbacks<'a> {
         }
     });
     callbacks
+}
+
+fn mounted(folder: &Path, user: Option<&str>, allowed: CredentialType) -> Result<Cred, git2::Error> {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name));
+        text.map_err(|error| git2::Error::from_str(&format!("its credentials have no {name}: {error}")))
+    };
+    if allowed.contains(CredentialType::SSH_KEY) {
+        let key = read("ssh-privatekey")?;
+        Cred::ssh_key_from_memory(user.unwrap_or("git"), None, &key, None)
+    } else if allowed.contains(CredentialType::USERNAME) {
+        Cred::username(user.unwrap_or("git"))
+    } else {
+        Cred::userpass_plaintext(read("username")?.trim_end(), read("password")?.trim_end())
+    }
 }
 
 #[cfg(test)]

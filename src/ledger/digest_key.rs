@@ -75,6 +75,31 @@ pub fn load(path: &Path) -> Result<DigestKeys, Error> {
     })
 }
 
+/// The text of the key with this id; `None` where the file has none of it.
+pub fn text_of(path: &Path, id: &str) -> Result<Option<String>, Error> {
+    let text = fs::read_to_string(path).map_err(failed(path))?;
+    let is_it = |line: &&str| DigestKey::parse(line).is_ok_and(|key| key.id() == id);
+    Ok(text.lines().find(is_it).map(|line| line.trim().to_owned()))
+}
+
+/// Takes over a key that another process made: it is the one in use from now on, and those that were stay in the file.
+pub fn adopt(path: &Path, key: &str) -> Result<DigestKeys, Error> {
+    let key = key.trim();
+    let id = DigestKey::parse(key).map_err(form(path))?.id().to_owned();
+    let before = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(failed(path)(source)),
+    };
+    let others = before
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && DigestKey::parse(line).is_ok_and(|key| key.id() != id));
+    let lines: Vec<&str> = others.chain([key]).collect();
+    write(path, &format!("{}\n", lines.join("\n")), true)?;
+    load(path)
+}
+
 fn new_key() -> Result<String, Error> {
     let mut secret = [0; KEY_LENGTH];
     SystemRandom::new().fill(&mut secret).map_err(|_| Error::Random)?;

@@ -179,6 +179,11 @@ impl Hiding {
         })
     }
 
+    /// People get other pseudonyms from now on; the map tells of both.
+    pub(super) fn use_key(&mut self, key: DigestKey) {
+        self.key = key;
+    }
+
     /// Every user that is a person becomes a pseudonym. The record is never kept back: a name that cannot be noted now
     /// is noted with a later event, of which the end record is the last.
     pub(super) fn hide(&mut self, event: &mut Event) {

@@ -48,6 +48,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use provost_evidence::event::{Boot, Event};
 use provost_evidence::keyed::DigestKey;
@@ -167,7 +168,10 @@ struct Queue {
     sender: SyncSender<Message>,
     lost: Arc<AtomicU64>,
     directory: PathBuf,
-    digest_key: Option<DigestKey>,
+    digest_key: ArcSwapOption<DigestKey>,
+    /// The name of the chain that was opened first, and the next number in it that is given to a record beforehand.
+    first_chain: String,
+    next_position: AtomicU64,
 }
 
 // === impl Ledger ===
@@ -201,6 +205,7 @@ impl Ledger {
         let lost = Arc::new(AtomicU64::new(0));
         let digest_key = privacy.as_ref().map(|privacy| privacy.keys.key.clone());
         let writer = Writer::open(directory.clone(), boot, limits, privacy, Arc::clone(&lost))?;
+        let first_chain = writer.first_chain().to_owned();
         let (sender, receiver) = sync_channel(QUEUE_CAPACITY);
         thread::Builder::new()
             .name("ledger".into())
@@ -210,7 +215,9 @@ impl Ledger {
             sender,
             lost,
             directory,
-            digest_key,
+            digest_key: ArcSwapOption::from_pointee(digest_key),
+            first_chain,
+            next_position: AtomicU64::new(0),
         };
         Ok(Self {
             queue: Some(Arc::new(queue)),
@@ -223,8 +230,21 @@ impl Ledger {
     }
 
     /// The key that Secrets' digests are made with; without one, nothing of a Secret is recorded.
-    pub fn digest_key(&self) -> Option<&DigestKey> {
-        self.queue.as_ref().and_then(|queue| queue.digest_key.as_ref())
+    pub fn digest_key(&self) -> Option<Arc<DigestKey>> {
+        self.queue.as_ref().and_then(|queue| queue.digest_key.load_full())
+    }
+
+    /// From now on Secrets and people are hidden by this key. Returns once the record of it is on the disk.
+    pub async fn use_digest_key(&self, key: DigestKey) -> Result<(), NotDurable> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let (done, written) = oneshot::channel();
+        let message = Message::DigestKey {
+            key: Box::new(key.clone()),
+            done,
+        };
+        queue.send_patiently(message, written).await?;
+        queue.digest_key.store(Some(Arc::new(key)));
+        Ok(())
     }
 
     /// How many events were lost so far that no gap record names yet.
@@ -232,6 +252,17 @@ impl Ledger {
         self.queue
             .as_ref()
             .map_or(0, |queue| queue.lost.load(Ordering::Relaxed))
+    }
+
+    /// A position for a record that is about to be appended and that repeats it: an answer can name its record before
+    /// that is written. It is the name of this process's first chain and a number that nothing else in the process
+    /// gets, `20261124T111432.250Z-1f0c9a3b/17`; `""` where nothing is kept. Takes no lock. A number that stands in no
+    /// record belongs to one that was lost.
+    pub fn reserve(&self) -> String {
+        self.queue.as_ref().map_or_else(String::new, |queue| {
+            let number = queue.next_position.fetch_add(1, Ordering::Relaxed);
+            format!("{}/{number}", queue.first_chain)
+        })
     }
 
     /// Queues one event. Its time is now.
@@ -252,21 +283,12 @@ impl Ledger {
     pub async fn append_durably(&self, event: Event) -> Result<(), NotDurable> {
         let Some(queue) = &self.queue else { return Ok(()) };
         let (done, written) = oneshot::channel();
-        let mut message = Message::Event {
+        let message = Message::Event {
             time: Timestamp::now(),
             event: Box::new(event),
             done: Some(done),
         };
-        let patience = Instant::now() + DURABLE_PATIENCE;
-        loop {
-            match queue.sender.try_send(message) {
-                Ok(()) => return written.await.unwrap_or(Err(NotDurable::Closed)),
-                Err(TrySendError::Disconnected(_)) => return Err(NotDurable::Closed),
-                Err(TrySendError::Full(_)) if Instant::now() >= patience => return Err(NotDurable::Full),
-                Err(TrySendError::Full(refused)) => message = refused,
-            }
-            tokio::time::sleep(DURABLE_RETRY).await;
-        }
+        queue.send_patiently(message, written).await
     }
 
     /// Writes what is queued and the end record, and returns once they are on the disk. What another clone appends
@@ -280,6 +302,28 @@ impl Ledger {
         };
         queue.sender.send(message).map_err(|_| Error::ThreadEnded)?;
         closed.recv().map_err(|_| Error::ThreadEnded)?
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// Waits for a place in the queue, and then until the writer says that it is on the disk.
+    async fn send_patiently(
+        &self,
+        mut message: Message,
+        written: oneshot::Receiver<Result<(), NotDurable>>,
+    ) -> Result<(), NotDurable> {
+        let patience = Instant::now() + DURABLE_PATIENCE;
+        loop {
+            match self.sender.try_send(message) {
+                Ok(()) => return written.await.unwrap_or(Err(NotDurable::Closed)),
+                Err(TrySendError::Disconnected(_)) => return Err(NotDurable::Closed),
+                Err(TrySendError::Full(_)) if Instant::now() >= patience => return Err(NotDurable::Full),
+                Err(TrySendError::Full(refused)) => message = refused,
+            }
+            tokio::time::sleep(DURABLE_RETRY).await;
+        }
     }
 }
 

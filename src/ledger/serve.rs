@@ -6,10 +6,12 @@
 //! | `GET /ledger` | the chains and their files, as [`Listing`] |
 //! | `GET /ledger/BOOT/FIRST?from=BYTE` | the bytes of a file from there on, [`MAX_CHUNK_BYTES`] at most |
 //! | `POST /ledger/acknowledged` | takes [`Acknowledged`], and drops the files that it covers whole |
+//! | `POST /ledger/digest-key` | takes the key by which Secrets and people are hidden from now on |
 //!
 //! # Guarantees
 //! - Nothing is written to a chain from here. A file is dropped only once whoever asks has all of it, and never the one
 //!   that is being written.
+//! - A key is on the disk, and its record in the chain, before it is acknowledged.
 //! - Who may ask is for the listener to say: without a certificate of the recorder's, nobody.
 
 use std::collections::BTreeMap;
@@ -24,9 +26,12 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use provost_evidence::keyed::DigestKey;
 use serde::{Deserialize, Serialize};
 
+use super::digest_key;
 use super::segments::{self, ChainFiles};
+use super::{Ledger, NotDurable};
 
 /// How much of a file is given at a time: more than the longest record.
 pub const MAX_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
@@ -38,6 +43,24 @@ const MAX_ACKNOWLEDGEMENT_BYTES: usize = 1024 * 1024;
 pub struct Listing {
     /// By name.
     pub chains: BTreeMap<String, Vec<Part>>,
+    /// Id of the key that hides Secrets and people; `None` where none is taken from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_key: Option<String>,
+}
+
+/// What takes the recorder's key: this process's ledger, and the file from which it begins the next time.
+#[derive(Clone, Debug)]
+pub struct DigestKeyFile {
+    /// Whose records are hidden by it.
+    pub ledger: Ledger,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What the handlers share.
+struct Shared {
+    directory: PathBuf,
+    digest_key: Option<DigestKeyFile>,
 }
 
 /// One file of a chain.
@@ -61,36 +84,67 @@ struct Begin {
     from: u64,
 }
 
-/// The routes.
-pub fn router(directory: PathBuf) -> Router {
+/// The routes. Without a place for a digest key, none is taken.
+pub fn router(directory: PathBuf, digest_key: Option<DigestKeyFile>) -> Router {
     Router::new()
         .route("/ledger", get(list))
         .route("/ledger/acknowledged", post(acknowledge))
+        .route("/ledger/digest-key", post(take_digest_key))
         .route("/ledger/{boot}/{first}", get(read))
         .layer(DefaultBodyLimit::max(MAX_ACKNOWLEDGEMENT_BYTES))
-        .with_state(Arc::new(directory))
+        .with_state(Arc::new(Shared {
+            directory,
+            digest_key,
+        }))
 }
 
 type Failure = (StatusCode, String);
 
-async fn list(State(directory): State<Arc<PathBuf>>) -> Result<Json<Listing>, Failure> {
-    blocking(move || listing(&directory)).await.map(Json)
+async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Listing>, Failure> {
+    let in_use = shared.digest_key.as_ref().map(DigestKeyFile::in_use);
+    let listing = blocking(move || listing(&shared.directory)).await?;
+    Ok(Json(Listing {
+        digest_key: in_use,
+        ..listing
+    }))
+}
+
+async fn take_digest_key(State(shared): State<Arc<Shared>>, text: String) -> Result<StatusCode, Failure> {
+    let Some(keys) = &shared.digest_key else {
+        return Err((StatusCode::NOT_FOUND, "no digest key is taken here\n".to_owned()));
+    };
+    // What the parser says may quote the key.
+    let bad = (StatusCode::BAD_REQUEST, "this is no digest key\n".to_owned());
+    let key = DigestKey::parse(&text).map_err(|_| bad)?;
+    if keys.in_use() != key.id() {
+        // First the file: what is hidden by a key that nobody has afterwards compares with nothing.
+        let path = keys.path.clone();
+        blocking(move || digest_key::adopt(&path, &text).map_err(io::Error::other)).await?;
+        let id = key.id().to_owned();
+        let refused = |error: NotDurable| (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"));
+        keys.ledger.use_digest_key(key).await.map_err(refused)?;
+        tracing::info!(
+            key = id,
+            "Secrets and people are hidden by the recorder's key from now on."
+        );
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn read(
-    State(directory): State<Arc<PathBuf>>,
+    State(shared): State<Arc<Shared>>,
     UrlPath((boot, first)): UrlPath<(String, u64)>,
     Query(Begin { from }): Query<Begin>,
 ) -> Result<Vec<u8>, Failure> {
-    let chunk = blocking(move || chunk(&directory, &boot, first, from)).await?;
+    let chunk = blocking(move || chunk(&shared.directory, &boot, first, from)).await?;
     chunk.ok_or_else(|| (StatusCode::NOT_FOUND, "there is no such file\n".to_owned()))
 }
 
 async fn acknowledge(
-    State(directory): State<Arc<PathBuf>>,
+    State(shared): State<Arc<Shared>>,
     Json(acknowledged): Json<Acknowledged>,
 ) -> Result<StatusCode, Failure> {
-    blocking(move || drop_acknowledged(&directory, &acknowledged)).await?;
+    blocking(move || drop_acknowledged(&shared.directory, &acknowledged)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -106,6 +160,16 @@ async fn blocking<T: Send + 'static>(
             format!("the ledger cannot be read: {error}\n"),
         )
     })
+}
+
+// === impl DigestKeyFile ===
+
+impl DigestKeyFile {
+    /// The id of the key in use, `""` for none.
+    fn in_use(&self) -> String {
+        let key = self.ledger.digest_key();
+        key.map(|key| key.id().to_owned()).unwrap_or_default()
+    }
 }
 
 fn listing(directory: &Path) -> io::Result<Listing> {

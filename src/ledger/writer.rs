@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use provost_evidence::chain::Chain;
 use provost_evidence::event::{Boot, Clock, DigestKeyInUse, End, Event, Gap};
+use provost_evidence::keyed::DigestKey;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use tokio::sync::oneshot;
@@ -39,6 +40,11 @@ pub(super) enum Message {
         event: Box<Event>,
         /// Who waits until it is on the disk.
         done: Option<oneshot::Sender<Result<(), NotDurable>>>,
+    },
+    /// Another key hides people and Secrets from now on.
+    DigestKey {
+        key: Box<DigestKey>,
+        done: oneshot::Sender<Result<(), NotDurable>>,
     },
     Close {
         reason: String,
@@ -143,6 +149,14 @@ impl Writer {
         })
     }
 
+    /// The name of the chain that was opened first.
+    pub(super) fn first_chain(&self) -> &str {
+        match &self.state {
+            State::Writing(chain) => chain.chain.boot(),
+            State::Refused { .. } => "",
+        }
+    }
+
     /// Until the ledger is closed, or nobody can append any more.
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
         loop {
@@ -154,6 +168,11 @@ impl Writer {
                         // Who asked may have given up waiting.
                         let _ = done.send(self.refusal());
                     }
+                }
+                Ok(Message::DigestKey { key, done }) => {
+                    self.use_digest_key(*key);
+                    self.commit();
+                    let _ = done.send(self.refusal());
                 }
                 Ok(Message::Close { reason, done }) => {
                     // Who closed may be gone; then nobody needs to know.
@@ -226,6 +245,20 @@ impl Writer {
             }
         };
         self.refuse_on_error(outcome);
+    }
+
+    /// The record of the change stands before all that is hidden by the new key, in each chain from now on.
+    fn use_digest_key(&mut self, key: DigestKey) {
+        let in_use = DigestKeyInUse {
+            id: key.id().to_owned(),
+            previous: self.digest_key.take().map(|before| before.id),
+            pseudonyms: self.hiding.is_some(),
+        };
+        if let Some(hiding) = &mut self.hiding {
+            hiding.use_key(key);
+        }
+        self.digest_key = Some(in_use.clone());
+        self.write(Timestamp::now(), Event::DigestKey(in_use));
     }
 
     fn note_clock(&mut self) {

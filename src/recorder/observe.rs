@@ -7,7 +7,8 @@
 //! # Guarantees
 //! - A watch that was interrupted begins anew by a list: what changed or went meanwhile is told then, as one change.
 //! - What a controller says of an object in its status is no change.
-//! - A kind that is new is watched within [`DISCOVER_INTERVAL`]; what happened to it before is not evidenced by a watch.
+//! - A kind that is new is watched a moment after its definition, and within [`DISCOVER_INTERVAL`] in any case; what
+//!   happened to it before is not evidenced by a watch.
 //!
 //! RBAC: list and watch on what is watched.
 
@@ -36,6 +37,14 @@ use crate::ledger::Ledger;
 
 /// How often it is asked which kinds there are.
 pub const DISCOVER_INTERVAL: Duration = Duration::from_secs(30);
+/// When it is asked after a definition changed: the apiserver tells of a kind a moment after it has the definition.
+const LOOKS: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+/// The group of the definitions of kinds.
+const DEFINITIONS: &str = "apiextensions.k8s.io";
 /// Groups whose objects say every second that somebody lives, or are questions.
 const DROPPED: [&str; 5] = [
     "coordination.k8s.io",
@@ -78,12 +87,14 @@ impl Observer {
     /// Until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut watched = BTreeSet::new();
+        let defined = Arc::new(Notify::new());
+        let mut looks = LOOKS.iter();
         loop {
             match Kinds::discover(&self.client).await {
                 Ok(kinds) => {
                     for kind in kinds.all().filter(|kind| is_governed(kind)) {
                         if watched.insert((kind.gvk.group.clone(), kind.plural.clone())) {
-                            let follow = self.clone().follow(kind.clone());
+                            let follow = self.clone().follow(kind.clone(), Arc::clone(&defined));
                             tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
                         }
                     }
@@ -92,11 +103,20 @@ impl Observer {
                     tracing::warn!(%error, "It could not be asked which kinds there are to watch; it is tried again.");
                 }
             }
-            tokio::select! { () = stop.cancelled() => return, () = sleep(DISCOVER_INTERVAL) => {} }
+            let wait = looks.next().copied().unwrap_or(DISCOVER_INTERVAL);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(wait) => {}
+                () = defined.notified() => {
+                    // A definition seldom comes alone.
+                    sleep(LOOKS[0]).await;
+                    looks = LOOKS.iter();
+                }
+            }
         }
     }
 
-    async fn follow(self, kind: Kind) {
+    async fn follow(self, kind: Kind, defined: Arc<Notify>) {
         let api: Api<PartialObjectMeta<DynamicObject>> =
             Api::all_with(self.client.clone(), &kind.api_resource());
         let mut events = watcher(api, Config::default()).default_backoff().boxed();
@@ -105,6 +125,10 @@ impl Observer {
         // What is there before we look is no change.
         let mut is_first = true;
         while let Some(event) = events.next().await {
+            let is_told = matches!(event, Ok(Watched::Apply(_) | Watched::InitDone));
+            if kind.gvk.group == DEFINITIONS && is_told {
+                defined.notify_one();
+            }
             match event {
                 Ok(Watched::Init) => listed.clear(),
                 Ok(Watched::InitApply(object)) => {

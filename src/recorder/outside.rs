@@ -78,7 +78,9 @@ fn run<T: Tell>(mut what: T, wishes: &Receiver<Work>) {
             Ok(()) => None,
             Err(error) => {
                 let delay = retry.map_or(FIRST_RETRY, |delay| (delay * 2).min(LAST_RETRY));
-                let error = &error as &dyn std::error::Error;
+                let causes =
+                    std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+                let error = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
                 tracing::warn!(error, ?delay, "{}", T::FAILED);
                 Some(delay)
             }

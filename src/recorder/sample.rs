@@ -4,7 +4,7 @@
 //! # Guarantees
 //! - Two samples of a subject are at most [`INTERVAL`] apart while we run, and each says how far; a change that a watch
 //!   sees is sampled at once.
-//! - What could not be read is a sample that says so.
+//! - What could not be read is a sample that says so, and is tried again soon.
 //! - Between two samples is "not evidenced".
 //!
 //! RBAC: list on roles, bindings and webhook configurations.
@@ -31,6 +31,8 @@ use crate::policies::Policies;
 
 /// The longest time between two samples.
 pub const INTERVAL: Duration = Duration::from_mins(5);
+/// How soon it is tried again what could not be read.
+const RETRY: Duration = Duration::from_secs(10);
 /// How long what a watch told is gathered before it is sampled.
 const GATHER: Duration = Duration::from_secs(1);
 /// How long the apiserver may take for one list.
@@ -106,8 +108,12 @@ impl Sampler {
     pub async fn run(self, stop: CancellationToken) {
         let mut last = Last::default();
         loop {
+            let mut next = INTERVAL;
             for listed in LISTED {
                 let found = self.list(listed.kinds, listed.fields).await;
+                if found.is_err() {
+                    next = RETRY;
+                }
                 self.ledger
                     .append(Event::Sample(last.sample(listed.subject, found)));
             }
@@ -126,7 +132,7 @@ impl Sampler {
                 .append(Event::Sample(last.sample("exempt-namespaces", Ok(exempt))));
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(INTERVAL) => {}
+                () = sleep(next) => {}
                 () = self.changed.notified() => {
                     // A change seldom comes alone.
                     tokio::select! { () = stop.cancelled() => return, () = sleep(GATHER) => {} }

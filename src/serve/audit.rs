@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shutdown;
 use crate::{
     ledger::Ledger,
+    policies::folder::read_bounded,
     recorder::audit::{Intake, router},
     server::{self, Drained, Listener, ServingCertificate},
     webhook::{Store, Token, rotation::Lifetimes, store},
@@ -29,6 +30,8 @@ pub struct AuditConfig {
     pub logs: Vec<PathBuf>,
     /// Where it may send its events to.
     pub listen: Option<SocketAddr>,
+    /// Folder with the listener's certificate `tls.crt`, its key `tls.key` and the `token`; `None` makes them.
+    pub certificates: Option<PathBuf>,
     /// The folder of what is kept: how far files were read, the listener's certificate and token.
     pub state: PathBuf,
 }
@@ -42,6 +45,15 @@ pub enum Error {
     /// There is no certificate.
     #[error("cannot listen for audit events")]
     Certificate(#[from] store::Error),
+    /// What is mounted cannot be read.
+    #[error("cannot listen for audit events: cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// There is no token.
     #[error("cannot keep the token for audit events in {}", path.display())]
     Token {
@@ -75,17 +87,15 @@ pub(super) async fn start(
     if let Some(address) = config.listen {
         let listener = Listener::bind(address).await?;
         let address = listener.address();
-        let names = ["localhost".to_owned(), address.ip().to_string()];
-        let identity = Store::Folder(config.state.join("audit-certs"))
-            .identity(&names, lifetimes)
-            .await?;
-        let certificate = ServingCertificate::from_pem(identity.serving().pem(), &identity.serving().key)?;
+        let Secrets {
+            certificate,
+            token,
+            path,
+        } = match &config.certificates {
+            Some(folder) => Secrets::mounted(folder)?,
+            None => Secrets::kept(&config.state, address, lifetimes).await?,
+        };
         let tls = Arc::new(certificate).server_config(None)?;
-        let path = config.state.join("audit.token");
-        let token = token(&path).map_err(|source| Error::Token {
-            path: path.clone(),
-            source,
-        })?;
         endpoint = Some((format!("https://{address}/audit"), path));
         let serving = listener.serve(tls, router(Arc::clone(&intake), &token), stop.clone());
         server = Some(tokio::spawn(serving));
@@ -104,6 +114,49 @@ pub(super) async fn start(
         tails,
         server,
     })
+}
+
+/// What the listener shows, and what it is shown.
+struct Secrets {
+    certificate: ServingCertificate,
+    token: String,
+    /// The token's file.
+    path: PathBuf,
+}
+
+// === impl Secrets ===
+
+impl Secrets {
+    fn mounted(folder: &Path) -> Result<Self, Error> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            match read_bounded(&path) {
+                Ok(text) => Ok(text),
+                Err(source) => Err(Error::Read { path, source }),
+            }
+        };
+        Ok(Self {
+            certificate: ServingCertificate::from_pem(&read("tls.crt")?, &read("tls.key")?)?,
+            token: read("token")?.trim().to_owned(),
+            path: folder.join("token"),
+        })
+    }
+
+    /// Those below the state folder, made where they are missing.
+    async fn kept(state: &Path, address: SocketAddr, lifetimes: Lifetimes) -> Result<Self, Error> {
+        let names = ["localhost".to_owned(), address.ip().to_string()];
+        let store = Store::Folder(state.join("audit-certs"));
+        let identity = store.identity(&names, lifetimes).await?;
+        let path = state.join("audit.token");
+        Ok(Self {
+            certificate: ServingCertificate::from_pem(identity.serving().pem(), &identity.serving().key)?,
+            token: token(&path).map_err(|source| Error::Token {
+                path: path.clone(),
+                source,
+            })?,
+            path,
+        })
+    }
 }
 
 // === impl Running ===

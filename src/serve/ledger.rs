@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -15,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use crate::{
     config::{LedgerListener, RECORDER_NAME},
-    ledger::serve::router,
+    ledger::{
+        Ledger,
+        serve::{DigestKeyFile, router},
+    },
     policies::folder::read_bounded,
     server::{self, Clients, Listener, ServingCertificate, Shutdown, clients::required},
 };
@@ -35,15 +39,21 @@ struct Certificates {
 pub(super) async fn start(
     config: &LedgerListener,
     directory: PathBuf,
+    ledger: &Ledger,
     shutdown: &Shutdown,
 ) -> Result<JoinHandle<()>, Error> {
     let listener = Listener::bind(config.address).await?;
     let (folder, stop) = (config.certificates.clone(), shutdown.drain.clone());
-    Ok(tokio::spawn(keep(listener, folder, directory, stop)))
+    let digest_key = config.digest_key.clone().map(|path| DigestKeyFile {
+        ledger: ledger.clone(),
+        path,
+    });
+    let router = router(directory, digest_key);
+    Ok(tokio::spawn(keep(listener, folder, router, stop)))
 }
 
 /// Serves with what is mounted until `stop`, and anew when that changes.
-async fn keep(listener: Listener, folder: PathBuf, directory: PathBuf, stop: CancellationToken) {
+async fn keep(listener: Listener, folder: PathBuf, router: Router, stop: CancellationToken) {
     let address = listener.address();
     let mut next = Some(listener);
     let mut told = String::new();
@@ -54,7 +64,7 @@ async fn keep(listener: Listener, folder: PathBuf, directory: PathBuf, stop: Can
         };
         let outcome = match (served, read(&folder).await) {
             (Ok(listener), Ok(certificates)) => {
-                serve(listener, &folder, certificates, &directory, &stop).await
+                serve(listener, &folder, certificates, router.clone(), &stop).await
             }
             (Ok(listener), Err(why)) => {
                 next = Some(listener);
@@ -79,13 +89,13 @@ async fn serve(
     listener: Listener,
     folder: &Path,
     certificates: Certificates,
-    directory: &Path,
+    router: Router,
     stop: &CancellationToken,
 ) -> Result<(), String> {
     let address: SocketAddr = listener.address();
     let tls = settings(&certificates).map_err(|error| error.to_string())?;
     // Whoever shows no certificate may shake hands, and gets nothing.
-    let router = required(router(directory.to_owned()), &[], || {});
+    let router = required(router, &[], || {});
     let changed = stop.child_token();
     let mut server = tokio::spawn(listener.serve(tls, router, changed.clone()));
     tracing::info!(%address, "The recorder may take this ledger.");

@@ -192,9 +192,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
         Some(connection) => Some(connection.client().await?),
         None => None,
     };
-    // Who only records judges nothing, and may not even reach the apiserver.
-    let judges = config.webhook || config.agent.is_some();
-    let cluster = client.as_ref().filter(|_| judges);
+    let cluster = client.as_ref();
     let policies = policies::read(&config, cluster, &ledger, &shutdown).await?;
     let known = Arc::clone(&policies);
     let fetcher = policies::fetcher(&config, cluster, &policies, &shutdown);
@@ -217,7 +215,7 @@ pub async fn start(mut config: Config, ledger: Ledger) -> Result<Serving, Error>
     tokio::spawn(pulse.run(shutdown.drain.clone()));
     let handing = match (&config.ledger_listener, ledger.directory()) {
         (Some(listener), Some(directory)) => {
-            Some(ledger::start(listener, directory.to_owned(), &shutdown).await?)
+            Some(ledger::start(listener, directory.to_owned(), &ledger, &shutdown).await?)
         }
         _ => None,
     };

@@ -36,6 +36,8 @@ pub struct Answer {
     pub rules: Vec<String>,
     /// Digest of the policies that judged; empty where none did.
     pub policy_set: String,
+    /// Where in the ledger the record is to be; empty where nothing is recorded.
+    pub position: String,
 }
 
 /// The AdmissionReview that carries an answer.
@@ -75,6 +77,9 @@ struct AuditAnnotations<'a> {
     verdict: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     policy_set: &'a str,
+    /// Known before the record is written, and repeated in it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    position: &'a str,
 }
 
 // === impl Verdict ===
@@ -115,6 +120,7 @@ impl Answer {
             warnings: Vec::new(),
             rules: Vec::new(),
             policy_set: String::new(),
+            position: String::new(),
         }
     }
 
@@ -148,6 +154,7 @@ impl Answer {
             warnings,
             rules: results.iter().filter_map(objection).collect(),
             policy_set: policy_set.to_owned(),
+            position: String::new(),
         }
     }
 
@@ -168,6 +175,7 @@ impl Answer {
             warnings: Vec::new(),
             rules: Vec::new(),
             policy_set: String::new(),
+            position: String::new(),
         }
     }
 
@@ -190,6 +198,7 @@ impl Answer {
                     review: uid,
                     verdict: self.verdict.name(),
                     policy_set: &self.policy_set,
+                    position: &self.position,
                 },
             },
         };

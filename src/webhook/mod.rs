@@ -126,11 +126,12 @@ impl Webhook {
     /// Judges one review by the rules of a class, or by all, while the apiserver waits, and records it.
     pub async fn review(&self, review: &Review, class: Option<Class>, patience: Patience) -> Answer {
         let request = review.request();
-        let answer = if self.exempt_namespaces.contains(request.namespace) {
+        let mut answer = if self.exempt_namespaces.contains(request.namespace) {
             Answer::exempt()
         } else {
             self.judge(review, &request, class, patience).await
         };
+        answer.position = self.ledger.reserve();
         self.record(review, class, &answer);
         answer
     }
@@ -171,6 +172,7 @@ impl Webhook {
     /// Judges one review of a policy, as such. What is not on the disk is not let in: no change of a policy is lost.
     pub async fn review_policy(&self, review: &Review) -> Answer {
         let mut answer = policies::judge(review, &self.policies);
+        answer.position = self.ledger.reserve();
         let mut change = Self::admission(review, None, &answer);
         change.object_digest = review
             .request()
@@ -207,6 +209,7 @@ impl Webhook {
         let request = review.request();
         event::Admission {
             uid: review.uid().to_owned(),
+            position: answer.position.clone(),
             operation: review.operation().to_owned(),
             group: request.kind.group.clone(),
             version: request.kind.version.clone(),
@@ -443,6 +446,11 @@ mod tests {
     const SOURCE: Source = Source::Cluster(PolicyKind::ClusterPolicy);
 
     fn webhook(token: Option<&str>) -> Arc<Webhook> {
+        recording(Ledger::none(), token)
+    }
+
+    /// One that records there.
+    pub(super) fn recording(ledger: Ledger, token: Option<&str>) -> Arc<Webhook> {
         let policies = Arc::new(Policies::new(
             Ledger::none(),
             [SOURCE],
@@ -452,7 +460,7 @@ mod tests {
             metrics: WebhookMetrics::register(&Metrics::default(), Arc::clone(&policies), Ledger::none()),
             policies,
             fetcher: Fetcher::default(),
-            ledger: Ledger::none(),
+            ledger,
             exempt_namespaces: BTreeSet::new(),
             token: token.map(|token| Token::kept(token.to_owned())),
             stop: CancellationToken::new(),

@@ -125,6 +125,7 @@ fn answer(denial: String, mut warnings: Vec<String>) -> Answer {
         warnings,
         rules: Vec::new(),
         policy_set: String::new(),
+        position: String::new(),
     }
 }
 

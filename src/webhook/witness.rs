@@ -18,9 +18,14 @@ use super::{Answer, Review, Webhook};
 impl Webhook {
     /// Records a request.
     pub(super) fn witness(&self, review: &Review) -> Answer {
-        let record = witness(review, self.ledger.digest_key());
+        let position = self.ledger.reserve();
+        let mut record = witness(review, self.ledger.digest_key().as_deref());
+        record.position.clone_from(&position);
         self.ledger.append(Event::Witness(record));
-        Answer::witnessed()
+        Answer {
+            position,
+            ..Answer::witnessed()
+        }
     }
 }
 
@@ -43,6 +48,7 @@ fn witness(review: &Review, key: Option<&DigestKey>) -> Witness {
     };
     Witness {
         uid: review.uid().to_owned(),
+        position: String::new(),
         operation: review.operation().to_owned(),
         object: Subject {
             group: group.to_owned(),
@@ -68,10 +74,17 @@ fn witness(review: &Review, key: Option<&DigestKey>) -> Witness {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+
+    use provost_evidence::event::Boot;
     use rstest::rstest;
     use serde_json::json;
 
+    use super::super::{Verdict, tests::recording};
     use super::*;
+    use crate::ledger::read::{Filter, Position, read};
+    use crate::ledger::{Destination, Ledger};
 
     fn review(request: &Value) -> Review {
         let review =
@@ -104,6 +117,63 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_full_queue_makes_a_gap_record_and_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let destination = Destination::Directory(directory.path().to_owned());
+        let webhook = recording(Ledger::open(&destination, Boot::default()).unwrap(), None);
+        let review = review(&json!({
+            "uid": "1", "operation": "DELETE", "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+            "resource": {"group": "", "version": "v1", "resource": "configmaps"},
+        }));
+        let (begun, asked) = (Instant::now(), AtomicU64::new(0));
+        let slowest = std::thread::scope(|scope| {
+            let ask = || {
+                let mut slowest = Duration::ZERO;
+                while webhook.ledger.lost() == 0 && begun.elapsed() < Duration::from_mins(1) {
+                    let asking = Instant::now();
+                    for _ in 0..1_000 {
+                        assert_eq!(webhook.witness(&review).verdict, Verdict::Witnessed);
+                    }
+                    slowest = slowest.max(asking.elapsed());
+                    asked.fetch_add(1_000, Ordering::Relaxed);
+                }
+                slowest
+            };
+            let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            asking
+                .into_iter()
+                .map(|asking| asking.join().unwrap())
+                .max()
+                .unwrap()
+        });
+        // The disk takes a commit every 50 ms: who waited for room would have waited for many.
+        assert!(slowest < Duration::from_secs(10), "{slowest:?} for 1,000");
+        webhook.ledger.close("stopped").unwrap();
+
+        let (mut lost, mut positions) = (0, Vec::new());
+        let (every, mut position) = (Filter::default(), Position::default());
+        read(directory.path(), &every, &mut position, |entry| {
+            match &entry.event {
+                Some(Event::Gap(gap)) => lost += gap.lost,
+                Some(Event::Witness(witness)) => positions.push(witness.position.clone()),
+                _ => {}
+            }
+            Ok::<_, std::io::Error>(())
+        })
+        .unwrap();
+        let recorded = u64::try_from(positions.len()).unwrap();
+        positions.sort_unstable();
+        positions.dedup();
+        assert_eq!(
+            u64::try_from(positions.len()).unwrap(),
+            recorded,
+            "each has its own"
+        );
+        assert!(lost > 0, "the queue was never full");
+        assert_eq!(lost + recorded, asked.into_inner());
     }
 
     #[test]

@@ -10,22 +10,50 @@ use serde_json::Value;
 use crate::support::install::{Installed, POLICY, SOON, install, objects};
 
 const ROLES: [&str; 2] = ["--role", "webhook,agent,recorder"];
+/// A recorder that only takes the others' ledgers.
+const BLIND: [&str; 4] = ["--role", "webhook,agent,recorder", "--witness", "none"];
 
 #[test]
-fn the_recorder_is_printed_with_no_power_and_alone_keeps_what_signs() -> anyhow::Result<()> {
-    let printed = install(&["--role", "recorder", "--no-crds"])?;
+fn the_recorder_is_printed_with_leave_to_see_and_alone_keeps_what_signs() -> anyhow::Result<()> {
+    let shown = [
+        "--role",
+        "recorder",
+        "--no-crds",
+        "--anchor",
+        "git@git.example.com:audit.git",
+        "--anchor-credentials",
+        "audit-push",
+        "--audit-url",
+        "https://10.96.0.50",
+    ];
+    let printed = install(&shown)?;
     insta::with_settings!({filters => vec![(env!("CARGO_PKG_VERSION"), "VERSION")]}, {
         insta::assert_snapshot!(printed);
     });
+    let rules = |arguments: &[&str]| -> anyhow::Result<Vec<Value>> {
+        let roles = [objects(arguments, "ClusterRole")?, objects(arguments, "Role")?].concat();
+        let its = roles
+            .into_iter()
+            .filter(|role| role["metadata"]["name"] == "provost-recorder");
+        Ok(its
+            .flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default())
+            .collect())
+    };
+    for rule in rules(&ROLES)? {
+        for verb in rule["verbs"].as_array().context("verbs")? {
+            assert!(["get", "list", "watch"].iter().any(|read| verb == read), "{rule}");
+        }
+    }
+    assert_eq!(rules(&BLIND)?, Vec::<Value>::new());
     for kind in ["ClusterRoleBinding", "RoleBinding"] {
-        for binding in objects(&ROLES, kind)? {
+        for binding in objects(&BLIND, kind)? {
             assert!(!binding["subjects"].to_string().contains("recorder"), "{binding}");
         }
     }
     for set in objects(&ROLES, "StatefulSet")? {
         let (name, pod) = (&set["metadata"]["name"], &set["spec"]["template"]["spec"]);
         let recorder = name == "provost-recorder";
-        assert_eq!(pod["automountServiceAccountToken"] == false, recorder, "{name}");
+        assert_eq!(pod["automountServiceAccountToken"], true, "{name}");
         let secrets: Vec<&Value> = pod["volumes"]
             .as_array()
             .into_iter()
@@ -50,6 +78,25 @@ fn the_recorder_is_printed_with_no_power_and_alone_keeps_what_signs() -> anyhow:
         );
         assert_eq!(arguments.contains("--role=recorder"), recorder, "{arguments}");
     }
+    for set in objects(&BLIND, "StatefulSet")? {
+        let (name, pod) = (&set["metadata"]["name"], &set["spec"]["template"]["spec"]);
+        let recorder = name == "provost-recorder";
+        assert_eq!(pod["automountServiceAccountToken"] == false, recorder, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_password_is_not_taken_where_it_would_be_printed() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let anchor = "https://bot:hunter2@git.example.com/audit.git";
+    let arguments = ["install", "--role", "recorder", "--anchor", anchor];
+    let output = harness::provost::provost(folder.path(), &arguments)?;
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(
+        output.stderr.contains("--anchor-credentials names a Secret"),
+        "{output:?}"
+    );
     Ok(())
 }
 
@@ -57,7 +104,7 @@ fn the_recorder_is_printed_with_no_power_and_alone_keeps_what_signs() -> anyhow:
 async fn a_recorder_takes_and_signs_what_the_installed_webhook_records_and_asks_the_apiserver_nothing()
 -> anyhow::Result<()> {
     let cluster = harness::cluster_or_skip!(own);
-    let installed = Installed::with(cluster, &ROLES).await?;
+    let installed = Installed::with(cluster, &BLIND).await?;
     let apply = ["apply", "--server-side", "-f", "-"];
     installed
         .kubectl(&apply, &install(&["--ledger-certificates"])?)

@@ -25,6 +25,7 @@ mod help;
 mod install;
 mod install_clients;
 mod install_recorder;
+mod install_witnesses;
 mod ledger;
 mod ledger_ages;
 mod ledger_outside;

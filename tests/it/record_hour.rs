@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use harness::git::{DANA, Repository};
 use harness::{Cluster, Folder, Output, Provost, User, wait_for};
+use jiff::Timestamp;
 use provost::ledger::changes::changes;
 use provost::ledger::read::{Entry, Filter, Position, read};
 use provost_evidence::change::{Change, Reconciliation, Source, State};
@@ -16,9 +17,12 @@ use provost_evidence::event::Event;
 use provost_evidence::witness::Restoration;
 use serde_json::Value;
 
+use crate::support::positions::assert_joined;
 use crate::support::webhook::AUDITED;
 
 const LIMIT: Duration = Duration::from_mins(1);
+/// How long nobody judges.
+const OUTAGE: Duration = Duration::from_secs(10);
 const TEAM: &str = r#"
 apiVersion: kyverno.io/v1
 kind: ClusterPolicy
@@ -287,9 +291,19 @@ async fn the_record_of_an_hour_tells_each_write_apart() -> anyhow::Result<()> {
     what_is_no_plain_write(&hour).await?;
     an_administrator_edits_and_deletes_the_configuration(&hour).await?;
     a_sync_and_a_drift_under_its_name(&hour).await?;
-    the_webhook_is_gone(&mut hour).await?;
+    let unseen = the_webhook_is_gone(&mut hour).await?;
     let (namespace, ledger) = (hour.namespace.clone(), hour.ledger());
     let oracle = hour.oracle()?;
+    let (audited, entries) = (hour.audited()?, hour.entries()?);
+    // Of the agent's writes, the kill may have taken the last.
+    let by_people = audited.iter().filter(|event| {
+        event["objectRef"]["namespace"] == namespace.as_str()
+            && ["admin", "dana"]
+                .iter()
+                .any(|user| event["user"]["username"] == *user)
+    });
+    let joined = assert_joined(by_people, &entries);
+    ensure!(joined > 20, "the audit log names {joined} records");
     wait_for("the audit log to be in the record", LIMIT, async || {
         let found = changes(&ledger, None, None)?;
         let known: BTreeSet<_> = found.changes.iter().map(|change| &change.audit_id).collect();
@@ -307,7 +321,8 @@ async fn the_record_of_an_hour_tells_each_write_apart() -> anyhow::Result<()> {
     assert_eq!(provost.stop().await?, 0);
 
     let found = changes(&ledger, None, None)?;
-    each_line_is_as_it_was_written_down(&found, &namespace);
+    each_line_is_as_it_was_written_down(&found, &namespace, unseen);
+    the_outage_is_in_the_record(&ledger)?;
     the_audit_log_agrees(&found, &oracle, &namespace);
     let output = harness::provost::provost(
         folder.path(),
@@ -470,21 +485,46 @@ async fn a_sync_and_a_drift_under_its_name(hour: &Hour) -> anyhow::Result<()> {
     hour.wait_synced().await
 }
 
-/// The process is killed, and what is written meanwhile is let in unjudged.
-async fn the_webhook_is_gone(hour: &mut Hour) -> anyhow::Result<()> {
+/// The process is killed, and what is written meanwhile, once a second, is let in unjudged. How many writes.
+async fn the_webhook_is_gone(hour: &mut Hour) -> anyhow::Result<usize> {
     hour.provost.signal("KILL")?;
     wait_for("provost to be gone", LIMIT, async || {
         hour.provost.ended()?.context("it runs")
     })
     .await?;
-    for name in ["unseen-1", "unseen-2"] {
-        hour.dana(&["create", "configmap", name], "").await?;
+    let (gone, mut written) = (Instant::now(), 0);
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    while gone.elapsed() < OUTAGE {
+        seconds.tick().await;
+        written += 1;
+        hour.dana(&["create", "configmap", &format!("unseen-{written}")], "")
+            .await?;
     }
     hour.provost = serve(&hour.cluster, hour.folder.path(), &hour.namespace).await?;
-    hour.wait_judged().await
+    hour.wait_judged().await?;
+    Ok(written)
 }
 
-fn each_line_is_as_it_was_written_down(found: &Reconciliation, namespace: &str) {
+/// One chain breaks off, and the next one opens ten seconds later or more.
+fn the_outage_is_in_the_record(ledger: &Path) -> anyhow::Result<()> {
+    let mut chains: BTreeMap<String, (Timestamp, Timestamp, bool)> = BTreeMap::new();
+    let every = &Filter::default();
+    read(ledger, every, &mut Position::default(), |entry| {
+        let time = entry.time.parse::<Timestamp>()?;
+        let chain = chains.entry(entry.boot.clone()).or_insert((time, time, false));
+        *chain = (chain.0, time, entry.kind == "end");
+        anyhow::Ok(())
+    })?;
+    let chains: Vec<_> = chains.into_values().collect();
+    let [(_, last, false), (opened, _, true)] = chains.as_slice() else {
+        anyhow::bail!("one that was killed and one that was stopped: {chains:?}");
+    };
+    let away = opened.duration_since(*last);
+    ensure!(away.as_secs() >= 10, "{away:#}");
+    Ok(())
+}
+
+fn each_line_is_as_it_was_written_down(found: &Reconciliation, namespace: &str, unseen: usize) {
     let lines: Vec<String> = found
         .changes
         .iter()
@@ -508,9 +548,11 @@ fn each_line_is_as_it_was_written_down(found: &Reconciliation, namespace: &str) 
         "provost-agent | patch ConfigMap shop/my-app-env | witnessed | allowed | provost",
         "dana | patch ConfigMap shop/my-app-env | witnessed | allowed | provost",
         "provost-agent | patch ConfigMap shop/my-app-env | witnessed | allowed | provost",
-        "dana | create configmaps shop/unseen-1 | written without evaluation | - | kubectl-create",
-        "dana | create configmaps shop/unseen-2 | written without evaluation | - | kubectl-create",
     ];
+    let unseen: Vec<_> = (1..=unseen)
+        .map(|number| format!("dana | create configmaps shop/unseen-{number} | written without evaluation | - | kubectl-create"))
+        .collect();
+    expected.extend(unseen.iter().map(String::as_str));
     let mut applied: Vec<_> = lines
         .iter()
         .map(String::as_str)
@@ -549,6 +591,15 @@ fn the_audit_log_agrees(found: &Reconciliation, oracle: &BTreeMap<String, u64>, 
         .filter(|change| change.object.namespace == namespace && !change.witnesses.contains(&Source::Audit))
         .collect();
     assert!(lost.is_empty(), "of these the audit log does not tell: {lost:#?}");
+    let unseen = found
+        .changes
+        .iter()
+        .filter(|change| change.object.kind == "Application" && !change.witnesses.contains(&Source::Watch));
+    assert_eq!(
+        unseen.count(),
+        0,
+        "a kind is watched a moment after it was defined"
+    );
     let unevaluated: Vec<_> = found
         .changes
         .iter()

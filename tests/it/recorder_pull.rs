@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use harness::{Provost, wait_for};
 use hyper::{Method, StatusCode};
+use provost::ledger::digest_key;
 use serde_json::{Value, json};
 
 use crate::support::https::{self, whole};
@@ -64,8 +65,44 @@ impl Apart {
             &self.listen,
             "--ledger-certs",
             &self.path("writer-certificates"),
+            // The recorder's, so that it hands over no other.
+            "--digest-key",
+            &self.path("state/ledger-digest.key"),
         ];
         Webhook::start(&args, seed).await
+    }
+
+    /// As [`Apart::webhook`], with a digest key of its own.
+    async fn webhook_with_key(&self) -> anyhow::Result<Webhook> {
+        let (written, certificates, key) = (
+            self.path("written"),
+            self.path("writer-certificates"),
+            self.path("writer.key"),
+        );
+        let args = [
+            "--standalone",
+            "--role",
+            "webhook",
+            "--ledger",
+            &written,
+            "--ledger-listen",
+            &self.listen,
+            "--ledger-certs",
+            &certificates,
+            "--digest-key",
+            &key,
+        ];
+        Webhook::start(&args, seed).await
+    }
+
+    /// Until a record that was taken says that the writer changed from one key to the other.
+    async fn changed(&self, from: &str, to: &str) -> anyhow::Result<()> {
+        let change = format!(r#""event":{{"id":"{to}","previous":"{from}","#);
+        wait_for("the writer uses the recorder's key", SOON, async || {
+            ensure!(self.all_recorded()?.contains(&change), "{}", self.all_recorded()?);
+            Ok(())
+        })
+        .await
     }
 
     async fn recorder(&self) -> anyhow::Result<Provost> {
@@ -302,5 +339,39 @@ async fn a_ledger_is_for_the_recorder_alone_and_certificates_are_taken_up_when_t
     apart.taken("after").await?;
     assert_eq!(recorder.stop().await?, 0);
     assert_eq!(webhook.provost.stop().await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorder_hands_over_its_digest_key_and_each_change_is_a_record() -> anyhow::Result<()> {
+    let apart = Apart::new()?;
+    let webhook = apart.webhook_with_key().await?;
+    let (written, handed) = (apart.path("writer.key"), apart.path("state/ledger-digest.key"));
+    let id = |path: &str| anyhow::Ok(digest_key::load(Path::new(path))?.key.id().to_owned());
+    let own = id(&written)?;
+    let recorder = apart.recorder().await?;
+    let first = id(&handed)?;
+    assert_ne!(own, first);
+    apart.changed(&own, &first).await?;
+    assert_eq!(id(&written)?, first, "it is there at the next start");
+
+    assert_eq!(recorder.stop().await?, 0);
+    harness::provost::provost(
+        apart.folder.path(),
+        &["ledger", "rotate-key", "--digest-key", &handed],
+    )?
+    .success()?;
+    let second = id(&handed)?;
+    let recorder = apart.recorder().await?;
+    apart.changed(&first, &second).await?;
+    assert_eq!(id(&written)?, second);
+    assert_eq!(webhook.provost.stop().await?, 0);
+    assert_eq!(recorder.stop().await?, 0);
+    let all = apart.all_recorded()?;
+    for line in fs::read_to_string(&handed)?.lines() {
+        assert!(!all.contains(line), "a key is in no record");
+    }
+    let (code, told) = apart.verify()?;
+    assert!([0, 3].contains(&code), "{code}: {told}");
     Ok(())
 }

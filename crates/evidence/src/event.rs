@@ -137,6 +137,11 @@ pub struct Alarm {
 pub struct Admission {
     /// `uid` of the AdmissionRequest.
     pub uid: String,
+    /// The position that the answer named, by which the audit log's event joins: the chain that the process opened
+    /// first, and the number under which it handed this in, `20261124T111432.250Z-1f0c9a3b/17`. Numbers that are
+    /// missing were lost, which a gap record declares. Records of before there were any have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub position: String,
     /// `CREATE`, `UPDATE`, `DELETE`, `CONNECT`.
     pub operation: String,
     /// API group.

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Witness {
     /// `uid` of the AdmissionRequest.
     pub uid: String,
+    /// The position that the answer named, as in [`crate::event::Admission`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub position: String,
     /// `CREATE`, `UPDATE`, `DELETE`, `CONNECT`.
     pub operation: String,
     /// What was asked for.
@@ -106,6 +109,9 @@ pub struct AuditedAnswer {
     /// Digest of the policy set that judged; empty where none did.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub policy_set: String,
+    /// Where in the ledger its record is: the record names the same position.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub position: String,
 }
 
 /// A watch saw an object change.

@@ -224,6 +224,10 @@ struct RecorderArgs {
     /// Authority that stamps each checkpoint (RFC 3161), such as http://timestamps.example.com; may be given often
     #[arg(long = "timestamp-url", value_name = "URL", help_heading = "Recorder")]
     timestamp_urls: Vec<Endpoint>,
+    /// Folder with username and password, or with ssh-privatekey, for that repository [default: those of Git's credential
+    /// helper and of ssh-agent]
+    #[arg(long, value_name = "DIR", requires = "anchor", help_heading = "Recorder")]
+    anchor_credentials: Option<PathBuf>,
     /// How far apart checkpoints are, at most 60s
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_checkpoint_interval, help_heading = "Recorder")]
     checkpoint_interval: Duration,
@@ -233,6 +237,14 @@ struct RecorderArgs {
     /// Address to which the apiserver's audit webhook sends its events, as https://ADDR/audit [default: none]
     #[arg(long, value_name = "ADDR", help_heading = "Recorder")]
     audit_listen: Option<SocketAddr>,
+    /// Folder with tls.crt, tls.key and the token for it [default: made below the state directory]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "audit_listen",
+        help_heading = "Recorder"
+    )]
+    audit_certs: Option<PathBuf>,
     /// Days that the records of the ledger are kept
     #[arg(long, value_name = "DAYS", default_value = "400", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recorder")]
     ledger_retention: u32,
@@ -335,6 +347,19 @@ fn address(service: Option<Address>, url: Option<String>) -> Option<Address> {
     }
 }
 
+/// The cluster where neither a kubeconfig nor a context names one.
+fn unnamed_cluster(in_cluster: bool, only_records: bool) -> anyhow::Result<Option<Connection>> {
+    match (in_cluster, only_records) {
+        (true, _) => Ok(Some(Connection::InCluster)),
+        // Who only records need not know any.
+        (false, true) => Ok(None),
+        // A person's own cluster is touched only when it is named.
+        (false, false) => anyhow::bail!(
+            "no cluster is named: give --context NAME or --kubeconfig FILE, or --standalone to serve without one"
+        ),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<provost_manifest::duration::Duration>();
     let interval = parsed.ok().and_then(provost_manifest::duration::Duration::to_std);
@@ -409,20 +434,20 @@ impl Args {
             log: _,
         } = self;
         let in_cluster = service.is_some();
+        let only_records = roles.iter().all(|role| *role == Role::Recorder);
         let cluster = match (standalone, kubeconfig, context) {
             (true, _, _) => None,
-            (false, None, None) if in_cluster => Some(Connection::InCluster),
-            // Who only records need not know any.
-            (false, None, None) if roles.iter().all(|role| *role == Role::Recorder) => None,
-            // A person's own cluster is touched only when it is named.
-            (false, None, None) => anyhow::bail!(
-                "no cluster is named: give --context NAME or --kubeconfig FILE, or --standalone to serve without one"
-            ),
+            (false, None, None) => unnamed_cluster(in_cluster, only_records)?,
             (false, file, context) => Some(Connection::Kubeconfig { file, context }),
         };
         let ledger = ledger.unwrap_or_default();
-        let ledger_listener = ledger_listen.zip(ledger_certs).map(LedgerListener::from);
-        let pull = recorder.pull();
+        let digest_key = privacy.key_file(agent.state().as_deref());
+        let digest_key = digest_key.filter(|_| ledger != Destination::None);
+        let ledger_listener = ledger_listen.zip(ledger_certs).map(|listener| LedgerListener {
+            digest_key: digest_key.clone(),
+            ..LedgerListener::from(listener)
+        });
+        let pull = recorder.pull(digest_key);
         let privacy = match &ledger {
             Destination::None => None,
             Destination::StateDirectory | Destination::Directory(_) => {
@@ -480,11 +505,16 @@ impl Args {
 // === impl PrivacyArgs ===
 
 impl PrivacyArgs {
+    fn key_file(&self, state: Option<&Path>) -> Option<PathBuf> {
+        let in_state = || state.map(|state| state.join(DIGEST_KEY_FILE));
+        self.digest_key.clone().or_else(in_state)
+    }
+
     /// Without a place for the key there is none, unless it is asked for.
     fn into_privacy(self, state: Option<&Path>) -> anyhow::Result<Option<Privacy>> {
         let in_state = |name: &str| state.map(|state| state.join(name));
         let is_asked_for = self.pseudonyms || self.digest_key.is_some();
-        let Some(key) = self.digest_key.or_else(|| in_state(DIGEST_KEY_FILE)) else {
+        let Some(key) = self.key_file(state) else {
             anyhow::ensure!(
                 !self.pseudonyms,
                 "--pseudonyms need a key: name its file with --digest-key"
@@ -524,11 +554,12 @@ impl Witness {
 // === impl RecorderArgs ===
 
 impl RecorderArgs {
-    fn pull(&self) -> Option<PullConfig> {
+    fn pull(&self, digest_key: Option<PathBuf>) -> Option<PullConfig> {
         let certificates = self.pull_certs.clone()?;
         (!self.pull.is_empty()).then(|| PullConfig {
             endpoints: self.pull.clone(),
             certificates,
+            digest_key,
         })
     }
 
@@ -541,6 +572,7 @@ impl RecorderArgs {
         Ok(Some(AuditConfig {
             logs: self.audit_logs.clone(),
             listen: self.audit_listen,
+            certificates: self.audit_certs.clone(),
             state: state.join("recorder"),
         }))
     }
@@ -553,7 +585,10 @@ impl RecorderArgs {
             state,
             interval: self.checkpoint_interval,
             retention_days: self.ledger_retention,
-            anchor: self.anchor,
+            anchor: self.anchor.map(|address| anchor::Address {
+                credentials: self.anchor_credentials,
+                ..address
+            }),
             timestamp_authorities: self.timestamp_urls,
             origin: host_name(),
         }

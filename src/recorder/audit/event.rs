@@ -150,6 +150,7 @@ fn answers(annotations: &BTreeMap<String, String>) -> Vec<AuditedAnswer> {
             "review" => value.clone_into(&mut answer.uid),
             "verdict" => value.clone_into(&mut answer.verdict),
             "policy-set" => value.clone_into(&mut answer.policy_set),
+            "position" => value.clone_into(&mut answer.position),
             _ => {}
         }
     }
@@ -206,6 +207,7 @@ mod tests {
                 "enforce.provost.dev/review": "r-1",
                 "enforce.provost.dev/verdict": "warned",
                 "enforce.provost.dev/policy-set": "abc",
+                "enforce.provost.dev/position": "20261124T111432.250Z-1f0c9a3b/17",
                 "other.example.com/review": "not ours",
                 "failed-open.validating.webhook.admission.k8s.io/round_0_index_1": "witness.provost.dev",
             },
@@ -218,6 +220,7 @@ mod tests {
                 uid: "r-1".into(),
                 verdict: "warned".into(),
                 policy_set: "abc".into(),
+                position: "20261124T111432.250Z-1f0c9a3b/17".into(),
             }]
         );
         assert_eq!(audit.failed_open, ["witness.provost.dev"]);

@@ -12,6 +12,7 @@
 //!   nothing more is taken of that chain.
 //! - A writer takes over no other's chain: one belongs to the endpoint that gave it first, and ours is nobody's.
 //! - Only what is on our disk is acknowledged.
+//! - The others hide Secrets and people by our digest key, which they are handed over the same connection.
 
 mod client;
 mod copy;
@@ -28,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
 use self::copy::{Copy, Taken};
-use crate::ledger::Ledger;
 use crate::ledger::serve::{Acknowledged, Listing, MAX_CHUNK_BYTES, Part};
+use crate::ledger::{Ledger, digest_key};
 
 pub use self::client::Error as ClientError;
 
@@ -49,6 +50,8 @@ pub struct PullConfig {
     pub endpoints: Vec<Uri>,
     /// Folder with our certificate `tls.crt`, its key `tls.key`, and the writers' authority `ca.crt`.
     pub certificates: PathBuf,
+    /// The file of the digest key, which the others are handed; `None` where they keep their own.
+    pub digest_key: Option<PathBuf>,
 }
 
 /// Why nothing more could be taken this time.
@@ -60,6 +63,8 @@ enum Error {
     TooMany,
     #[error("what it lists is not understood")]
     Listing(#[source] serde_json::Error),
+    #[error("cannot hand over the digest key")]
+    Key(#[source] digest_key::Error),
     #[error("cannot keep a copy in {path:?}")]
     Keep {
         path: PathBuf,
@@ -77,6 +82,7 @@ type Origins = Arc<Mutex<BTreeMap<String, Uri>>>;
 struct Endpoint {
     uri: Uri,
     certificates: PathBuf,
+    digest_key: Option<PathBuf>,
     /// Where the copies lie.
     directory: PathBuf,
     /// Our own writer's name: a chain that bears it is not another's to write.
@@ -98,6 +104,7 @@ pub async fn run(config: PullConfig, ledger: Ledger, own: String, stop: Cancella
         let endpoint = Endpoint {
             uri,
             certificates: config.certificates.clone(),
+            digest_key: config.digest_key.clone(),
             directory: directory.clone(),
             own: own.clone(),
             ledger: ledger.clone(),
@@ -153,6 +160,9 @@ impl Endpoint {
         if listing.chains.len() > MAX_CHAINS {
             return Err(Error::TooMany);
         }
+        if let Some(theirs) = &listing.digest_key {
+            self.hand_key(&mut client, theirs).await?;
+        }
         for (boot, files) in listing.chains {
             if !copy::is_name(&boot) {
                 self.alarm(
@@ -178,6 +188,23 @@ impl Endpoint {
             taken?.ok();
         }
         self.acknowledge(&mut client).await
+    }
+
+    /// Hands over the digest key that we use ourselves, where the other one uses another.
+    async fn hand_key(&self, client: &mut Client, theirs: &str) -> Result<(), Error> {
+        let (Some(path), Some(ours)) = (self.digest_key.clone(), self.ledger.digest_key()) else {
+            return Ok(());
+        };
+        if ours.id() == theirs {
+            return Ok(());
+        }
+        let read = tokio::task::spawn_blocking(move || digest_key::text_of(&path, ours.id()));
+        let text = read.await.unwrap_or(Ok(None)).map_err(Error::Key)?;
+        if let Some(text) = text {
+            client.post("/ledger/digest-key", text.into_bytes()).await?;
+            tracing::info!(endpoint = %self.uri, "The digest key was handed over.");
+        }
+        Ok(())
     }
 
     /// What we have of a chain.

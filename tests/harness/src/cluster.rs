@@ -184,7 +184,12 @@ impl Cluster {
 
     /// Starts the apiserver again, on the same port.
     pub async fn start_apiserver(&self) -> anyhow::Result<()> {
-        self.local()?.start_apiserver().await
+        self.start_apiserver_with(&[]).await
+    }
+
+    /// The same, with these flags besides: `--audit-webhook-config-file=…`.
+    pub async fn start_apiserver_with(&self, flags: &[String]) -> anyhow::Result<()> {
+        self.local()?.start_apiserver(flags).await
     }
 
     fn folder(&self) -> &Path {

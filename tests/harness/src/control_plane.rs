@@ -133,10 +133,12 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Starts the apiserver again, on the same port, and waits until it serves.
-    pub(crate) async fn start_apiserver(&self) -> anyhow::Result<()> {
+    /// Starts the apiserver again, on the same port and with these flags besides, and waits until it serves.
+    pub(crate) async fn start_apiserver(&self, flags: &[String]) -> anyhow::Result<()> {
         let mut slot = self.apiserver.lock().await;
-        let apiserver = slot.insert(start("kube-apiserver", &self.apiserver_command, &self.folder)?);
+        let mut command = Command::new(self.apiserver_command.get_program());
+        command.args(self.apiserver_command.get_args()).args(flags);
+        let apiserver = slot.insert(start("kube-apiserver", &command, &self.folder)?);
         let client = client_of(&self.kubeconfig(User::Admin)).await?;
         wait_while_running("the apiserver is ready again", &mut [apiserver], async || {
             ready(&client).await

@@ -199,6 +199,10 @@ impl Shared {
         }
         if state.wanted.is_some() && state.wanted != authorization {
             *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            let challenge = hyper::header::HeaderValue::from_static("Basic realm=\"git\"");
+            answer
+                .headers_mut()
+                .insert(hyper::header::WWW_AUTHENTICATE, challenge);
             return Some(answer);
         }
         None

@@ -86,6 +86,16 @@ impl Installed {
 
     /// Starts a role with the arguments that its StatefulSet has, but for ports and folders, as its ServiceAccount.
     pub(crate) async fn start(&self, role: &str, more: &[&str]) -> anyhow::Result<Provost> {
+        self.start_with(role, more, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) async fn start_with(
+        &self,
+        role: &str,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Provost> {
         let kubeconfig = self.kubeconfig(role).await?;
         let name = format!("provost-{role}");
         let told: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
@@ -95,7 +105,7 @@ impl Installed {
             .find(|set| set["metadata"]["name"] == name.as_str())
             .context("the role has a StatefulSet")?;
         let data = self.folder.path().join(role);
-        let mounts = self.mount(&set["spec"]["template"]["spec"]).await?;
+        let mounts = self.mount(role, &set["spec"]["template"]["spec"]).await?;
         let container = &set["spec"]["template"]["spec"]["containers"][0];
         let arguments = container["args"].as_array().context("it has arguments")?.iter();
         let arguments: Vec<String> = arguments
@@ -116,12 +126,12 @@ impl Installed {
             })
             .collect();
         let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        // Its pod has no token.
-        if role != "recorder" {
+        // Where its pod has a token.
+        if set["spec"]["template"]["spec"]["automountServiceAccountToken"] == true {
             arguments.extend(["--kubeconfig", &kubeconfig]);
         }
         arguments.extend(more);
-        Provost::start(&arguments, &[])
+        Provost::start(&arguments, env)
     }
 
     /// A kubeconfig with a token of the role's ServiceAccount, and nothing else.
@@ -188,8 +198,8 @@ impl Installed {
     }
 
     /// What a kubelet would do for the pod: the files of its ConfigMaps and Secrets, where `/etc/provost` is.
-    async fn mount(&self, pod: &Value) -> anyhow::Result<String> {
-        let root = self.folder.path().join("mounts");
+    async fn mount(&self, role: &str, pod: &Value) -> anyhow::Result<String> {
+        let root = self.folder.path().join("mounts").join(role);
         for volume in pod["volumes"].as_array().into_iter().flatten() {
             let (kind, name) = match (&volume["configMap"]["name"], &volume["secret"]["secretName"]) {
                 (Value::String(name), _) => ("configmap", name),

@@ -11,6 +11,7 @@ pub(crate) mod history;
 pub(crate) mod https;
 pub(crate) mod install;
 pub(crate) mod plain_http;
+pub(crate) mod positions;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod render;

@@ -460,10 +460,13 @@ impl Counts {
 
 /// Why an answer of ours that the audit log has is in no record.
 fn unrecorded(audit: &Audit, admitted: &[&Admitted]) -> String {
-    if admitted.is_empty() && !audit.answers.is_empty() {
-        "only the audit log tells of our answer".to_owned()
-    } else {
-        String::new()
+    match audit.answers.first().filter(|_| admitted.is_empty()) {
+        None => String::new(),
+        Some(answer) if answer.position.is_empty() => "only the audit log tells of our answer".to_owned(),
+        Some(answer) => format!(
+            "only the audit log tells of our answer; no record is at {}",
+            answer.position
+        ),
     }
 }
 

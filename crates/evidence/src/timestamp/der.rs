@@ -1,5 +1,6 @@
 //! As much of DER as a timestamp needs: elements with one-byte tags and definite lengths, read without a copy.
 
+pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -10,6 +11,8 @@ pub(super) const SET: u8 = 0x31;
 pub(super) const CONTEXT_0: u8 = 0xa0;
 /// The second.
 pub(super) const CONTEXT_1: u8 = 0xa1;
+/// The fourth.
+pub(super) const CONTEXT_3: u8 = 0xa3;
 /// Lengths of more than four bytes are nobody's.
 const MAX_LENGTH_BYTES: usize = 4;
 

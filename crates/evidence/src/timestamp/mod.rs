@@ -8,7 +8,8 @@
 //! - its `TSTInfo` names the SHA-256 digest that is asked about,
 //! - the signed attributes name the digest of the `TSTInfo`, and their signature is that of the certificate that they
 //!   name,
-//! - that certificate leads to one that is trusted and is for timestamps only, and was valid at the time of the token.
+//! - that certificate leads to one that is trusted, was valid at the time of the token, and is for timestamps and nothing
+//!   else, which it says in a critical extension (RFC 3161, 2.3).
 //!
 //! The path is built and checked by webpki. Revocation is not looked at: nothing is fetched. A query has no nonce: an
 //! answer that is replayed says the same of the same digest.
@@ -25,8 +26,8 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime}
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use self::der::{
-    CONTEXT_0, CONTEXT_1, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, SET,
-    element,
+    BOOLEAN, CONTEXT_0, CONTEXT_1, CONTEXT_3, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING,
+    Reader, SEQUENCE, SET, element,
 };
 
 /// The longest token that is kept.
@@ -42,6 +43,8 @@ const ID_SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
 const ID_SHA384: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x02";
 const ID_SHA512: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x03";
 const ID_COMMON_NAME: &[u8] = b"\x55\x04\x03";
+/// The extension of extended key usages.
+const ID_EXTENDED_KEY_USAGE: &[u8] = b"\x55\x1d\x25";
 /// Extended key usage `timeStamping`.
 const ID_TIME_STAMPING: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x03\x08";
 /// With which a query asks for the authority's certificates.
@@ -115,6 +118,9 @@ pub enum TokenError {
     /// The signature is not that of the certificate.
     #[error("its signature is wrong: it was changed")]
     Signature,
+    /// The certificate is for something else too, or does not say that it is for nothing else.
+    #[error("the certificate that signed it is not for timestamps alone, as a critical extended key usage")]
+    Usage,
     /// The certificate leads to nobody who is trusted.
     #[error(
         "no authority that is trusted signed it, or none for timestamps, or not while its certificate was valid"
@@ -254,6 +260,9 @@ impl<'a> Token<'a> {
             return Err(TokenError::Signature);
         }
         self.verify_path(&entity, authority)?;
+        if !is_for_timestamps_alone(&certificate) {
+            return Err(TokenError::Usage);
+        }
         Ok(Stamp { by, time: self.time })
     }
 
@@ -361,6 +370,27 @@ fn common_name(certificate: &[u8]) -> Option<String> {
     })
 }
 
+/// Whether its extended key usage is critical, and is that of timestamps and no other: webpki asks only that it is among
+/// them.
+fn is_for_timestamps_alone(certificate: &[u8]) -> bool {
+    let usages = || {
+        let body = Reader::new(certificate).sequence()?.sequence()?;
+        let extensions = body.rest().find(|field| field.tag == CONTEXT_3)?;
+        let extensions = Reader::new(extensions.content).sequence()?.rest();
+        let mut usages = extensions.filter_map(|extension| {
+            let mut extension = Reader::new(extension.content);
+            (extension.expect(OBJECT_IDENTIFIER)? == ID_EXTENDED_KEY_USAGE).then_some(())?;
+            let is_critical = extension.expect(BOOLEAN).is_some_and(|critical| critical != [0]);
+            Some((is_critical, extension.expect(OCTET_STRING)?))
+        });
+        let (is_critical, usages) = usages.next()?;
+        is_critical.then(|| Reader::new(usages).sequence())?
+    };
+    usages().is_some_and(|mut usages| {
+        usages.expect(OBJECT_IDENTIFIER) == Some(ID_TIME_STAMPING) && usages.next().is_none()
+    })
+}
+
 fn digest_algorithm(id: &[u8]) -> Option<&'static digest::Algorithm> {
     match id {
         ID_SHA256 => Some(&SHA256),
@@ -430,6 +460,19 @@ mod tests {
         assert_eq!(verify(RSA_TOKEN, OTHER), Err(TokenError::Untrusted));
         assert_eq!(verify(SERVER_TOKEN, AUTHORITY), Err(TokenError::Untrusted));
         assert_eq!(Authority::from_pem(b"").unwrap_err(), AuthorityError::Empty);
+    }
+
+    /// Of one authority, by `openssl cms -sign -cades`, since `openssl ts` refuses to sign by the latter two.
+    #[rstest]
+    #[case::for_timestamps_alone(include_bytes!("fixtures/cms-proper.tst"), Ok("Time (proper)".to_owned()))]
+    #[case::not_critical(include_bytes!("fixtures/cms-uncritical.tst"), Err(TokenError::Usage))]
+    #[case::for_code_as_well(include_bytes!("fixtures/cms-several.tst"), Err(TokenError::Usage))]
+    fn a_certificate_that_signs_is_for_timestamps_alone(
+        #[case] token: &[u8],
+        #[case] expected: Result<String, TokenError>,
+    ) {
+        let stamp = verify(token, include_bytes!("fixtures/cms-authority.pem"));
+        assert_eq!(stamp.map(|stamp| stamp.by), expected);
     }
 
     #[test]
