@@ -262,7 +262,7 @@ impl Forge for Gitea {
         for team in teams {
             let members: Vec<User> = self.list(&format!("/teams/{}/members", team.id), End::Total)?;
             for member in members {
-                add(&member.login, &team.permission, format!("team {}", team.name));
+                add(&member.login, team.level(), format!("team {}", team.name));
             }
         }
         let collaborators: Vec<User> = self.list(&self.of("/collaborators"), End::Total)?;

@@ -128,7 +128,10 @@ pub(super) struct BranchProtection {
 pub(super) struct Team {
     pub(super) id: u64,
     pub(super) name: String,
-    pub(super) permission: String,
+    permission: String,
+    /// What the team may do with each part of a repository; what counts where it is neither owner nor administrator.
+    #[serde(default)]
+    units_map: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -154,6 +157,18 @@ impl User {
     /// None of a deleted account, for which one stands that is everybody's.
     pub(super) fn login(self) -> Option<String> {
         (self.id > 0).then_some(self.login)
+    }
+}
+
+// === impl Team ===
+
+impl Team {
+    /// What its members may do with the code.
+    pub(super) fn level(&self) -> &str {
+        match self.units_map.get("repo.code") {
+            Some(level) if !matches!(self.permission.as_str(), "owner" | "admin") => level,
+            _ => &self.permission,
+        }
     }
 }
 
