@@ -122,7 +122,12 @@ impl Story {
     /// Opens a pull request from a branch.
     pub(crate) async fn propose(&self, person: &str, branch: &str, title: &str) -> anyhow::Result<u64> {
         let body = json!({"head": branch, "base": "main", "title": title});
-        let pull = self.done(person, Method::POST, "/pulls", body).await?;
+        // The forge takes note of a branch that was pushed in its own time.
+        let limit = Duration::from_mins(1);
+        let pull = harness::wait_for("it is proposed", limit, async || {
+            self.done(person, Method::POST, "/pulls", body.clone()).await
+        })
+        .await?;
         Ok(pull["number"].as_u64().unwrap())
     }
 
