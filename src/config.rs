@@ -4,6 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod secret;
+
+pub use secret::Secret;
+
+/// Where the token for a forge is found that no file holds.
+pub const FORGE_TOKEN: &str = "PROVOST_FORGE_TOKEN";
+
 /// Namespaces that are never judged: without them a cluster cannot heal itself.
 pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 /// Provost's own namespace where nobody says otherwise.
@@ -151,6 +158,17 @@ pub fn host_name() -> String {
 )]
 pub fn search_path() -> String {
     std::env::var("PATH").unwrap_or_default()
+}
+
+/// The token for a forge that the environment holds, so that no command line shows it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clap would show on the command line what it reads from the environment; this is the one place"
+)]
+pub fn forge_token() -> Option<Secret> {
+    let token = std::env::var(FORGE_TOKEN).ok()?;
+    let token = token.trim();
+    (!token.is_empty()).then(|| Secret::new(token))
 }
 
 // === impl Role ===

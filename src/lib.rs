@@ -5,6 +5,7 @@
 pub mod api;
 pub mod cluster;
 pub mod config;
+pub mod forge;
 pub mod git;
 pub mod ledger;
 pub mod render;

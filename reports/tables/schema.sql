@@ -185,12 +185,16 @@ CREATE INDEX steps_by_step ON steps (step);
 CREATE TABLE rules (
   rules TEXT,
   documentation TEXT,
-  ticket TEXT
+  ticket TEXT,
+  approvals INTEGER,
+  separate_merger TEXT
 );
 INSERT INTO rules
 SELECT NULLIF(rules, ''),
        NULLIF(documentation, ''),
-       NULLIF(ticket, '')
+       NULLIF(ticket, ''),
+       NULLIF(approvals, ''),
+       NULLIF(separate_merger, '')
 FROM csv_rules;
 CREATE INDEX rules_by_rules ON rules (rules);
 
@@ -265,6 +269,194 @@ SELECT NULLIF(commit_id, ''),
        NULLIF(seconds, '')
 FROM csv_reverts;
 CREATE INDEX reverts_by_commit_id ON reverts (commit_id);
+
+CREATE TABLE forge (
+  url TEXT,
+  repository_id INTEGER,
+  default_branch TEXT,
+  merged INTEGER,
+  has_protections TEXT,
+  identities TEXT
+);
+INSERT INTO forge
+SELECT NULLIF(url, ''),
+       NULLIF(repository_id, ''),
+       NULLIF(default_branch, ''),
+       NULLIF(merged, ''),
+       NULLIF(has_protections, ''),
+       NULLIF(identities, '')
+FROM csv_forge;
+
+CREATE TABLE forge_pulls (
+  number INTEGER,
+  title TEXT,
+  base TEXT,
+  opened_by TEXT,
+  opened_at TEXT,
+  merged_by TEXT,
+  merged_at TEXT,
+  merge_commit TEXT,
+  head TEXT,
+  method TEXT,
+  content TEXT,
+  retargeted_at TEXT,
+  labels TEXT,
+  rule TEXT,
+  identities TEXT,
+  is_whole TEXT
+);
+INSERT INTO forge_pulls
+SELECT NULLIF(number, ''),
+       NULLIF(title, ''),
+       NULLIF(base, ''),
+       NULLIF(opened_by, ''),
+       NULLIF(opened_at, ''),
+       NULLIF(merged_by, ''),
+       NULLIF(merged_at, ''),
+       NULLIF(merge_commit, ''),
+       NULLIF(head, ''),
+       NULLIF(method, ''),
+       NULLIF(content, ''),
+       NULLIF(retargeted_at, ''),
+       NULLIF(labels, ''),
+       NULLIF(rule, ''),
+       NULLIF(identities, ''),
+       NULLIF(is_whole, '')
+FROM csv_forge_pulls;
+CREATE INDEX forge_pulls_by_number ON forge_pulls (number);
+
+CREATE TABLE forge_pull_steps (
+  step TEXT,
+  number INTEGER
+);
+INSERT INTO forge_pull_steps
+SELECT NULLIF(step, ''),
+       NULLIF(number, '')
+FROM csv_forge_pull_steps;
+CREATE INDEX forge_pull_steps_by_step ON forge_pull_steps (step);
+CREATE INDEX forge_pull_steps_by_number ON forge_pull_steps (number);
+
+CREATE TABLE forge_contributors (
+  number INTEGER,
+  role TEXT,
+  login TEXT,
+  email TEXT
+);
+INSERT INTO forge_contributors
+SELECT NULLIF(number, ''),
+       NULLIF(role, ''),
+       NULLIF(login, ''),
+       NULLIF(email, '')
+FROM csv_forge_contributors;
+CREATE INDEX forge_contributors_by_number ON forge_contributors (number);
+
+CREATE TABLE forge_reviews (
+  number INTEGER,
+  review_id INTEGER,
+  reviewer TEXT,
+  state TEXT,
+  submitted_at TEXT,
+  reviewed_commit TEXT,
+  is_dismissed TEXT,
+  dismissed_at TEXT,
+  dismissed_by TEXT,
+  is_official TEXT,
+  content_match TEXT
+);
+INSERT INTO forge_reviews
+SELECT NULLIF(number, ''),
+       NULLIF(review_id, ''),
+       NULLIF(reviewer, ''),
+       NULLIF(state, ''),
+       NULLIF(submitted_at, ''),
+       NULLIF(reviewed_commit, ''),
+       NULLIF(is_dismissed, ''),
+       NULLIF(dismissed_at, ''),
+       NULLIF(dismissed_by, ''),
+       NULLIF(is_official, ''),
+       NULLIF(content_match, '')
+FROM csv_forge_reviews;
+CREATE INDEX forge_reviews_by_number ON forge_reviews (number);
+
+CREATE TABLE forge_checks (
+  number INTEGER,
+  commit_id TEXT,
+  check_id INTEGER,
+  context TEXT,
+  state TEXT,
+  reported_by TEXT,
+  reported_at TEXT
+);
+INSERT INTO forge_checks
+SELECT NULLIF(number, ''),
+       NULLIF(commit_id, ''),
+       NULLIF(check_id, ''),
+       NULLIF(context, ''),
+       NULLIF(state, ''),
+       NULLIF(reported_by, ''),
+       NULLIF(reported_at, '')
+FROM csv_forge_checks;
+CREATE INDEX forge_checks_by_number ON forge_checks (number);
+
+CREATE TABLE forge_protections (
+  pattern TEXT,
+  position INTEGER,
+  required_approvals INTEGER,
+  holds_administrators TEXT,
+  lets_push TEXT,
+  edited_at TEXT,
+  settings TEXT
+);
+INSERT INTO forge_protections
+SELECT NULLIF(pattern, ''),
+       NULLIF(position, ''),
+       NULLIF(required_approvals, ''),
+       NULLIF(holds_administrators, ''),
+       NULLIF(lets_push, ''),
+       NULLIF(edited_at, ''),
+       NULLIF(settings, '')
+FROM csv_forge_protections;
+CREATE INDEX forge_protections_by_pattern ON forge_protections (pattern);
+
+CREATE TABLE forge_access (
+  principal TEXT,
+  level TEXT,
+  path TEXT
+);
+INSERT INTO forge_access
+SELECT NULLIF(principal, ''),
+       NULLIF(level, ''),
+       NULLIF(path, '')
+FROM csv_forge_access;
+CREATE INDEX forge_access_by_principal ON forge_access (principal);
+
+CREATE TABLE forge_answers (
+  path TEXT,
+  status INTEGER,
+  sha256 TEXT
+);
+INSERT INTO forge_answers
+SELECT NULLIF(path, ''),
+       NULLIF(status, ''),
+       NULLIF(sha256, '')
+FROM csv_forge_answers;
+CREATE INDEX forge_answers_by_path ON forge_answers (path);
+
+CREATE TABLE identity_links (
+  identities TEXT,
+  system TEXT,
+  account TEXT,
+  person TEXT,
+  kind TEXT
+);
+INSERT INTO identity_links
+SELECT NULLIF(identities, ''),
+       NULLIF(system, ''),
+       NULLIF(account, ''),
+       NULLIF(person, ''),
+       NULLIF(kind, '')
+FROM csv_identity_links;
+CREATE INDEX identity_links_by_identities ON identity_links (identities, system, account);
 
 CREATE TABLE controls (
   framework TEXT,

@@ -9,6 +9,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use provost_evidence::chain::format_time;
 
+use crate::config::{self, Secret};
+use crate::forge::{Forge, Gitea};
 use crate::report::cluster::{ClusterCapture, capture};
 use crate::report::period::{Moment, Period};
 use crate::report::{Request, Run, report};
@@ -19,6 +21,8 @@ Examples:
       the objects and commits of a repository alone
   provost report --repo . --from 2026-07-01 --to 2026-10-01 --out evidence
       the commits of a quarter
+  provost report --repo . --forge https://git.example.com/shop/infrastructure --forge-token-file token --out evidence
+      and who reviewed, approved and merged them
   provost report --repo . --context production --out evidence
       the live objects of a cluster, each with its file and the commit behind it
 
@@ -27,11 +31,11 @@ Exit codes:
   2  there is no report
   3  the report is written, and its first page names what could not be read";
 
-/// Write evidence tables from Git history and the live cluster
+/// Write evidence tables from Git history, the forge and the live cluster
 ///
 /// The report is a folder: README.md first, tables as CSV and Markdown, the facts and the SQL that they are made from,
 /// so that somebody else can make them again. It reads, and changes nothing. A cluster is read only where --kubeconfig
-/// or --context names one.
+/// or --context names one, a forge only where --forge does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -55,6 +59,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
+    /// The repository's page on a Gitea or Forgejo server, which is asked for pull requests and reviews
+    #[arg(long, value_name = "URL")]
+    forge: Option<String>,
+
+    /// A file with the token that is sent to the forge; without it, PROVOST_FORGE_TOKEN of the environment is sent
+    #[arg(long, value_name = "FILE", requires = "forge")]
+    forge_token_file: Option<PathBuf>,
+
     /// A kubeconfig file whose cluster is read
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -71,6 +83,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         from,
         to,
         out,
+        forge,
+        forge_token_file,
         kubeconfig,
         context,
     } = args;
@@ -83,6 +97,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     let started_at = format_time(Timestamp::now());
+    let forge = match forge {
+        Some(url) => Some(Gitea::new(&url, token(forge_token_file.as_deref())?)?),
+        None => None,
+    };
+    let forge = forge.as_ref().map(|forge| forge as &dyn Forge);
     let (address, cluster) = match (kubeconfig, context) {
         (None, None) => (None, None),
         (file, context) => {
@@ -99,7 +118,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         period: Period { from, to },
         out,
     };
-    let outcome = report(&request, cluster, || Run {
+    let outcome = report(&request, cluster, forge, || Run {
         started_at,
         finished_at: format_time(Timestamp::now()),
         host: std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -108,10 +127,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             .to_owned(),
         repository: request.repository.display().to_string(),
         cluster: address,
+        forge: forge.map(|forge| forge.url().to_owned()),
     })?;
     anstream::print!("{}", outcome.summary);
     anstream::println!("Read {} first.", request.out.join("README.md").display());
     Ok(ExitCode::from(if outcome.gaps == 0 { 0 } else { 3 }))
+}
+
+/// The token for the forge: of the file, else of the environment; none for a repository that anybody may read.
+fn token(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
+    let Some(file) = file else {
+        return Ok(config::forge_token());
+    };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("could not read the forge's token from {}", file.display()))?;
+    let text = text.trim();
+    anyhow::ensure!(!text.is_empty(), "{} holds no token", file.display());
+    Ok(Some(Secret::new(text)))
 }
 
 async fn capture_cluster(

@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::known_hosts::KnownHosts;
 use super::proxy::Proxy;
-use super::secret::Secret;
 use super::url::{Location, Origin, RepositoryUrl, Scheme};
+use crate::config::Secret;
 
 /// Fields of Argo CD's repository Secrets that ask for what nobody here does.
 const UNSUPPORTED: [(&str, &str); 9] = [

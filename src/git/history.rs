@@ -19,6 +19,7 @@
 //! Everything here blocks.
 
 mod changes;
+mod proposal;
 mod pull_requests;
 mod reverts;
 mod steps;
@@ -31,6 +32,7 @@ use git2::{Oid, Repository, Sort};
 
 pub use self::changes::{Change, ChangeKind};
 use self::changes::{Paths, Walkers};
+pub use self::proposal::{ContentMatch, MergedContent, Proposed};
 pub use self::pull_requests::{NamedBy, PullRequest};
 pub use self::reverts::{Proof, Revert, Undone};
 pub use self::steps::{MergeResult, Step};

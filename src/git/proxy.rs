@@ -1,6 +1,6 @@
 //! An HTTP proxy that tunnels to the repository's host.
 
-use super::secret::Secret;
+use crate::config::Secret;
 
 /// A proxy, and what is reached without it.
 #[derive(Clone, Debug)]

@@ -11,7 +11,8 @@ use provost_manifest::{list, yaml};
 
 use super::cluster::ClusterCapture;
 use super::own::{self, OwnTable};
-use super::{Error, Request, changes};
+use super::{Error, Request, changes, forge};
+use crate::forge::{Forge, Kept};
 use crate::git::history::{self, ChangeKind, History, TreeFile, Wanted, WholeRepository};
 
 /// Names of files that may hold objects.
@@ -23,12 +24,18 @@ pub(super) struct Captured {
     pub(super) facts: Facts,
     /// How many commits of the period a second, separate walk has counted.
     pub(super) walked_again: u64,
+    /// What the forge answered.
+    pub(super) answers: Vec<Kept>,
     /// Tables of the team's own.
     pub(super) own: Vec<OwnTable>,
 }
 
 /// Captures everything.
-pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Result<Captured, Error> {
+pub(super) fn capture(
+    request: &Request,
+    cluster: Option<ClusterCapture>,
+    forge: Option<&dyn Forge>,
+) -> Result<Captured, Error> {
     let repository = WholeRepository::open(&request.repository)?;
     let revision = repository.resolve(&request.revision)?;
     let mut facts = Facts::default();
@@ -48,6 +55,10 @@ pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Res
     let history = repository.history(revision, &wanted)?;
     add_history(&history, &mut facts);
     changes::add(&repository, &history, request.period, &mut facts)?;
+    let answers = match forge {
+        Some(forge) => forge::add(&repository, &history, revision, request.period, forge, &mut facts)?,
+        None => Vec::new(),
+    };
     let files = repository.files(revision)?;
     for file in files.iter().filter(|file| may_hold_objects(&file.path)) {
         add_manifests(&repository, file, &mut facts)?;
@@ -57,6 +68,7 @@ pub(super) fn capture(request: &Request, cluster: Option<ClusterCapture>) -> Res
     Ok(Captured {
         facts,
         walked_again,
+        answers,
         own,
     })
 }

@@ -264,6 +264,8 @@ impl InForce {
             rules: self.id.clone(),
             documentation: documentation.join("; "),
             ticket: self.rules.documentation.ticket.clone(),
+            approvals: u64::from(self.rules.review.approvals.get()),
+            separate_merger: self.rules.review.separate_merger,
         }
     }
 }

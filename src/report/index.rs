@@ -10,6 +10,9 @@ use provost_evidence::table::{Cell, Table};
 use provost_evidence::tables::{self, Query};
 use provost_manifest::escape;
 
+mod forge;
+
+use self::forge::ForgeRead;
 use super::cluster;
 
 /// Gaps listed on the first page; facts/gaps.csv has all.
@@ -17,9 +20,16 @@ const MAX_GAPS: usize = 50;
 
 const VERDICTS: [&str; 4] = ["pass", "fail", "exception", "unknown"];
 
-const NOT_COVERED: [&str; 2] = [
+/// What no report on Git alone has.
+const NOT_COVERED: &[&str] = &[
     "Who reviewed and approved, who pushed, and what the forge enforced: Git does not know.",
     "When a commit reached the branch: Git does not record it.",
+];
+/// What is missing of a report for which a forge was asked.
+const NOT_COVERED_BY_THE_FORGE: &[&str] = &[
+    "Who pushed what no pull request holds, and when: the forge's lists do not have it.",
+    "What the forge asked for before its rules were last edited, and who could do what before it was read: it keeps \
+     neither. Who administrates the whole server may do everything and is not listed.",
 ];
 
 /// The numbers of the first page, counted once, from the rows.
@@ -33,6 +43,7 @@ pub(super) struct Index {
     guarded: u64,
     tables: Vec<Counted>,
     rules: Vec<Rule>,
+    forge: Option<ForgeRead>,
 }
 
 /// A table, counted.
@@ -103,6 +114,7 @@ impl Index {
             guarded,
             tables: tables.iter().map(|(_, table)| Counted::of(table)).collect(),
             rules,
+            forge: ForgeRead::of(facts),
         }
     }
 
@@ -114,6 +126,9 @@ impl Index {
         let _ = writeln!(text, "{}", commits.sentence());
         let _ = writeln!(text, "{}", objects.sentence(self.scope.cluster.is_some()));
         let _ = writeln!(text, "{}", commits.completeness());
+        if let Some(forge) = &self.forge {
+            let _ = writeln!(text, "{}", forge.sentence());
+        }
         if !self.gaps.is_empty() {
             let _ = writeln!(
                 text,
@@ -172,7 +187,7 @@ impl Index {
             body.push_str("</tr>\n");
         }
         body.push_str("</tbody>\n</table>\n<h2>Not covered</h2>\n<ul>\n");
-        for sentence in NOT_COVERED {
+        for sentence in self.never_covered() {
             let _ = writeln!(body, "<li>{}</li>", html::text(sentence));
         }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {
@@ -248,8 +263,18 @@ impl Index {
              - Changes: the steps of the first-parent line, each with all commits that it brought on to the line. So \
              every commit belongs to one change, and a period has the changes whose own commit is in it.\n\
              - Pull requests: numbers that the subjects of merges and squashed commits name. They are hints, which who \
-             merges may edit; a forge was not asked.\n",
+             merges may edit.\n",
         );
+        let asked = match &self.forge {
+            None => "- A forge was not asked.\n".to_owned(),
+            Some(forge) => format!(
+                "- The forge {} was asked for every merged pull request (GET pulls?state=closed, to its last page), and for \
+                 everything about those that were merged in the period or became a change of it. Its answers are in the \
+                 folder forge/.\n",
+                escape::markdown(&forge.url)
+            ),
+        };
+        page.push_str(&asked);
         let objects = &self.objects;
         if self.scope.cluster.is_none() {
             page.push_str("- Objects: those that are written in YAML and JSON files of the revision. No cluster was read.\n");
@@ -284,9 +309,21 @@ impl Index {
             } else {
                 format!(".provost/rules.yaml, blob {}", rule.rules)
             };
+            let review = match &self.forge {
+                None => String::new(),
+                Some(_) => format!(
+                    " It needs {} of somebody with no hand in it{}.",
+                    counted(rule.approvals, "approval"),
+                    if rule.separate_merger {
+                        ", and another such to merge it"
+                    } else {
+                        ""
+                    }
+                ),
+            };
             let _ = writeln!(
                 page,
-                "- {file}: the words of a change need {}.",
+                "- {file}: the words of a change need {}.{review}",
                 if rule.documentation.is_empty() {
                     "nothing"
                 } else {
@@ -330,6 +367,14 @@ impl Index {
             commits.reached as u64,
             "commits that the revision reaches",
         );
+        if let Some(forge) = &self.forge {
+            row(
+                "pull requests of the period, on the branch",
+                forge.on_line as u64,
+                forge.merged as u64,
+                "the forge's list of what was merged into the branch",
+            );
+        }
         if scope.cluster.is_some() {
             let excluded: usize = objects.excluded.iter().map(|(_, count)| count).sum();
             row(
@@ -367,9 +412,17 @@ impl Index {
         );
     }
 
+    fn never_covered(&self) -> &'static [&'static str] {
+        if self.forge.is_some() {
+            NOT_COVERED_BY_THE_FORGE
+        } else {
+            NOT_COVERED
+        }
+    }
+
     fn not_covered(&self, page: &mut String) {
         page.push_str("\n## Not covered\n\n");
-        for sentence in NOT_COVERED {
+        for sentence in self.never_covered() {
             let _ = writeln!(page, "- {sentence}");
         }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Git history ──capture──┐
+//! forge ─────────────────┤
 //! live objects, ─────────┼──▶ facts/*.csv ──schema.sql, NAME.sql──▶ NAME.csv, .excel.csv, .json, .md, .html
 //! inventories            │                                     └──control_matrix.sql──▶ README.md, index.html
 //! frameworks ────────────┘
@@ -19,6 +20,7 @@
 mod capture;
 mod changes;
 pub mod cluster;
+mod forge;
 mod index;
 mod output;
 mod own;
@@ -27,13 +29,14 @@ pub mod period;
 use std::path::PathBuf;
 
 use provost_evidence::table::Table;
-use provost_evidence::tables::{CONTROL_MATRIX, Database, Query, TABLES};
+use provost_evidence::tables::{CONTROL_MATRIX, Database, FORGE_TABLES, Query, TABLES};
 
 use self::cluster::ClusterCapture;
 use self::index::Index;
 use self::output::Folder;
 pub use self::output::Run;
 use self::period::Period;
+use crate::forge::Forge;
 
 /// What to report on.
 #[derive(Debug)]
@@ -71,14 +74,15 @@ pub enum Error {
     Output(#[from] output::Error),
 }
 
-/// Makes the report. Blocks; what the cluster has was captured before. `finish` is asked for the run's particulars
+/// Makes the report. Blocks; what the cluster has was captured before, and the forge, where there is one, is asked. `finish` is asked for the run's particulars
 /// once everything else is there.
 pub fn report(
     request: &Request,
     cluster: Option<ClusterCapture>,
+    forge: Option<&dyn Forge>,
     finish: impl FnOnce() -> Run,
 ) -> Result<Outcome, Error> {
-    let captured = capture::capture(request, cluster)?;
+    let captured = capture::capture(request, cluster, forge)?;
     let facts = &captured.facts;
     let fact_tables = facts.tables();
     let mut folder = Folder::create(&request.out)?;
@@ -87,6 +91,12 @@ pub fn report(
         loaded.push((table.name.as_str(), folder.fact(table)?));
     }
     let sources = loaded.iter().map(|(name, text)| (*name, text.as_str()));
+    if forge.is_some() {
+        folder.folder("forge")?;
+    }
+    for (name, answer) in forge::files(&captured.answers) {
+        folder.file(&name, answer)?;
+    }
     let mut database = Database::load(sources)?;
     drop(loaded);
     let own = captured.own.iter().map(|own| Query {
@@ -96,7 +106,9 @@ pub fn report(
     });
     let mut tables: Vec<(Query<'_>, Table)> = Vec::new();
     let mut guarded = 0;
-    for query in TABLES.iter().copied().chain(own).chain([CONTROL_MATRIX]) {
+    let of_forge = if forge.is_some() { FORGE_TABLES } else { &[] };
+    let queries = TABLES.iter().chain(of_forge).copied();
+    for query in queries.chain(own).chain([CONTROL_MATRIX]) {
         let table = database.run(query)?;
         guarded += folder.table(&table, query.shown)?;
         database.count(&table)?;

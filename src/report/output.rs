@@ -1,5 +1,6 @@
 //! The folder of a report: written beside its place, then moved there, so that a report is never half written.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub struct Run {
     pub repository: String,
     /// The cluster's address, where one was read.
     pub cluster: Option<String>,
+    /// The repository's URL on the forge, where one was asked.
+    pub forge: Option<String>,
 }
 
 /// Why a folder could not be written.
@@ -52,6 +55,15 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// SHA-256, in lower hexadecimal digits.
+pub(super) fn sha256(content: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, content);
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 // === impl Folder ===
@@ -86,15 +98,23 @@ impl Folder {
             partial,
         };
         for name in ["facts", "sql"] {
-            let path = folder.partial.path().join(name);
-            fs::create_dir(&path).map_err(write(&path))?;
+            folder.folder(name)?;
         }
         Ok(folder)
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+    pub(super) fn folder(&self, name: &str) -> Result<(), Error> {
         let path = self.partial.path().join(name);
-        fs::write(&path, text).map_err(|source| Error::Write { path, source })
+        fs::create_dir(&path).map_err(|source| Error::Write { path, source })
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        self.file(name, text.as_bytes())
+    }
+
+    pub(super) fn file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+        let path = self.partial.path().join(name);
+        fs::write(&path, content).map_err(|source| Error::Write { path, source })
     }
 
     /// Writes a facts file and returns its text.
@@ -166,6 +186,7 @@ impl Run {
             "host": self.host,
             "repository": self.repository,
             "cluster": self.cluster,
+            "forge": self.forge,
             "generator": concat!("provost ", env!("CARGO_PKG_VERSION")),
         })
     }

@@ -17,6 +17,8 @@ mod ci;
 mod deploy;
 mod diff;
 mod documentation;
+mod forge;
+mod forge_story;
 mod git_https;
 mod git_signatures;
 mod git_ssh;

@@ -233,7 +233,8 @@ fn a_report_reads_well() {
     - Commits: every commit that the revision reaches by any parent, not only along the first. The period is cut on the committer's date. Git takes it from whoever commits: it is claimed, not recorded by anybody else, and so are names and addresses.
     - Files of a commit: those that differ from its first parent, of a merge too. A renamed file is one deleted and one added.
     - Changes: the steps of the first-parent line, each with all commits that it brought on to the line. So every commit belongs to one change, and a period has the changes whose own commit is in it.
-    - Pull requests: numbers that the subjects of merges and squashed commits name. They are hints, which who merges may edit; a forge was not asked.
+    - Pull requests: numbers that the subjects of merges and squashed commits name. They are hints, which who merges may edit.
+    - A forge was not asked.
     - Objects: those that are written in YAML and JSON files of the revision. No cluster was read.
 
     ## Rules in force

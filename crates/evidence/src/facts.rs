@@ -9,6 +9,11 @@ use std::fmt::Write as _;
 
 use crate::table::{Cell, ColumnType, HasColumnType, Table};
 
+pub use self::forge::{
+    Forge, ForgeAccess, ForgeAnswer, ForgeCheck, ForgeContributor, ForgeProtection, ForgePull, ForgePullStep,
+    ForgeReview, IdentityLink,
+};
+
 /// A row of a facts file.
 pub trait Fact: Ord {
     /// The file's name, without `.csv`.
@@ -57,6 +62,26 @@ pub struct Facts {
     pub signatures: Vec<Signature>,
     /// Commits that undo others.
     pub reverts: Vec<Revert>,
+    /// The forge.
+    pub forge: Vec<Forge>,
+    /// Merged pull requests.
+    pub forge_pulls: Vec<ForgePull>,
+    /// The steps that they became.
+    pub forge_pull_steps: Vec<ForgePullStep>,
+    /// Who had a hand in them.
+    pub forge_contributors: Vec<ForgeContributor>,
+    /// Their reviews.
+    pub forge_reviews: Vec<ForgeReview>,
+    /// What was checked of them.
+    pub forge_checks: Vec<ForgeCheck>,
+    /// What the forge asks for.
+    pub forge_protections: Vec<ForgeProtection>,
+    /// Who may do what.
+    pub forge_access: Vec<ForgeAccess>,
+    /// What the forge answered.
+    pub forge_answers: Vec<ForgeAnswer>,
+    /// Who is who.
+    pub identity_links: Vec<IdentityLink>,
     /// What frameworks ask for.
     pub controls: Vec<Control>,
     /// Which tables evidence it.
@@ -89,6 +114,8 @@ macro_rules! fact {
         }
     };
 }
+
+mod forge;
 
 fact! {
     /// What the report was asked: one row.
@@ -176,6 +203,10 @@ fact! {
         documentation: String,
         /// The regular expression that finds a ticket.
         ticket: String,
+        /// How many people have to approve.
+        approvals: u64,
+        /// Whether somebody with no hand in it has to merge.
+        separate_merger: bool,
     }
 }
 
@@ -395,7 +426,7 @@ fact! {
 fact! {
     /// Something that the report should cover and does not.
     Gap in "gaps" by () {
-        /// `file`, `kind` or `commit`.
+        /// `file`, `kind`, `commit` or `forge`.
         source: String,
         /// Which.
         item: String,
@@ -440,6 +471,16 @@ for_each_fact! {
     trailers: Trailer,
     signatures: Signature,
     reverts: Revert,
+    forge: Forge,
+    forge_pulls: ForgePull,
+    forge_pull_steps: ForgePullStep,
+    forge_contributors: ForgeContributor,
+    forge_reviews: ForgeReview,
+    forge_checks: ForgeCheck,
+    forge_protections: ForgeProtection,
+    forge_access: ForgeAccess,
+    forge_answers: ForgeAnswer,
+    identity_links: IdentityLink,
     controls: Control,
     control_tables: ControlTable,
     gaps: Gap,

@@ -19,6 +19,7 @@ pub mod event;
 pub mod facts;
 pub mod framework;
 pub mod html;
+pub mod identities;
 pub mod json;
 pub mod keyed;
 pub mod markdown;

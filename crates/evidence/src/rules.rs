@@ -3,6 +3,7 @@
 //! and where there is no file all are defaults.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use provost_manifest::yaml;
 use schemars::JsonSchema;
@@ -22,6 +23,19 @@ pub struct Rules {
     /// What the words that come with a change have to hold.
     #[serde(default)]
     pub documentation: Documentation,
+    /// Who has to look at a change.
+    #[serde(default)]
+    pub review: Review,
+}
+
+/// Who has to look at a change, and who may merge it.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Review {
+    /// How many people, none of them with a hand in it, have to approve a change before it is merged; by default one.
+    pub approvals: NonZeroU32,
+    /// Whether somebody with no hand in it has to merge it; by default not.
+    pub separate_merger: bool,
 }
 
 /// What the words that come with a change have to hold.
@@ -87,6 +101,18 @@ impl Default for Rules {
         Self {
             version: VERSION.to_owned(),
             documentation: Documentation::default(),
+            review: Review::default(),
+        }
+    }
+}
+
+// === impl Review ===
+
+impl Default for Review {
+    fn default() -> Self {
+        Self {
+            approvals: NonZeroU32::MIN,
+            separate_merger: false,
         }
     }
 }
@@ -134,6 +160,11 @@ mod tests {
                 .unwrap();
         assert_eq!(rules.documentation.required, [Mark::Ticket, Mark::BackOut].into());
         assert_eq!(rules.documentation.ticket, Documentation::default().ticket);
+        let two = Rules::parse("version: provost.dev/rules/v1\nreview: {approvals: 2}").unwrap();
+        assert_eq!(
+            (two.review.approvals.get(), two.review.separate_merger),
+            (2, false)
+        );
         assert_eq!(
             Rules::parse("version: provost.dev/rules/v1").unwrap(),
             Rules::default()
@@ -149,6 +180,7 @@ mod tests {
         "version: provost.dev/rules/v1\nreqiured: 1",
         "these are no rules as provost.dev/rules/v1 has them"
     )]
+    #[case::nobody("version: provost.dev/rules/v1\nreview: {approvals: 0}", "these are no rules")]
     #[case::unknown_mark(
         "version: provost.dev/rules/v1\ndocumentation: {required: [poem]}",
         "these are no rules"

@@ -17,6 +17,10 @@ use rusqlite::{Connection, params_from_iter};
 use crate::table::{Cell, Table};
 use crate::{csv, facts};
 
+mod forge;
+
+pub use self::forge::FORGE_TABLES;
+
 /// The table over the other tables: which control is evidenced by what, and how it stands.
 pub const CONTROL_MATRIX: Query<'static> = Query {
     name: "control_matrix",
@@ -363,6 +367,7 @@ pub fn unfit_name(name: &str) -> Option<&'static str> {
     }
     let ours = TABLES
         .iter()
+        .chain(FORGE_TABLES)
         .map(|query| query.name)
         .chain([CONTROL_MATRIX.name, "schema"]);
     ours.into_iter()

@@ -86,33 +86,46 @@ impl WholeRepository {
         Ok(self.content(&file, most)?.map(|content| (entry.id(), content)))
     }
 
+    /// The file at a path of a commit; `None` where there is none.
+    pub fn blob_at(&self, commit: Oid, path: &str) -> Result<Option<Oid>, Error> {
+        let tree = self.repository.find_commit(commit)?.tree()?;
+        Ok(tree
+            .get_path(std::path::Path::new(path))
+            .ok()
+            .map(|entry| entry.id()))
+    }
+
     /// What a commit's signature is worth, with these keys at this time.
     pub fn check_signature(&self, keys: &TrustedKeys, commit: Oid, at: Timestamp) -> Check {
         keys.check(&self.repository, commit, at)
     }
 
-    fn merge_result(&self, commit: &Commit<'_>) -> Result<MergeResult, Error> {
+    pub(super) fn merge_result(&self, commit: &Commit<'_>) -> Result<MergeResult, Error> {
         match commit.parent_count() {
             0 | 1 => return Ok(MergeResult::NoMerge),
             2 => {}
             _ => return Ok(MergeResult::Octopus),
         }
+        Ok(
+            match self.trial_merge(commit.parent_id(0)?, commit.parent_id(1)?)? {
+                None => MergeResult::Conflicts,
+                Some(tree) if tree == commit.tree_id() => MergeResult::Automatic,
+                Some(_) => MergeResult::Other,
+            },
+        )
+    }
+
+    /// The tree that Git makes by merging `theirs` into `ours` by itself; none where both changed the same lines.
+    pub(super) fn trial_merge(&self, ours: Oid, theirs: Oid) -> Result<Option<Oid>, Error> {
         let trial = Repository::open(self.repository.path())?;
         let objects = trial.odb()?;
         let _memory = objects.add_new_mempack_backend(MEMORY_FIRST)?;
-        let (ours, theirs) = (
-            trial.find_commit(commit.parent_id(0)?)?,
-            trial.find_commit(commit.parent_id(1)?)?,
-        );
+        let (ours, theirs) = (trial.find_commit(ours)?, trial.find_commit(theirs)?);
         let mut index = trial.merge_commits(&ours, &theirs, None)?;
         if index.has_conflicts() {
-            return Ok(MergeResult::Conflicts);
+            return Ok(None);
         }
-        Ok(if index.write_tree_to(&trial)? == commit.tree_id() {
-            MergeResult::Automatic
-        } else {
-            MergeResult::Other
-        })
+        Ok(Some(index.write_tree_to(&trial)?))
     }
 }
 

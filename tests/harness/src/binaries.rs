@@ -192,7 +192,7 @@ fn cache_folder() -> anyhow::Result<PathBuf> {
     Ok(settings::cache()?.join("provost").join(format!("local-{key}")))
 }
 
-fn go(module: &str) -> Command {
+pub(crate) fn go(module: &str) -> Command {
     let mut command = Command::new("go");
     command
         .current_dir(local_folder().join(module))
@@ -205,7 +205,7 @@ fn go(module: &str) -> Command {
     command
 }
 
-fn check_go() -> anyhow::Result<()> {
+pub(crate) fn check_go() -> anyhow::Result<()> {
     let wanted = format!(
         "Go {}.{} or newer is needed to build the local control plane",
         GO_WANTED.0, GO_WANTED.1
@@ -240,7 +240,12 @@ fn go_version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Runs `go build` to its end, showing that time passes. It ends with us, whatever ends us.
-fn run_with_progress(command: &Command, title: &str, cold: &str, progress: &Progress) -> anyhow::Result<()> {
+pub(crate) fn run_with_progress(
+    command: &Command,
+    title: &str,
+    cold: &str,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     let start = Instant::now();
     progress.beginning(&format!("{title}: up to {cold} the first time"));
     let folder = Folder::new()?;

@@ -25,6 +25,7 @@ pub mod folder;
 pub mod git;
 pub mod git_https;
 pub mod git_ssh;
+pub mod gitea;
 pub mod guard;
 mod identity;
 pub mod port;
@@ -59,6 +60,16 @@ pub fn skip(test: &str, reason: &str) {
         "cluster tests are required here, but: {reason}"
     );
     progress::note(&format!("SKIPPED: {test}: no cluster: {reason}"));
+}
+
+/// Says loudly that `test` is skipped, or fails where the cluster tests are required. Called by [`gitea_or_skip!`].
+#[doc(hidden)]
+pub fn skip_gitea(test: &str, reason: &str) {
+    assert!(
+        !settings::cluster_required(),
+        "the tests with a forge are required here, but: {reason}"
+    );
+    progress::note(&format!("SKIPPED: {test}: no forge: {reason}"));
 }
 
 /// Runs a program of the harness. An error is printed as one line, its causes after it; a build that goes on in the
@@ -110,5 +121,18 @@ macro_rules! cluster_or_skip {
         $crate::Cluster::$which()
             .await
             .expect("a control plane for the test")
+    }};
+}
+
+/// A fresh Gitea server; where it neither is there nor can be built the test says loudly that it is skipped and
+/// returns.
+#[macro_export]
+macro_rules! gitea_or_skip {
+    () => {{
+        if let Some(reason) = $crate::gitea::missing() {
+            $crate::skip_gitea(module_path!(), &reason);
+            return $crate::Skipped::skipped();
+        }
+        $crate::gitea::Gitea::start().await.expect("a forge for the test")
     }};
 }

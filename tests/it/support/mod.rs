@@ -6,6 +6,7 @@ pub(crate) mod command_line;
 pub(crate) mod credentials;
 pub(crate) mod edits;
 pub(crate) mod evidence;
+pub(crate) mod forge;
 pub(crate) mod gate;
 pub(crate) mod history;
 pub(crate) mod https;

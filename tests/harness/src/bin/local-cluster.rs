@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use harness::binaries::Binaries;
 use harness::progress::Progress;
-use harness::{Cluster, User};
+use harness::{Cluster, User, gitea};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: local-cluster [--build-only]";
@@ -27,6 +27,8 @@ async fn run() -> anyhow::Result<()> {
                 "The local control plane's programs are in {}",
                 binaries.folder().display()
             )?;
+            let forge = tokio::task::spawn_blocking(|| gitea::Program::build(&Progress::shown())).await??;
+            writeln!(stdout(), "Gitea is in {}", forge.folder().display())?;
             Ok(())
         }
         _ => bail!(USAGE),
