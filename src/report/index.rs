@@ -11,6 +11,7 @@ use provost_evidence::tables::{self, Query};
 use provost_manifest::escape;
 
 use super::cluster;
+use super::recorded::Recorded;
 
 /// Gaps listed on the first page; facts/gaps.csv has all.
 const MAX_GAPS: usize = 50;
@@ -21,6 +22,9 @@ const NOT_COVERED: [&str; 2] = [
     "Who reviewed and approved, who pushed, and what the forge enforced: Git does not know.",
     "When a commit reached the branch: Git does not record it.",
 ];
+
+const NO_LEDGER: &str =
+    "What was judged, deployed and drifted, and when the webhook worked: no ledger was read (--ledger).";
 
 /// The numbers of the first page, counted once, from the rows.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Index {
     guarded: u64,
     tables: Vec<Counted>,
     rules: Vec<Rule>,
+    recorded: Option<Recorded>,
 }
 
 /// A table, counted.
@@ -103,6 +108,7 @@ impl Index {
             guarded,
             tables: tables.iter().map(|(_, table)| Counted::of(table)).collect(),
             rules,
+            recorded: Recorded::of(table("admissions"), facts),
         }
     }
 
@@ -114,6 +120,9 @@ impl Index {
         let _ = writeln!(text, "{}", commits.sentence());
         let _ = writeln!(text, "{}", objects.sentence(self.scope.cluster.is_some()));
         let _ = writeln!(text, "{}", commits.completeness());
+        for line in self.recorded.iter().flat_map(Recorded::sentences) {
+            let _ = writeln!(text, "{line}");
+        }
         if !self.gaps.is_empty() {
             let _ = writeln!(
                 text,
@@ -132,6 +141,13 @@ impl Index {
                 0 => writeln!(page, "{}\n", escape::markdown(line)),
                 _ => writeln!(page, "- {}", escape::markdown(line)),
             };
+        }
+        if let Some(seed) = &self.scope.sample_seed {
+            let _ = writeln!(
+                page,
+                "- A sample of changes was drawn with the seed {}: dossiers/README.md.",
+                escape::markdown(seed)
+            );
         }
         page.push_str(
             "\nGUIDE.md says what each file is, what its columns mean and how to make the tables again without us.\n",
@@ -172,7 +188,7 @@ impl Index {
             body.push_str("</tr>\n");
         }
         body.push_str("</tbody>\n</table>\n<h2>Not covered</h2>\n<ul>\n");
-        for sentence in NOT_COVERED {
+        for sentence in self.not_covered_always() {
             let _ = writeln!(body, "<li>{}</li>", html::text(sentence));
         }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {
@@ -211,6 +227,7 @@ impl Index {
             period_from,
             period_to,
             cluster,
+            ..
         } = &self.scope;
         let period = match (period_from, period_to) {
             (None, None) => "all of its history".to_owned(),
@@ -330,6 +347,14 @@ impl Index {
             commits.reached as u64,
             "commits that the revision reaches",
         );
+        if let Some(recorded) = &self.recorded {
+            row(
+                "rows of admissions",
+                recorded.rows,
+                recorded.evaluations + recorded.never_evaluated + recorded.seen_only,
+                "evaluations in the ledger, and writes without one",
+            );
+        }
         if scope.cluster.is_some() {
             let excluded: usize = objects.excluded.iter().map(|(_, count)| count).sum();
             row(
@@ -367,9 +392,14 @@ impl Index {
         );
     }
 
+    fn not_covered_always(&self) -> impl Iterator<Item = &'static str> {
+        let without_ledger = self.recorded.is_none().then_some(NO_LEDGER);
+        NOT_COVERED.into_iter().chain(without_ledger)
+    }
+
     fn not_covered(&self, page: &mut String) {
         page.push_str("\n## Not covered\n\n");
-        for sentence in NOT_COVERED {
+        for sentence in self.not_covered_always() {
             let _ = writeln!(page, "- {sentence}");
         }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {

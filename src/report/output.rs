@@ -21,7 +21,7 @@ pub(super) struct Folder {
 }
 
 /// When, where and with what the report was made: what a second run over the same inputs may differ in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Run {
     /// When it was begun.
     pub started_at: String,
@@ -92,9 +92,24 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Where it is while it is written.
+    pub(super) fn path(&self) -> &Path {
+        self.partial.path()
+    }
+
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        self.write_bytes(name, text.as_bytes())
+    }
+
+    pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.partial.path().join(name);
-        fs::write(&path, text).map_err(|source| Error::Write { path, source })
+        fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
+    }
+
+    /// Makes a folder within.
+    pub(super) fn make(&self, name: &str) -> Result<(), Error> {
+        let path = self.partial.path().join(name);
+        fs::create_dir(&path).map_err(|source| Error::Write { path, source })
     }
 
     /// Writes a facts file and returns its text.
