@@ -1,4 +1,5 @@
--- rollbacks: one row for each commit that undoes another, in the period: because its message says so, or because it brings
+-- rollbacks: one row for each commit that undoes another, in the period, and for each time that the agent brought an
+-- Application back to an earlier revision. Of a commit: because its message says so, or because it brings
 -- back the tree that the line had before. What a message says is a claim; the evidence is that the change is the inverse
 -- of the one that it names, or that the old tree is back. A claim without either undid a part of it, or nothing.
 SELECT r.commit_id,
@@ -29,4 +30,23 @@ FROM reverts r
 JOIN commits c            ON c.commit_id = r.commit_id
 LEFT JOIN commits u       ON u.commit_id = r.undoes
 LEFT JOIN pull_requests p ON p.commit_id = r.step
-ORDER BY c.committed_at, r.commit_id, r.undoes;
+UNION ALL
+SELECT s.revision,
+       s.recorded_at,
+       NULL,
+       'agent_rollback',
+       s.previous,
+       s.previous,
+       'the earlier revision was brought again: ' || s.application,
+       NULL,
+       CASE s.outcome WHEN 'succeeded' THEN 'true' ELSE 'false' END,
+       s.seconds_since_previous,
+       NULL,
+       NULL,
+       u.subject,
+       c.subject
+FROM syncs s
+LEFT JOIN commits c ON c.commit_id = s.revision
+LEFT JOIN commits u ON u.commit_id = s.previous
+WHERE s.direction = 'back'
+ORDER BY 2, 1, 5, 7;

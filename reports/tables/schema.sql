@@ -7,14 +7,20 @@ CREATE TABLE scope (
   revision_asked TEXT,
   period_from TEXT,
   period_to TEXT,
-  cluster TEXT
+  cluster TEXT,
+  has_ledger TEXT,
+  sample_size INTEGER,
+  sample_seed TEXT
 );
 INSERT INTO scope
 SELECT NULLIF(revision, ''),
        NULLIF(revision_asked, ''),
        NULLIF(period_from, ''),
        NULLIF(period_to, ''),
-       NULLIF(cluster, '')
+       NULLIF(cluster, ''),
+       NULLIF(has_ledger, ''),
+       NULLIF(sample_size, ''),
+       NULLIF(sample_seed, '')
 FROM csv_scope;
 
 CREATE TABLE commits (
@@ -457,6 +463,284 @@ SELECT NULLIF(identities, ''),
        NULLIF(kind, '')
 FROM csv_identity_links;
 CREATE INDEX identity_links_by_identities ON identity_links (identities, system, account);
+CREATE TABLE ledger_chains (
+  chain TEXT,
+  writer TEXT,
+  roles TEXT,
+  version TEXT,
+  opened_at TEXT,
+  last_at TEXT,
+  closed_at TEXT,
+  records INTEGER,
+  lost INTEGER,
+  heartbeat_seconds INTEGER,
+  exempt_namespaces TEXT
+);
+INSERT INTO ledger_chains
+SELECT NULLIF(chain, ''),
+       NULLIF(writer, ''),
+       NULLIF(roles, ''),
+       NULLIF(version, ''),
+       NULLIF(opened_at, ''),
+       NULLIF(last_at, ''),
+       NULLIF(closed_at, ''),
+       NULLIF(records, ''),
+       NULLIF(lost, ''),
+       NULLIF(heartbeat_seconds, ''),
+       NULLIF(exempt_namespaces, '')
+FROM csv_ledger_chains;
+CREATE INDEX ledger_chains_by_chain ON ledger_chains (chain);
+
+CREATE TABLE evaluations (
+  uid TEXT,
+  chain TEXT,
+  seq INTEGER,
+  recorded_at TEXT,
+  operation TEXT,
+  api_group TEXT,
+  version TEXT,
+  kind TEXT,
+  subresource TEXT,
+  namespace TEXT,
+  name TEXT,
+  user TEXT,
+  dry_run TEXT,
+  class TEXT,
+  verdict TEXT,
+  policy_set TEXT,
+  rules TEXT,
+  is_policy TEXT,
+  object_sha256 TEXT
+);
+INSERT INTO evaluations
+SELECT NULLIF(uid, ''),
+       NULLIF(chain, ''),
+       NULLIF(seq, ''),
+       NULLIF(recorded_at, ''),
+       NULLIF(operation, ''),
+       NULLIF(api_group, ''),
+       NULLIF(version, ''),
+       NULLIF(kind, ''),
+       NULLIF(subresource, ''),
+       NULLIF(namespace, ''),
+       NULLIF(name, ''),
+       NULLIF(user, ''),
+       NULLIF(dry_run, ''),
+       NULLIF(class, ''),
+       NULLIF(verdict, ''),
+       NULLIF(policy_set, ''),
+       NULLIF(rules, ''),
+       NULLIF(is_policy, ''),
+       NULLIF(object_sha256, '')
+FROM csv_evaluations;
+CREATE INDEX evaluations_by_uid ON evaluations (uid);
+
+CREATE TABLE evaluation_rules (
+  uid TEXT,
+  policy TEXT,
+  rule TEXT
+);
+INSERT INTO evaluation_rules
+SELECT NULLIF(uid, ''),
+       NULLIF(policy, ''),
+       NULLIF(rule, '')
+FROM csv_evaluation_rules;
+CREATE INDEX evaluation_rules_by_uid ON evaluation_rules (uid);
+CREATE INDEX evaluation_rules_by_policy ON evaluation_rules (policy);
+
+CREATE TABLE writes (
+  write_id INTEGER,
+  at TEXT,
+  state TEXT,
+  user TEXT,
+  impersonated TEXT,
+  verb TEXT,
+  object TEXT,
+  api_group TEXT,
+  version TEXT,
+  kind TEXT,
+  resource TEXT,
+  subresource TEXT,
+  namespace TEXT,
+  name TEXT,
+  code INTEGER,
+  manager TEXT,
+  witnesses TEXT,
+  audit_id TEXT,
+  reason TEXT
+);
+INSERT INTO writes
+SELECT NULLIF(write_id, ''),
+       NULLIF(at, ''),
+       NULLIF(state, ''),
+       NULLIF(user, ''),
+       NULLIF(impersonated, ''),
+       NULLIF(verb, ''),
+       NULLIF(object, ''),
+       NULLIF(api_group, ''),
+       NULLIF(version, ''),
+       NULLIF(kind, ''),
+       NULLIF(resource, ''),
+       NULLIF(subresource, ''),
+       NULLIF(namespace, ''),
+       NULLIF(name, ''),
+       NULLIF(code, ''),
+       NULLIF(manager, ''),
+       NULLIF(witnesses, ''),
+       NULLIF(audit_id, ''),
+       NULLIF(reason, '')
+FROM csv_writes;
+CREATE INDEX writes_by_write_id ON writes (write_id);
+CREATE INDEX writes_by_object ON writes (object);
+
+CREATE TABLE write_reviews (
+  write_id INTEGER,
+  uid TEXT
+);
+INSERT INTO write_reviews
+SELECT NULLIF(write_id, ''),
+       NULLIF(uid, '')
+FROM csv_write_reviews;
+CREATE INDEX write_reviews_by_uid ON write_reviews (uid);
+CREATE INDEX write_reviews_by_write_id ON write_reviews (write_id);
+
+CREATE TABLE syncs (
+  sync TEXT,
+  recorded_at TEXT,
+  agent_version TEXT,
+  agent TEXT,
+  application TEXT,
+  repository TEXT,
+  revision TEXT,
+  previous TEXT,
+  rendered_tree TEXT,
+  outcome TEXT,
+  message TEXT,
+  objects_changed INTEGER,
+  direction TEXT,
+  in_revision TEXT,
+  seconds_since_previous INTEGER
+);
+INSERT INTO syncs
+SELECT NULLIF(sync, ''),
+       NULLIF(recorded_at, ''),
+       NULLIF(agent_version, ''),
+       NULLIF(agent, ''),
+       NULLIF(application, ''),
+       NULLIF(repository, ''),
+       NULLIF(revision, ''),
+       NULLIF(previous, ''),
+       NULLIF(rendered_tree, ''),
+       NULLIF(outcome, ''),
+       NULLIF(message, ''),
+       NULLIF(objects_changed, ''),
+       NULLIF(direction, ''),
+       NULLIF(in_revision, ''),
+       NULLIF(seconds_since_previous, '')
+FROM csv_syncs;
+CREATE INDEX syncs_by_sync ON syncs (sync);
+
+CREATE TABLE sync_changes (
+  sync TEXT,
+  step TEXT,
+  seconds INTEGER
+);
+INSERT INTO sync_changes
+SELECT NULLIF(sync, ''),
+       NULLIF(step, ''),
+       NULLIF(seconds, '')
+FROM csv_sync_changes;
+CREATE INDEX sync_changes_by_sync ON sync_changes (sync);
+CREATE INDEX sync_changes_by_step ON sync_changes (step);
+
+CREATE TABLE drifts (
+  chain TEXT,
+  seq INTEGER,
+  recorded_at TEXT,
+  application TEXT,
+  object TEXT,
+  fields TEXT,
+  managers TEXT,
+  managers_at TEXT,
+  resolution TEXT,
+  seen_since TEXT,
+  seconds INTEGER
+);
+INSERT INTO drifts
+SELECT NULLIF(chain, ''),
+       NULLIF(seq, ''),
+       NULLIF(recorded_at, ''),
+       NULLIF(application, ''),
+       NULLIF(object, ''),
+       NULLIF(fields, ''),
+       NULLIF(managers, ''),
+       NULLIF(managers_at, ''),
+       NULLIF(resolution, ''),
+       NULLIF(seen_since, ''),
+       NULLIF(seconds, '')
+FROM csv_drifts;
+CREATE INDEX drifts_by_object ON drifts (object);
+
+CREATE TABLE policies_in_force (
+  chain TEXT,
+  policy TEXT,
+  kind TEXT,
+  policy_set TEXT,
+  valid_from TEXT,
+  valid_to TEXT
+);
+INSERT INTO policies_in_force
+SELECT NULLIF(chain, ''),
+       NULLIF(policy, ''),
+       NULLIF(kind, ''),
+       NULLIF(policy_set, ''),
+       NULLIF(valid_from, ''),
+       NULLIF(valid_to, '')
+FROM csv_policies_in_force;
+CREATE INDEX policies_in_force_by_policy ON policies_in_force (policy);
+CREATE INDEX policies_in_force_by_policy_set ON policies_in_force (policy_set);
+
+CREATE TABLE control_intervals (
+  component TEXT,
+  valid_from TEXT,
+  valid_to TEXT,
+  state TEXT,
+  basis TEXT,
+  seconds INTEGER
+);
+INSERT INTO control_intervals
+SELECT NULLIF(component, ''),
+       NULLIF(valid_from, ''),
+       NULLIF(valid_to, ''),
+       NULLIF(state, ''),
+       NULLIF(basis, ''),
+       NULLIF(seconds, '')
+FROM csv_control_intervals;
+CREATE INDEX control_intervals_by_component ON control_intervals (component);
+
+CREATE TABLE samples (
+  subject TEXT,
+  recorded_at TEXT,
+  chain TEXT,
+  seq INTEGER,
+  digest TEXT,
+  objects INTEGER,
+  since TEXT,
+  interval_seconds INTEGER,
+  failure TEXT
+);
+INSERT INTO samples
+SELECT NULLIF(subject, ''),
+       NULLIF(recorded_at, ''),
+       NULLIF(chain, ''),
+       NULLIF(seq, ''),
+       NULLIF(digest, ''),
+       NULLIF(objects, ''),
+       NULLIF(since, ''),
+       NULLIF(interval_seconds, ''),
+       NULLIF(failure, '')
+FROM csv_samples;
+CREATE INDEX samples_by_subject ON samples (subject);
 
 CREATE TABLE controls (
   framework TEXT,

@@ -8,11 +8,14 @@ use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use provost_evidence::chain::format_time;
+use provost_evidence::note::SigningKey;
 
 use crate::config::{self, Secret};
 use crate::forge::{Forge, Gitea};
+use crate::report::bundle::Options;
 use crate::report::cluster::{ClusterCapture, capture};
 use crate::report::period::{Moment, Period};
+use crate::report::sample::{MAX_SAMPLE, Sample};
 use crate::report::{Request, Run, report};
 
 const EXAMPLES: &str = "\
@@ -25,6 +28,12 @@ Examples:
       and who reviewed, approved and merged them
   provost report --repo . --context production --out evidence
       the live objects of a cluster, each with its file and the commit behind it
+  provost report --repo . --ledger /var/lib/provost/ledger --out evidence
+      what was judged and deployed, and when the webhook did not answer
+  provost report --repo . --ledger /var/lib/provost/ledger --bundle evidence --key audit.key
+      with commits and ledger in it, signed: provost verify evidence checks it on another machine
+  provost report --repo . --from 2026-07-01 --to 2026-10-01 --sample 25 --seed 7 --out evidence
+      25 changes of a quarter, drawn so that anybody can draw them again, with a page about each
 
 Exit codes:
   0  the report is written
@@ -55,9 +64,33 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     to: Option<Moment>,
 
-    /// The folder to write; an earlier report there is replaced
+    /// The ledger's directory: what the webhook judged, what the agent deployed, and when either worked
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    ledger: Option<PathBuf>,
+
+    /// The folder to write; an earlier report there is replaced
+    #[arg(long, value_name = "DIR", required_unless_present = "bundle")]
+    out: Option<PathBuf>,
+
+    /// The folder to write, with everything that the report was made from, for `provost verify`
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    bundle: Option<PathBuf>,
+
+    /// The secret key that signs the bundle, PRIVATE+KEY+NAME+ID+BASE64 in a file, such as the recorder's
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    key: Option<PathBuf>,
+
+    /// Leave the commits out of the bundle; whoever checks it cannot check them then
+    #[arg(long, requires = "bundle")]
+    external_git: bool,
+
+    /// Draw a sample of so many changes, each with a dossier
+    #[arg(long, value_name = "COUNT", requires = "seed", value_parser = clap::value_parser!(u64).range(1..=MAX_SAMPLE))]
+    sample: Option<u64>,
+
+    /// What the sample is drawn by: any text, chosen by who tests, after the population is fixed
+    #[arg(long, value_name = "TEXT", requires = "sample")]
+    seed: Option<String>,
 
     /// The repository's page on a Gitea or Forgejo server, which is asked for pull requests and reviews
     #[arg(long, value_name = "URL")]
@@ -82,12 +115,28 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         revision,
         from,
         to,
+        ledger,
         out,
         forge,
         forge_token_file,
+        bundle,
+        key,
+        external_git,
+        sample,
+        seed,
         kubeconfig,
         context,
     } = args;
+    let options = bundle.is_some().then(|| -> anyhow::Result<_> {
+        Ok(Options {
+            key: key.as_deref().map(read_key).transpose()?,
+            is_git_external: external_git,
+        })
+    });
+    let options = options.transpose()?;
+    let out = bundle
+        .or(out)
+        .context("neither --out nor --bundle says where to write")?;
     if let (Some(from), Some(to)) = (from, to) {
         anyhow::ensure!(
             from < to,
@@ -116,6 +165,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         repository: repo,
         revision,
         period: Period { from, to },
+        ledger,
+        asked: None,
+        sample: sample.zip(seed).map(|(size, seed)| Sample { size, seed }),
+        bundle: options,
         out,
     };
     let outcome = report(&request, cluster, forge, || Run {
@@ -144,6 +197,12 @@ fn token(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
     let text = text.trim();
     anyhow::ensure!(!text.is_empty(), "{} holds no token", file.display());
     Ok(Some(Secret::new(text)))
+}
+
+fn read_key(path: &Path) -> anyhow::Result<SigningKey> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("could not read the key {}", path.display()))?;
+    SigningKey::parse(&text).with_context(|| format!("could not use the key {}", path.display()))
 }
 
 async fn capture_cluster(

@@ -1,4 +1,4 @@
-//! `provost verify`.
+//! `provost verify`, of a ledger or of a bundle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::verify::{LedgerReport, Options, Verdict, VerifiedChain, verify};
 use crate::ledger::{CheckpointFinding, CheckpointReport, Findings, anchor};
+use crate::report::check::{Mark, check, is_bundle};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,22 +22,24 @@ Examples:
   provost verify --trust shop.pub --anchor audit.git ledger    who signed it, and what others keep of it
   provost verify --trust shop.pub --timestamp-ca ca.pem ledger     and when it was there, as an authority outside says
   provost verify ledger/20261124T111432.250Z-1f0c9a3b.jsonl    one file of a chain
+  provost verify --trust audit.pub evidence             a bundle of `provost report --bundle`
   provost verify -o json ledger | jq .result            for a program
 
 Exit codes:
-  0  whole: every record is as it was written, from boot to end
-  1  damaged: a record or checkpoint was changed, removed, moved or added afterwards
+  0  whole: every record is as it was written, from boot to end; every table is what the bundle's inputs give
+  1  damaged: a record, checkpoint or file was changed, removed, moved or added afterwards
   2  it could not be read, so nothing is known
   3  whole but with gaps: records that were never written, such as a chain without its end";
 
-/// Verify that a ledger is whole, who signed it, and since when others can tell
+/// Verify that a ledger or a bundle is whole, who signed it, and since when others can tell
 ///
-/// Checks the hash chain of every file, the signed checkpoints, and the anchor that others keep: no record was changed,
-/// removed, moved or added after it was written. Needs nothing but the files, and no network.
+/// Of a ledger it checks the hash chain of every file, the signed checkpoints, and the anchor that others keep: no record
+/// was changed, removed, moved or added after it was written. A bundle's tables it makes again from the facts, and the
+/// facts from the commits and the ledger in it. Needs nothing but the files, and no network.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The ledger's directory, or one file of a chain
+    /// The directory of a ledger or of a bundle, or one file of a chain
     #[arg(value_name = "LEDGER")]
     ledger: PathBuf,
 
@@ -82,6 +85,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         anchor,
         timestamp_authority,
     };
+    if is_bundle(&ledger) {
+        return run_bundle(&ledger, &options, output);
+    }
     let report = verify(&ledger, &options)?;
     match output {
         Output::Text => anstream::print!("{}", text(&report)),
@@ -92,6 +98,43 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verdict::Damaged => 1,
         Verdict::WholeWithGaps => 3,
     }))
+}
+
+fn run_bundle(folder: &Path, options: &Options, output: Output) -> anyhow::Result<ExitCode> {
+    let checked = check(folder, options)?;
+    let of_ledger = checked.ledger.as_ref().map(LedgerReport::verdict);
+    let (code, result) = match of_ledger {
+        _ if checked.is_damaged() => (1, "damaged"),
+        Some(Verdict::Damaged) => (1, "damaged"),
+        Some(Verdict::WholeWithGaps) => (3, "gaps"),
+        Some(Verdict::Whole) | None => (0, "whole"),
+    };
+    let word = |mark: Mark| match mark {
+        Mark::Bad => "bad",
+        Mark::Ok => "ok",
+        Mark::Warn => "warn",
+    };
+    match output {
+        Output::Text => {
+            for (mark, line) in &checked.lines {
+                anstream::println!("{:<5} {}", word(*mark), escape::line(line));
+            }
+            if let Some(ledger) = &checked.ledger {
+                anstream::print!("{}", text(ledger));
+            }
+        }
+        Output::Json => {
+            let lines: Vec<Value> = checked
+                .lines
+                .iter()
+                .map(|(mark, line)| json!({"mark": word(*mark), "message": line}))
+                .collect();
+            let bundle =
+                json!({"result": result, "bundle": lines, "ledger": checked.ledger.as_ref().map(json)});
+            anstream::println!("{bundle:#}");
+        }
+    }
+    Ok(ExitCode::from(code))
 }
 
 /// A key, or the file that has it.

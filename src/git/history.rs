@@ -24,11 +24,14 @@ mod pull_requests;
 mod reverts;
 mod steps;
 mod text;
+mod trivial;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use git2::{Oid, Repository, Sort};
+
+use super::bundle;
 
 pub use self::changes::{Change, ChangeKind};
 use self::changes::{Paths, Walkers};
@@ -194,6 +197,11 @@ impl WholeRepository {
     /// Whether the commit is there.
     pub fn has_commit(&self, id: Oid) -> bool {
         self.repository.find_commit(id).is_ok()
+    }
+
+    /// Writes everything that these commits reach into a bundle.
+    pub fn write_bundle(&self, refs: &[(String, Oid)], path: &Path) -> Result<(), bundle::Error> {
+        bundle::write(&self.repository, refs, path)
     }
 
     /// How many commits each revision alone reaches, counted by a walk of its own: `git rev-list --count REVISION`.

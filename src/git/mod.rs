@@ -14,6 +14,7 @@
 //! - Local paths and `file://` are refused unless the caller allows them.
 //! - Credentials are bound to a host: no redirect and no submodule takes them to another, and no message shows them.
 
+pub mod bundle;
 mod calls;
 mod credentials;
 mod handles;

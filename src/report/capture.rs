@@ -1,6 +1,7 @@
 //! Capture of the repository, and of what joins it with the cluster: everything becomes facts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use git2::Oid;
 use jiff::Timestamp;
@@ -19,8 +20,8 @@ use crate::git::history::{self, ChangeKind, History, TreeFile, Wanted, WholeRepo
 const MANIFEST_EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
 
 /// What a report is made from.
-#[derive(Debug)]
 pub(super) struct Captured {
+    pub(super) repository: WholeRepository,
     pub(super) facts: Facts,
     /// How many commits of the period a second, separate walk has counted.
     pub(super) walked_again: u64,
@@ -33,6 +34,7 @@ pub(super) struct Captured {
 /// Captures everything.
 pub(super) fn capture(
     request: &Request,
+    ledger: Option<&Path>,
     cluster: Option<ClusterCapture>,
     forge: Option<&dyn Forge>,
 ) -> Result<Captured, Error> {
@@ -41,19 +43,26 @@ pub(super) fn capture(
     let mut facts = Facts::default();
     facts.scope.push(Scope {
         revision: revision.to_string(),
-        revision_asked: request.revision.clone(),
+        revision_asked: request.asked.as_ref().unwrap_or(&request.revision).clone(),
         period_from: request.period.from.map(super::period::Moment::text),
         period_to: request.period.to.map(super::period::Moment::text),
         cluster: cluster.as_ref().map(|cluster| cluster.uid.clone()),
+        has_ledger: request.ledger.is_some(),
+        sample_size: request.sample.as_ref().map(|sample| sample.size),
+        sample_seed: request.sample.as_ref().map(|sample| sample.seed.clone()),
     });
     if let Some(cluster) = cluster {
         facts.inventory = cluster.inventory;
         facts.live_objects = cluster.live_objects;
         facts.gaps = cluster.gaps;
     }
+    if let Some(directory) = ledger {
+        super::ledger::add(directory, request.period, &mut facts)?;
+    }
     let wanted = wanted(&repository, revision, &mut facts);
     let history = repository.history(revision, &wanted)?;
     add_history(&history, &mut facts);
+    super::ledger::add_revisions(&history, &mut facts);
     changes::add(&repository, &history, request.period, &mut facts)?;
     let answers = match forge {
         Some(forge) => forge::add(&repository, &history, revision, request.period, forge, &mut facts)?,
@@ -66,6 +75,7 @@ pub(super) fn capture(
     let own = own::read(&repository, &files, &mut facts)?;
     let walked_again = repository.count_commits(revision, |seconds| request.period.contains(seconds))?;
     Ok(Captured {
+        repository,
         facts,
         walked_again,
         answers,
@@ -101,6 +111,19 @@ fn wanted(repository: &WholeRepository, revision: Oid, facts: &mut Facts) -> Wan
                 reason: "an Application is synced to it, and the repository that was read does not have it"
                     .to_owned(),
             }),
+        }
+    }
+    // What was deployed of another repository is no gap here: the table of deployments says so.
+    for sync in &facts.syncs {
+        for text in [Some(&sync.revision), sync.previous.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if let Ok(id) = Oid::from_str(text)
+                && repository.has_commit(id)
+            {
+                wanted.entry(id).or_insert_with(|| Some(BTreeSet::new()));
+            }
         }
     }
     facts.gaps.extend(gaps);

@@ -14,6 +14,7 @@ mod forge;
 
 use self::forge::ForgeRead;
 use super::cluster;
+use super::recorded::Recorded;
 
 /// Gaps listed on the first page; facts/gaps.csv has all.
 const MAX_GAPS: usize = 50;
@@ -32,6 +33,9 @@ const NOT_COVERED_BY_THE_FORGE: &[&str] = &[
      neither. Who administrates the whole server may do everything and is not listed.",
 ];
 
+const NO_LEDGER: &str =
+    "What was judged, deployed and drifted, and when the webhook worked: no ledger was read (--ledger).";
+
 /// The numbers of the first page, counted once, from the rows.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -44,6 +48,7 @@ pub(super) struct Index {
     tables: Vec<Counted>,
     rules: Vec<Rule>,
     forge: Option<ForgeRead>,
+    recorded: Option<Recorded>,
 }
 
 /// A table, counted.
@@ -115,6 +120,7 @@ impl Index {
             tables: tables.iter().map(|(_, table)| Counted::of(table)).collect(),
             rules,
             forge: ForgeRead::of(facts),
+            recorded: Recorded::of(table("admissions"), facts),
         }
     }
 
@@ -128,6 +134,9 @@ impl Index {
         let _ = writeln!(text, "{}", commits.completeness());
         if let Some(forge) = &self.forge {
             let _ = writeln!(text, "{}", forge.sentence());
+        }
+        for line in self.recorded.iter().flat_map(Recorded::sentences) {
+            let _ = writeln!(text, "{line}");
         }
         if !self.gaps.is_empty() {
             let _ = writeln!(
@@ -147,6 +156,13 @@ impl Index {
                 0 => writeln!(page, "{}\n", escape::markdown(line)),
                 _ => writeln!(page, "- {}", escape::markdown(line)),
             };
+        }
+        if let Some(seed) = &self.scope.sample_seed {
+            let _ = writeln!(
+                page,
+                "- A sample of changes was drawn with the seed {}: dossiers/README.md.",
+                escape::markdown(seed)
+            );
         }
         page.push_str(
             "\nGUIDE.md says what each file is, what its columns mean and how to make the tables again without us.\n",
@@ -187,7 +203,7 @@ impl Index {
             body.push_str("</tr>\n");
         }
         body.push_str("</tbody>\n</table>\n<h2>Not covered</h2>\n<ul>\n");
-        for sentence in self.never_covered() {
+        for sentence in self.not_covered_always() {
             let _ = writeln!(body, "<li>{}</li>", html::text(sentence));
         }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {
@@ -226,6 +242,7 @@ impl Index {
             period_from,
             period_to,
             cluster,
+            ..
         } = &self.scope;
         let period = match (period_from, period_to) {
             (None, None) => "all of its history".to_owned(),
@@ -375,6 +392,14 @@ impl Index {
                 "the forge's list of what was merged into the branch",
             );
         }
+        if let Some(recorded) = &self.recorded {
+            row(
+                "rows of admissions",
+                recorded.rows,
+                recorded.evaluations + recorded.never_evaluated + recorded.seen_only,
+                "evaluations in the ledger, and writes without one",
+            );
+        }
         if scope.cluster.is_some() {
             let excluded: usize = objects.excluded.iter().map(|(_, count)| count).sum();
             row(
@@ -412,17 +437,19 @@ impl Index {
         );
     }
 
-    fn never_covered(&self) -> &'static [&'static str] {
-        if self.forge.is_some() {
+    fn not_covered_always(&self) -> impl Iterator<Item = &'static str> {
+        let of_git = if self.forge.is_some() {
             NOT_COVERED_BY_THE_FORGE
         } else {
             NOT_COVERED
-        }
+        };
+        let without_ledger = self.recorded.is_none().then_some(NO_LEDGER);
+        of_git.iter().copied().chain(without_ledger)
     }
 
     fn not_covered(&self, page: &mut String) {
         page.push_str("\n## Not covered\n\n");
-        for sentence in self.never_covered() {
+        for sentence in self.not_covered_always() {
             let _ = writeln!(page, "- {sentence}");
         }
         for (source, item, reason) in self.gaps.iter().take(MAX_GAPS) {

@@ -2,9 +2,9 @@
 //! one folder that somebody else can check.
 //!
 //! ```text
-//! Git history ──capture──┐
-//! forge ─────────────────┤
-//! live objects, ─────────┼──▶ facts/*.csv ──schema.sql, NAME.sql──▶ NAME.csv, .excel.csv, .json, .md, .html
+//! Git history, ──capture─┐
+//! forge, ledger, ────────┤
+//! live objects ──────────┼──▶ facts/*.csv ──schema.sql, NAME.sql──▶ NAME.csv, .excel.csv, .json, .md, .html
 //! inventories            │                                     └──control_matrix.sql──▶ README.md, index.html
 //! frameworks ────────────┘
 //! ```
@@ -17,14 +17,19 @@
 //! Reads only. In the cluster it needs `list` on what it reports, of which it asks for metadata alone, never for
 //! content, and `get` on the namespace kube-system.
 
+pub mod bundle;
 mod capture;
 mod changes;
+pub mod check;
 pub mod cluster;
 mod forge;
 mod index;
+pub mod ledger;
 mod output;
 mod own;
 pub mod period;
+mod recorded;
+pub mod sample;
 
 use std::path::PathBuf;
 
@@ -45,8 +50,16 @@ pub struct Request {
     pub repository: PathBuf,
     /// The revision from which commits are counted.
     pub revision: String,
+    /// How the revision was asked for, where that was otherwise.
+    pub asked: Option<String>,
     /// The period.
     pub period: Period,
+    /// The ledger's directory, where there is one.
+    pub ledger: Option<PathBuf>,
+    /// The sample of changes, where one is wanted.
+    pub sample: Option<sample::Sample>,
+    /// Where it is to be a bundle: how that is made.
+    pub bundle: Option<bundle::Options>,
     /// Where the report is written.
     pub out: PathBuf,
 }
@@ -66,6 +79,12 @@ pub enum Error {
     /// The repository could not be read.
     #[error(transparent)]
     Git(#[from] crate::git::history::Error),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The bundle could not be made.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
     /// A table could not be made.
     #[error(transparent)]
     Tables(#[from] provost_evidence::tables::Error),
@@ -82,20 +101,24 @@ pub fn report(
     forge: Option<&dyn Forge>,
     finish: impl FnOnce() -> Run,
 ) -> Result<Outcome, Error> {
-    let captured = capture::capture(request, cluster, forge)?;
+    let mut folder = Folder::create(&request.out)?;
+    let ledger = match (&request.ledger, &request.bundle) {
+        (Some(ledger), Some(_)) => Some(bundle::copy_ledger(ledger, folder.path())?),
+        (ledger, _) => ledger.clone(),
+    };
+    let captured = capture::capture(request, ledger.as_deref(), cluster, forge)?;
     let facts = &captured.facts;
     let fact_tables = facts.tables();
-    let mut folder = Folder::create(&request.out)?;
     let mut loaded = Vec::new();
     for table in &fact_tables {
         loaded.push((table.name.as_str(), folder.fact(table)?));
     }
     let sources = loaded.iter().map(|(name, text)| (*name, text.as_str()));
     if forge.is_some() {
-        folder.folder("forge")?;
+        folder.make("forge")?;
     }
     for (name, answer) in forge::files(&captured.answers) {
-        folder.file(&name, answer)?;
+        folder.write_bytes(&name, answer)?;
     }
     let mut database = Database::load(sources)?;
     drop(loaded);
@@ -119,6 +142,15 @@ pub fn report(
     folder.write("README.md", &index.page())?;
     folder.write("index.html", &index.html())?;
     folder.write("run.json", &format!("{:#}\n", finish().json()))?;
+    if let Some(sample) = &request.sample {
+        sample::write(sample, &captured.repository, &tables, &folder)?;
+    }
+    if let Some(options) = &request.bundle {
+        if !options.is_git_external {
+            bundle::add_commits(&captured.repository, facts, folder.path())?;
+        }
+        bundle::seal(folder.path(), facts, options.key.as_ref())?;
+    }
     folder.finish()?;
     Ok(Outcome {
         summary: index.summary(),

@@ -22,7 +22,7 @@ pub(super) struct Folder {
 }
 
 /// When, where and with what the report was made: what a second run over the same inputs may differ in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Run {
     /// When it was begun.
     pub started_at: String,
@@ -98,23 +98,29 @@ impl Folder {
             partial,
         };
         for name in ["facts", "sql"] {
-            folder.folder(name)?;
+            folder.make(name)?;
         }
         Ok(folder)
     }
 
-    pub(super) fn folder(&self, name: &str) -> Result<(), Error> {
-        let path = self.partial.path().join(name);
-        fs::create_dir(&path).map_err(|source| Error::Write { path, source })
+    /// Where it is while it is written.
+    pub(super) fn path(&self) -> &Path {
+        self.partial.path()
     }
 
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        self.file(name, text.as_bytes())
+        self.write_bytes(name, text.as_bytes())
     }
 
-    pub(super) fn file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+    pub(super) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.partial.path().join(name);
-        fs::write(&path, content).map_err(|source| Error::Write { path, source })
+        fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
+    }
+
+    /// Makes a folder within.
+    pub(super) fn make(&self, name: &str) -> Result<(), Error> {
+        let path = self.partial.path().join(name);
+        fs::create_dir(&path).map_err(|source| Error::Write { path, source })
     }
 
     /// Writes a facts file and returns its text.

@@ -7,7 +7,12 @@
 
 use std::fmt::Write as _;
 
-use crate::table::{Cell, ColumnType, HasColumnType, Table};
+use crate::table::{Cell, ColumnType, FromCell, HasColumnType, Table};
+
+pub use self::recorded::{
+    ControlInterval, DriftSeen, Evaluation, EvaluationRule, LedgerChain, PolicyInForce, SampleTaken,
+    SyncChange, SyncRun, Write, WriteReview,
+};
 
 pub use self::forge::{
     Forge, ForgeAccess, ForgeAnswer, ForgeCheck, ForgeContributor, ForgeProtection, ForgePull, ForgePullStep,
@@ -29,6 +34,24 @@ pub trait Fact: Ord {
 
     /// The row.
     fn cells(&self) -> Vec<Cell>;
+
+    /// The fact of a row as a CSV file has it: all text, and no value is an empty cell.
+    fn from_cells(cells: &[Cell]) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+/// The facts of a table that was read from a CSV file; `None` where it is of another form.
+pub fn from_table<F: Fact>(table: &Table) -> Option<Vec<F>> {
+    let is_same = table
+        .columns
+        .iter()
+        .map(String::as_str)
+        .eq(F::COLUMNS.iter().copied());
+    if !is_same {
+        return None;
+    }
+    table.rows.iter().map(|row| F::from_cells(row)).collect()
 }
 
 /// Everything that a report is made from.
@@ -82,6 +105,28 @@ pub struct Facts {
     pub forge_answers: Vec<ForgeAnswer>,
     /// Who is who.
     pub identity_links: Vec<IdentityLink>,
+    /// Chains of the ledger.
+    pub ledger_chains: Vec<LedgerChain>,
+    /// What the webhook judged.
+    pub evaluations: Vec<Evaluation>,
+    /// Rules that did not pass.
+    pub evaluation_rules: Vec<EvaluationRule>,
+    /// Requests to write.
+    pub writes: Vec<Write>,
+    /// Their evaluations.
+    pub write_reviews: Vec<WriteReview>,
+    /// What the agent synced.
+    pub syncs: Vec<SyncRun>,
+    /// Changes that syncs brought.
+    pub sync_changes: Vec<SyncChange>,
+    /// Objects that were not as Git says.
+    pub drifts: Vec<DriftSeen>,
+    /// Policies in force.
+    pub policies_in_force: Vec<PolicyInForce>,
+    /// When the components worked.
+    pub control_intervals: Vec<ControlInterval>,
+    /// Samples of the recorder.
+    pub samples: Vec<SampleTaken>,
     /// What frameworks ask for.
     pub controls: Vec<Control>,
     /// Which tables evidence it.
@@ -111,11 +156,18 @@ macro_rules! fact {
             fn cells(&self) -> Vec<Cell> {
                 vec![$(Cell::from(&self.$field)),*]
             }
+
+            fn from_cells(cells: &[Cell]) -> Option<Self> {
+                let mut cells = cells.iter();
+                $(let $field = <$type as FromCell>::from_cell(cells.next()?)?;)*
+                Some(Self { $($field,)* })
+            }
         }
     };
 }
 
 mod forge;
+mod recorded;
 
 fact! {
     /// What the report was asked: one row.
@@ -130,6 +182,12 @@ fact! {
         period_to: Option<String>,
         /// UID of the namespace kube-system, which is the cluster's identity; none for a repository alone.
         cluster: Option<String>,
+        /// Whether a ledger was read.
+        has_ledger: bool,
+        /// How many changes were to be sampled; none where no sample was asked for.
+        sample_size: Option<u64>,
+        /// The seed of the sample.
+        sample_seed: Option<String>,
     }
 }
 
@@ -481,6 +539,17 @@ for_each_fact! {
     forge_access: ForgeAccess,
     forge_answers: ForgeAnswer,
     identity_links: IdentityLink,
+    ledger_chains: LedgerChain,
+    evaluations: Evaluation,
+    evaluation_rules: EvaluationRule,
+    writes: Write,
+    write_reviews: WriteReview,
+    syncs: SyncRun,
+    sync_changes: SyncChange,
+    drifts: DriftSeen,
+    policies_in_force: PolicyInForce,
+    control_intervals: ControlInterval,
+    samples: SampleTaken,
     controls: Control,
     control_tables: ControlTable,
     gaps: Gap,

@@ -118,6 +118,13 @@ impl VerifierKey {
         KeyId::of(&self.name, &self.public)
     }
 
+    /// Whether this is the key's signature of the bytes.
+    pub fn signed_bytes(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.public)
+            .verify(bytes, signature)
+            .is_ok()
+    }
+
     /// Whether this key signed the note.
     pub fn signed(&self, note: &Note) -> bool {
         let id = self.id();
@@ -188,6 +195,11 @@ impl SigningKey {
             name: self.name.clone(),
             public,
         }
+    }
+
+    /// The key's signature of the bytes.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        self.pair.sign(bytes).as_ref().to_vec()
     }
 
     fn sign(&self, text: &str) -> Signature {

@@ -26,6 +26,12 @@ pub(crate) trait HasColumnType {
     const TYPE: ColumnType;
 }
 
+/// A value that a cell of a CSV file holds.
+pub(crate) trait FromCell: Sized {
+    /// The value; `None` where the text is none.
+    fn from_cell(cell: &Cell) -> Option<Self>;
+}
+
 /// Rows under named columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -45,6 +51,33 @@ impl ColumnType {
         match self {
             Self::Text => "TEXT",
             Self::Integer => "INTEGER",
+        }
+    }
+}
+
+impl FromCell for String {
+    fn from_cell(cell: &Cell) -> Option<Self> {
+        Some(cell.as_text().unwrap_or_default().to_owned())
+    }
+}
+
+impl FromCell for u64 {
+    fn from_cell(cell: &Cell) -> Option<Self> {
+        cell.as_text()?.parse().ok()
+    }
+}
+
+impl FromCell for bool {
+    fn from_cell(cell: &Cell) -> Option<Self> {
+        cell.as_text()?.parse().ok()
+    }
+}
+
+impl<T: FromCell> FromCell for Option<T> {
+    fn from_cell(cell: &Cell) -> Option<Self> {
+        match cell.as_text() {
+            None | Some("") => Some(None),
+            Some(_) => T::from_cell(cell).map(Some),
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 
-use git2::{Commit, Delta, Diff, DiffOptions, Oid, Repository, Tree};
+use git2::{Commit, Delta, Diff, DiffFormat, DiffOptions, Oid, Repository, Tree};
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 
-use super::{Error, WholeRepository};
+use super::{Error, WholeRepository, trivial};
 use crate::git::signature::{Check, TrustedKeys};
 
 /// In the way of objects that a trial merge makes: they stay in memory.
@@ -66,6 +66,27 @@ impl WholeRepository {
         })
     }
 
+    /// The patch of a commit against its first parent, cut after `most` bytes.
+    pub fn patch(&self, id: Oid, most: usize) -> Result<Vec<u8>, Error> {
+        let commit = self.repository.find_commit(id)?;
+        let before = commit.parents().next();
+        let old = before.as_ref().map(Commit::tree).transpose()?;
+        let diff = difference(&self.repository, old.as_ref(), Some(&commit.tree()?))?;
+        let mut patch = Vec::new();
+        let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+            if matches!(line.origin(), '+' | '-' | ' ') {
+                patch.extend(u8::try_from(line.origin()));
+            }
+            patch.extend_from_slice(line.content());
+            patch.len() < most
+        });
+        patch.truncate(most);
+        match printed {
+            Err(error) if error.code() != git2::ErrorCode::User => Err(error.into()),
+            _ => Ok(patch),
+        }
+    }
+
     /// A commit's whole message, as text.
     pub fn message(&self, id: Oid) -> Result<String, Error> {
         let commit = self.repository.find_commit(id)?;
@@ -106,6 +127,15 @@ impl WholeRepository {
             2 => {}
             _ => return Ok(MergeResult::Octopus),
         }
+        let (ours, theirs) = (commit.parent(0)?, commit.parent(1)?);
+        if let Some(result) = trivial::merge_result(&self.repository, &ours, &theirs, commit)? {
+            return Ok(result);
+        }
+        self.made_again(commit)
+    }
+
+    /// What a merge is, by making it.
+    pub(super) fn made_again(&self, commit: &Commit<'_>) -> Result<MergeResult, Error> {
         Ok(
             match self.trial_merge(commit.parent_id(0)?, commit.parent_id(1)?)? {
                 None => MergeResult::Conflicts,

@@ -1,6 +1,7 @@
 //! What several rooms' tests need.
 
 pub(crate) mod agent;
+pub(crate) mod chains;
 pub(crate) mod check;
 pub(crate) mod command_line;
 pub(crate) mod credentials;
