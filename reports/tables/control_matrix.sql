@@ -27,6 +27,10 @@ SELECT c.framework,
        CASE
          WHEN t.table_name IS NULL THEN 'not evidenced by this tool'
          WHEN n.table_name IS NULL THEN 'table not in this report'
+         -- An empty table whose source was not read says nothing.
+         WHEN (SELECT has_ledger FROM scope) = 'false' AND t.table_name IN
+              ('admissions', 'control_ops', 'deployments', 'drift', 'policy_coverage')
+                                   THEN 'not known: no ledger was read'
          WHEN n.fail > 0           THEN 'deviations'
          WHEN n.unknown > 0        THEN 'could not be determined'
          WHEN n.exception > 0      THEN 'deviations with an exception on file'

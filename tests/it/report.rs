@@ -223,6 +223,11 @@ fn a_report_reads_well() {
     | changes | 5 |  |  |  |  |
     | documentation | 5 | 4 | 0 | 0 | 0 |
     | rollbacks | 0 |  |  |  |  |
+    | admissions | 0 |  |  |  |  |
+    | deployments | 0 |  |  |  |  |
+    | drift | 0 |  |  |  |  |
+    | policy\_coverage | 0 |  |  |  |  |
+    | control\_ops | 0 |  |  |  |  |
     | control\_matrix | 222 |  |  |  |  |
 
     A table without verdicts shows and does not test. Unknown is not a pass: it could not be determined.
@@ -257,6 +262,7 @@ fn a_report_reads_well() {
 
     - Who reviewed and approved, who pushed, and what the forge enforced: Git does not know.
     - When a commit reached the branch: Git does not record it.
+    - What was judged, deployed and drifted, and when the webhook worked: no ledger was read (--ledger).
     "#);
 }
 

@@ -540,3 +540,30 @@ fn a_record_that_was_changed_is_a_gap_on_the_first_page() {
         .filter(|gap| gap[0] == "ledger" && gap[1].contains("is not as it was written"));
     assert!(damaged.count() > 0, "{gaps:?}");
 }
+
+#[test]
+fn a_ledger_that_was_not_read_is_not_a_control_that_did_not_operate() {
+    let folder = tempfile::tempdir().unwrap();
+    story(folder.path());
+    let statuses = |out: &Path| {
+        let matrix = rows(&read(out, "control_matrix"), &["table_name", "status"]);
+        let of = matrix
+            .into_iter()
+            .filter(|row| row[0] == "control_ops" || row[0] == "drift");
+        of.map(|row| row[1].clone())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let without = folder.path().join("without");
+    report(&folder.path().join("repository"), &without, &PERIOD);
+    assert_eq!(
+        statuses(&without).into_iter().collect::<Vec<_>>(),
+        ["not known: no ledger was read"]
+    );
+    reported(folder.path());
+    assert_eq!(
+        statuses(&folder.path().join("out"))
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["deviations"]
+    );
+}
