@@ -73,7 +73,7 @@ pub(super) struct Args {
     out: Option<PathBuf>,
 
     /// The folder to write, with everything that the report was made from, for `provost verify`
-    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "forge"])]
     bundle: Option<PathBuf>,
 
     /// The secret key that signs the bundle, PRIVATE+KEY+NAME+ID+BASE64 in a file, such as the recorder's

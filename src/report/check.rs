@@ -268,7 +268,7 @@ impl Checked {
             return Ok(());
         };
         let has_cluster = cluster.is_some();
-        if let Err(error) = report(&request, cluster, Run::default) {
+        if let Err(error) = report(&request, cluster, None, Run::default) {
             self.say(Mark::Bad, format!("{COMMITS}  {}", chain(&error)));
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! What a forge told: pull requests, who had a hand in them, reviews, checks, protection and access; and who is who.
 
-use super::Fact;
+use super::{Fact, FromCell};
 use crate::table::{Cell, ColumnType, HasColumnType};
 
 fact! {
