@@ -52,7 +52,11 @@ enum Command {
 /// Parses the arguments, runs the command and returns its exit code. Errors end here: the chain is printed once, with
 /// its hints.
 pub fn main() -> ExitCode {
-    // First of all, so that no TLS builder can find itself without one.
+    // A render is started a thousand times, and the whole command line is not built for one of them.
+    if let Some(args) = jail::Args::read(std::env::args_os().skip(1)) {
+        return jail::run(args);
+    }
+    // Before all else, so that no TLS builder can find itself without one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
