@@ -39,6 +39,8 @@ pub(crate) struct Measured {
     applications: usize,
     /// Bytes of the audit log that come before what is measured.
     skipped: u64,
+    /// Bytes that the agent had resident before there was an Application.
+    pub(crate) idle: u64,
 }
 
 /// One Application of many objects.
@@ -121,7 +123,7 @@ impl Measured {
         ];
         let mut provost = Provost::start(&arguments, &[])?;
         provost.wait_for_line("Ready.", SOON).await?;
-        let measured = Self {
+        let mut measured = Self {
             provost,
             cluster,
             folder,
@@ -131,6 +133,7 @@ impl Measured {
             namespace,
             applications,
             skipped: 0,
+            idle: 0,
         };
         let client = measured.cluster.client(User::Admin).await?;
         let crds: Api<DynamicObject> = Api::all_with(
@@ -166,6 +169,7 @@ impl Measured {
             .kubectl(User::Admin, &make, &trusted.to_string())
             .await?
             .success()?;
+        measured.idle = measured.provost.resident_bytes()?;
         Ok(measured)
     }
 
@@ -209,7 +213,7 @@ impl Measured {
                     .write(&format!("{folder}/kustomization.yaml"), text)?;
             }
         }
-        self.skipped = std::fs::metadata(self.log()?)?.len();
+        self.skip_what_was_asked()?;
         let commit = self.repository.commit(DANA, "All of it")?;
         let started = Instant::now();
         self.push().await?;
@@ -218,7 +222,18 @@ impl Measured {
     }
 
     fn requests(&self) -> anyhow::Result<Requests> {
-        Requests::read(&self.log()?, User::Agent.name(), self.skipped)
+        self.requests_of(User::Agent)
+    }
+
+    /// What a user has asked for since what is measured began.
+    pub(crate) fn requests_of(&self, user: User) -> anyhow::Result<Requests> {
+        Requests::read(&self.log()?, user.name(), self.skipped)
+    }
+
+    /// What was asked for so far does not count.
+    pub(crate) fn skip_what_was_asked(&mut self) -> anyhow::Result<()> {
+        self.skipped = std::fs::metadata(self.log()?)?.len();
+        Ok(())
     }
 
     /// The same objects with kubectl, in another namespace.
@@ -264,7 +279,7 @@ impl Measured {
     /// What is asked for while so many pushes bring nothing, once the agent has come to rest.
     pub(crate) async fn quiet(&mut self, pushes: usize, pause: Duration) -> anyhow::Result<Requests> {
         self.requests_until_rest().await?;
-        self.skipped = std::fs::metadata(self.log()?)?.len();
+        self.skip_what_was_asked()?;
         for _ in 0..pushes {
             self.push().await?;
             tokio::time::sleep(pause).await;
@@ -284,7 +299,7 @@ impl Measured {
         let client = self.cluster.client(User::Admin).await?;
         let kind = resource("apps", "v1", "Deployment");
         let deployments: Api<DynamicObject> = Api::namespaced_with(client, &self.namespace, &kind);
-        self.skipped = std::fs::metadata(self.log()?)?.len();
+        self.skip_what_was_asked()?;
         let started = Instant::now();
         self.push().await?;
         wait_for("the change", LIMIT, async || {
@@ -358,14 +373,13 @@ pub(crate) async fn one_application(objects: usize) -> anyhow::Result<Large> {
         .repository
         .write("large/objects.yaml", &manifests::config_maps(objects))?;
     let commit = measured.repository.commit(DANA, "Many objects")?;
-    let idle = measured.provost.resident_bytes()?;
     let started = Instant::now();
     measured.make(&[("large".to_owned(), "large".to_owned())]).await?;
     measured.wait_synced(&commit).await?;
     Ok(Large {
         objects,
         took: started.elapsed(),
-        idle,
+        idle: measured.idle,
         resident: measured.provost.resident_bytes()?,
     })
 }
