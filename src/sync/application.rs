@@ -1,7 +1,7 @@
 //! One Application's task: waits for something to happen, makes a pass, says what came of it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use provost_delivery::owner::Owner;
@@ -22,16 +22,16 @@ use super::finalize::{self, Finalized};
 use super::inventory::{Inventory, Origin};
 use super::mailbox::Mailbox;
 use super::operation::{AskedSync, unread_operation};
+use super::place::ReadAt;
 use super::precheck::Findings;
 use super::projects::{Known, Leave};
-use super::run::Run;
+use super::run::{Run, Step};
 use super::settings;
 use super::standing::Converged;
 use super::state::{Standing, State};
 use super::status::{self, Outcome, SyncOutcome};
 use super::window::ClosedWindow;
 use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, SyncCode};
-use crate::render::SourceAt;
 
 /// How long to wait for more once something has happened.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ pub(super) struct Task {
     pub(super) repositories: Vec<Subscription>,
     pub(super) goal: Option<Arc<Goal>>,
     /// The sources that it was rendered from.
-    pub(super) written: Vec<SourceAt>,
+    pub(super) written: Vec<ReadAt>,
     /// What the policies in force object to.
     pub(super) findings: Findings,
     policies: watch::Receiver<()>,
@@ -109,6 +109,8 @@ pub(super) struct Goal {
     pub(super) desired: BTreeMap<ObjectKey, Arc<Desired>>,
     /// What runs when that changes.
     pub(super) hooks: Vec<Arc<DesiredHook>>,
+    /// Phases and waves, once somebody has asked for them.
+    pub(super) steps: OnceLock<Vec<Step>>,
 }
 
 /// Why a task looks up.
@@ -169,7 +171,9 @@ impl Task {
     }
 
     /// Makes a pass whenever something happens, until `end` or until the Application is gone.
-    pub(super) async fn run(mut self, end: CancellationToken) {
+    ///
+    /// What it remembers lies on the heap once: a future would hold it once for each place that it is moved through.
+    pub(super) async fn run(mut self: Box<Self>, end: CancellationToken) {
         let mut deadline = Some(Instant::now());
         loop {
             let wake = tokio::select! {
@@ -181,10 +185,10 @@ impl Task {
             if wake == Wake::Mail && !is_news {
                 continue;
             }
-            if end.run_until_cancelled(self.refresh()).await.is_none() {
+            // On the heap, and for as long as it takes: a thousand Applications that wait need no room for a pass.
+            if end.run_until_cancelled(Box::pin(self.refresh())).await.is_none() {
                 return;
             }
-            // On the heap, and for as long as it takes: a thousand Applications that wait need no room for a pass.
             let next = Box::pin(self.pass(&end)).await;
             self.turn = None;
             deadline = match next {

@@ -26,11 +26,12 @@ pub(super) async fn apply_object(
     settings: &Settings,
 ) -> Result<Folded, plan::Error> {
     let target = plan::target(cluster, desired)?;
+    let wanted = desired.object.open();
     let live = match verdict {
         Verdict::Unchanged(live) | Verdict::NotOurs(live) | Verdict::Reported(live, _) => {
             return Ok(live.clone());
         }
-        Verdict::Create => cluster.apply(&target, &desired.object).await?,
+        Verdict::Create => cluster.apply(&target, &wanted).await?,
         Verdict::Recreate(live) => {
             cluster
                 .delete(&target, &live.uid, Propagation::Foreground)
@@ -38,18 +39,18 @@ pub(super) async fn apply_object(
             if cluster.get(&target).await?.is_some() {
                 return Err(plan::Error::Going);
             }
-            cluster.apply(&target, &desired.object).await?
+            cluster.apply(&target, &wanted).await?
         }
         Verdict::Update(update) if update.needs_apply => {
             let mut live = update.live.clone();
-            let replaces = settings.options_of(&desired.object).replace == Some(true);
-            let declared = replaces.then_some(&desired.object);
+            let replaces = settings.options_of(&wanted).replace == Some(true);
+            let declared = replaces.then_some(&wanted);
             if let Some(object) = update.replacement.as_deref().or(declared) {
                 let object = with_version(object, &live.uid, &live.resource_version);
                 live = cluster.fold(&cluster.replace(&target, &object).await?);
             }
             // Also after a replacement, which leaves the fields to nobody's declaration.
-            let object = update.respectful.as_ref().unwrap_or(&desired.object);
+            let object = update.respectful.as_ref().unwrap_or(&wanted);
             cluster
                 .apply(&target, &as_planned(object, &desired.key, &live))
                 .await?
@@ -57,7 +58,9 @@ pub(super) async fn apply_object(
         Verdict::Update(_) => cluster.get(&target).await?.unwrap_or_default(),
     };
     let live = match settings.foreign {
-        ForeignFields::Remove => remove_foreign(cluster, &target, desired, settings, live).await?,
+        ForeignFields::Remove => {
+            remove_foreign(cluster, &target, (&desired.key, &wanted), settings, live).await?
+        }
         ForeignFields::Report | ForeignFields::Ignore => live,
     };
     Ok(cluster.fold(&live))
@@ -66,13 +69,13 @@ pub(super) async fn apply_object(
 async fn remove_foreign(
     cluster: &Cluster,
     target: &Target,
-    desired: &Desired,
+    (key, wanted): (&ObjectKey, &Value),
     settings: &Settings,
     mut live: Value,
 ) -> Result<Value, plan::Error> {
     for attempt in 1..=REMOVALS {
-        let ignored = settings.ignored.of(&desired.key).paths(&live)?;
-        let fields = Ignored::leave_out(foreign::fields(&desired.object, &live), &ignored);
+        let ignored = settings.ignored.of(key).paths(&live)?;
+        let fields = Ignored::leave_out(foreign::fields(wanted, &live), &ignored);
         let Some(patch) = removal::patch(&live, &fields).map_err(|_| plan::Error::NoIdentity)? else {
             break;
         };

@@ -3,14 +3,16 @@
 //! Everything that the answer rests on is remembered, so that a pass in which none of it changed asks nobody.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use provost_manifest::digest::Digest;
 use tokio::sync::watch;
 
 use super::application::{Goal, Task};
 use super::desired::{self, Destination};
 use super::error::Error;
 use super::inventory::Origin;
+use super::place::ReadAt;
 use super::signatures::Trust;
 use super::sources::{Repository, SourceState};
 use crate::api::argoproj::{ApplicationSource, ApplicationSpec, NamespaceMetadata};
@@ -30,7 +32,10 @@ pub(super) struct Target {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Compared {
     generations: Vec<u64>,
-    spec: ApplicationSpec,
+    /// Digest of the spec as it is written.
+    spec: Digest,
+    /// The revision of each source, which somebody may have asked for otherwise.
+    revisions: Vec<String>,
     /// By what each source's commits are judged.
     trust: Vec<Trust>,
     /// Charts may ask for them.
@@ -55,7 +60,12 @@ impl Task {
         let states = self.source_states(spec)?;
         let compared = Compared {
             generations: states.iter().map(|state| state.generation).collect(),
-            spec: spec.clone(),
+            spec: Digest::of_value(&self.application.spec),
+            revisions: spec
+                .sources
+                .iter()
+                .map(|source| source.target_revision.clone())
+                .collect(),
             trust: self
                 .repositories
                 .iter()
@@ -161,7 +171,7 @@ impl Task {
         let destination = Target::of(spec);
         let last = self.goal.clone().filter(|goal| goal.destination == destination);
         let key = last.as_ref().map(|goal| goal.key.as_str());
-        let written = sources.clone();
+        let written = sources.iter().map(ReadAt::of).collect();
         let request = Request {
             application: self.application.metadata.name.clone().unwrap_or_default(),
             project: spec.project.clone(),
@@ -184,6 +194,7 @@ impl Task {
                 },
                 desired: last.desired.clone(),
                 hooks: last.hooks.clone(),
+                steps: OnceLock::new(),
             },
             (None, None) => return Ok(()),
         };
@@ -231,7 +242,10 @@ impl Task {
         origin.rendered_tree = blocking(move || {
             let hooks = running.iter().map(|hook| &hook.desired);
             let objects = kept.values().map(AsRef::as_ref).chain(hooks);
-            let objects: Vec<_> = objects.map(|desired| (&desired.key, &desired.object)).collect();
+            let objects: Vec<_> = objects
+                .map(|desired| (&desired.key, desired.object.open()))
+                .collect();
+            let objects: Vec<_> = objects.iter().map(|(key, object)| (*key, object)).collect();
             Ok(history.record(&Render {
                 application: &application,
                 repository: &repository,
@@ -246,6 +260,7 @@ impl Task {
             origin,
             desired,
             hooks,
+            steps: OnceLock::new(),
         })
     }
 }

@@ -283,12 +283,12 @@ impl Controller {
         let (namespace, own_name) = name.split_once('/').unwrap_or_default();
         let owner = Owner::of_application(namespace, own_name);
         self.context.route(&owner, &handle.mailbox);
-        let task = Task::new(
+        let task = Box::new(Task::new(
             Arc::clone(&self.context),
             Arc::clone(&handle.mailbox),
             owner,
             application,
-        );
+        ));
         let (end, turn, ended) = (handle.end.clone(), Arc::clone(&handle.turn), name.clone());
         self.running.spawn(async move {
             let _turn = turn.lock_owned().await;

@@ -11,6 +11,7 @@ use provost_manifest::object::{GroupVersionKind, ObjectKey};
 use serde_json::{Value, json};
 
 use super::error::Error;
+use super::packed::Packed;
 use crate::api::argoproj::NamespaceMetadata;
 use crate::cluster::Kinds;
 use crate::render::{Rendered, RenderedObject};
@@ -23,7 +24,7 @@ pub(super) struct Desired {
     /// Its kind in the version that Git writes.
     pub(super) gvk: GroupVersionKind,
     /// What is applied.
-    pub(super) object: Value,
+    pub(super) object: Packed,
     /// Digest of that.
     pub(super) digest: Digest,
     /// The file in the repository that it is written in.
@@ -156,7 +157,7 @@ fn namespace_of(name: &str, metadata: Option<&NamespaceMetadata>, owner: &Owner)
         },
         gvk: GroupVersionKind::new("", "v1", "Namespace"),
         digest: Digest::of_value(&object),
-        object,
+        object: Packed::of(object),
         file: None,
         line: None,
         repository: None,
@@ -241,7 +242,7 @@ impl<'a> Scopes<'a> {
             digest: Digest::of_value(&object),
             key,
             gvk,
-            object,
+            object: Packed::of(object),
             file: rendered.file.as_ref().map(ToString::to_string),
             line: rendered.line,
             repository: rendered.repository.clone(),

@@ -76,7 +76,7 @@ impl HookRun {
 impl DesiredHook {
     /// The object as it runs in this phase of this run, and its identity.
     pub(super) fn named(&self, goal: &Goal, phase: Phase, started_at: Timestamp) -> (ObjectKey, Value) {
-        let (mut key, mut object) = (self.desired.key.clone(), self.desired.object.clone());
+        let (mut key, mut object) = (self.desired.key.clone(), self.desired.object.open());
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             if !metadata.contains_key("name")
                 && let Some(generate_name) = metadata.shift_remove("generateName")

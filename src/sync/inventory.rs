@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use provost_delivery::owner::{self, Owner};
 use provost_manifest::object::ObjectKey;
 
 use super::error::Error;
+use super::packed::Packed;
 use crate::api::argoproj::Application;
 use crate::api::provost::{Inventory as InventoryObject, InventoryEntry, InventorySpec};
 
@@ -29,8 +30,12 @@ pub(super) struct Inventory {
     full_name: String,
     reference: OwnerReference,
     name: String,
-    chunks: Vec<InventoryObject>,
+    /// What was read or written last, without who manages what of it: the apiserver keeps that by itself.
+    chunks: Vec<Packed<Kept>>,
 }
+
+/// What is kept of an inventory object.
+type Kept = (ObjectMeta, InventorySpec);
 
 /// What an inventory says beside its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +67,6 @@ impl Inventory {
             .items
             .into_iter()
             .filter(|chunk| chunk.spec.application == full_name)
-            .map(kept)
             .collect();
         chunks.sort_by_key(|chunk| index_of(chunk).unwrap_or(usize::MAX));
         Ok(Self {
@@ -78,32 +82,31 @@ impl Inventory {
                 ..OwnerReference::default()
             },
             name: application.metadata.name.clone().unwrap_or_default(),
-            chunks,
+            chunks: chunks.into_iter().map(kept).collect(),
         })
     }
 
     /// The objects.
     pub(super) fn entries(&self) -> Entries {
-        let entries = self.chunks.iter().flat_map(|chunk| &chunk.spec.entries);
-        entries.map(|entry| (key_of(entry), entry.clone())).collect()
+        let entries = self.chunks.iter().flat_map(|chunk| chunk.open().1.entries);
+        entries.map(|entry| (key_of(&entry), entry)).collect()
     }
 
     /// What it says beside its entries.
     pub(super) fn origin(&self) -> Origin {
-        let Some(chunk) = self.chunks.first() else {
-            return Origin::default();
-        };
+        let first = self.chunks.first().map(|chunk| chunk.open().1);
+        let spec = first.unwrap_or_default();
         Origin {
-            repository: chunk.spec.repository.clone(),
-            path: chunk.spec.path.clone(),
-            revision: chunk.spec.revision.clone(),
-            rendered_tree: chunk.spec.rendered_tree.clone(),
+            repository: spec.repository,
+            path: spec.path,
+            revision: spec.revision,
+            rendered_tree: spec.rendered_tree,
         }
     }
 
     /// The sync that was begun and not ended, if there is one.
     pub(super) fn progress(&self) -> Option<Progress> {
-        self.chunks.first()?.spec.sync.clone()
+        self.chunks.first()?.open().1.sync
     }
 
     /// Writes what has changed; no request where nothing has.
@@ -127,13 +130,12 @@ impl Inventory {
                 entries: entries.clone(),
                 sync: progress.clone().filter(|_| index == 0),
             };
-            match self.chunks.get(index) {
-                Some(chunk) if chunk.spec == spec => {}
-                Some(chunk) => {
-                    let mut chunk = chunk.clone();
-                    chunk.spec = spec;
+            match self.chunks.get(index).map(Packed::open) {
+                Some((_, before)) if before == spec => {}
+                Some((metadata, _)) => {
+                    let name = metadata.name.clone().unwrap_or_default();
                     // The whole object with its resourceVersion: this is the fence.
-                    let name = chunk.name_any();
+                    let chunk = InventoryObject { metadata, spec };
                     let parameters = PostParams::default();
                     let replace = self.api.replace(&name, &parameters, &chunk);
                     self.chunks[index] = fenced(self.cluster.ask(WRITE, replace).await)?;
@@ -162,12 +164,13 @@ impl Inventory {
         Ok(())
     }
 
-    async fn delete(&self, chunk: &InventoryObject) -> Result<(), Error> {
+    async fn delete(&self, chunk: &Packed<Kept>) -> Result<(), Error> {
+        let (metadata, _) = chunk.open();
         let parameters = DeleteParams::default().preconditions(Preconditions {
-            uid: chunk.uid(),
-            resource_version: chunk.resource_version(),
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
         });
-        let name = chunk.name_any();
+        let name = metadata.name.unwrap_or_default();
         match self
             .cluster
             .ask("delete an inventory", self.api.delete(&name, &parameters))
@@ -229,13 +232,13 @@ fn index_of(chunk: &InventoryObject) -> Option<usize> {
     chunk.name_any().rsplit_once('-')?.1.parse().ok()
 }
 
-/// What is kept of a chunk: the apiserver keeps who manages what of it by itself.
-fn kept(mut chunk: InventoryObject) -> InventoryObject {
-    chunk.metadata.managed_fields = None;
-    chunk
+fn kept(chunk: InventoryObject) -> Packed<Kept> {
+    let InventoryObject { mut metadata, spec } = chunk;
+    metadata.managed_fields = None;
+    Packed::of((metadata, spec))
 }
 
-fn fenced(answer: Result<InventoryObject, cluster::Error>) -> Result<InventoryObject, Error> {
+fn fenced(answer: Result<InventoryObject, cluster::Error>) -> Result<Packed<Kept>, Error> {
     answer.map(kept).map_err(|error| {
         if error.is_conflict() || error.is_not_found() {
             Error::Fenced

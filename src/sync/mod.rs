@@ -47,6 +47,7 @@ mod mailbox;
 mod metrics;
 mod namespace;
 mod operation;
+mod packed;
 mod place;
 mod plan;
 mod precheck;

@@ -8,12 +8,12 @@ use provost_manifest::yaml::{self, Document};
 use serde_json::Value;
 
 use super::desired::Desired;
-use crate::git::{EntryKind, RepoPath};
+use crate::git::{EntryKind, Mirror, RepoPath};
 use crate::render::SourceAt;
 
 /// The files of an Application's sources, read as they are asked for.
 pub(super) struct Written<'s> {
-    sources: &'s [SourceAt],
+    sources: &'s [ReadAt],
     files: HashMap<(Option<String>, String), Vec<Document>>,
 }
 
@@ -22,15 +22,36 @@ pub(super) struct WrittenDocument<'w> {
     file: &'w str,
     document: &'w Document,
     item: Item,
-    object: &'w Value,
+    object: Value,
     /// Whether the object is applied as it is written, or was rendered from it.
     is_plain: bool,
+}
+
+/// A commit that a render read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadAt {
+    mirror: Mirror,
+    pub(super) commit: String,
+    /// Whether other sources' value files are all that it is there for.
+    is_reference_only: bool,
+}
+
+// === impl ReadAt ===
+
+impl ReadAt {
+    pub(super) fn of(at: &SourceAt) -> Self {
+        Self {
+            mirror: at.mirror.clone(),
+            commit: at.commit.clone(),
+            is_reference_only: at.source.is_reference_only(),
+        }
+    }
 }
 
 // === impl Written ===
 
 impl<'s> Written<'s> {
-    pub(super) fn new(sources: &'s [SourceAt]) -> Self {
+    pub(super) fn new(sources: &'s [ReadAt]) -> Self {
         Self {
             sources,
             files: HashMap::new(),
@@ -46,6 +67,7 @@ impl<'s> Written<'s> {
             .files
             .entry(place)
             .or_insert_with(|| read(sources, desired.repository.as_deref(), file).unwrap_or_default());
+        let object = desired.object.open();
         let items = documents.iter().flat_map(|document| {
             let items = list::flatten(document.value.clone()).into_iter();
             items.map(move |item| (document, item))
@@ -53,16 +75,16 @@ impl<'s> Written<'s> {
         let alike = items.filter(|(document, item)| {
             let is_there =
                 |line| document.first_line == line || document.positions().nearest(&item.path).line == line;
-            item.object["kind"] == desired.object["kind"] && desired.line.is_none_or(is_there)
+            item.object["kind"] == object["kind"] && desired.line.is_none_or(is_there)
         });
         // What a render made of it may bear another name.
         let name = |object: &Value| object["metadata"]["name"].clone();
-        let (document, item) = alike.min_by_key(|(_, item)| name(&item.object) != name(&desired.object))?;
+        let (document, item) = alike.min_by_key(|(_, item)| name(&item.object) != name(&object))?;
         Some(WrittenDocument {
             file,
             document,
             item,
-            object: &desired.object,
+            object,
             is_plain: desired.line.is_some(),
         })
     }
@@ -91,7 +113,7 @@ impl WrittenDocument<'_> {
     /// File, line and column of a field, or of the nearest one above it. Where the render may have changed the field
     /// since it was written here, only the file.
     pub(super) fn place(&self, path: &FieldPath) -> String {
-        let (here, there) = (path.get(&self.item.object), path.get(self.object));
+        let (here, there) = (path.get(&self.item.object), path.get(&self.object));
         if !self.is_plain && here != there {
             return self.file.to_owned();
         }
@@ -107,10 +129,10 @@ impl WrittenDocument<'_> {
     }
 }
 
-fn read(sources: &[SourceAt], repository: Option<&str>, file: &str) -> Option<Vec<Document>> {
-    let is_it = |at: &&SourceAt| match repository {
+fn read(sources: &[ReadAt], repository: Option<&str>, file: &str) -> Option<Vec<Document>> {
+    let is_it = |at: &&ReadAt| match repository {
         Some(repository) => at.mirror.url().to_string() == repository,
-        None => !at.source.is_reference_only(),
+        None => !at.is_reference_only,
     };
     let at = sources.iter().find(is_it)?;
     let snapshot = at.mirror.snapshot(&at.commit).ok()?;

@@ -166,8 +166,9 @@ async fn plan_object(
     settings: &Settings,
 ) -> Result<(Verdict, Judgement), Error> {
     let target = target(cluster, desired)?;
+    let declared = desired.object.open();
     let ignored = settings.ignored.of(&desired.key);
-    let options = settings.options_of(&desired.object);
+    let options = settings.options_of(&declared);
     let respects = options.respect_ignore_differences == Some(true) && !ignored.is_empty();
     let mut looks = LOOKS;
     loop {
@@ -177,9 +178,9 @@ async fn plan_object(
             None
         };
         let respectful = respected
-            .map(|live| ignored.respect(&desired.object, &live))
+            .map(|live| ignored.respect(&declared, &live))
             .transpose()?;
-        let wanted = respectful.as_ref().unwrap_or(&desired.object);
+        let wanted = respectful.as_ref().unwrap_or(&declared);
         let applied = match cluster.dry_run(&target, wanted).await {
             Err(error) if error.code() == Some(422) && options.force == Some(true) => {
                 // What cannot be changed is made anew, if it is ours.
@@ -275,7 +276,7 @@ async fn denied(
         return error.into();
     };
     let judgement = precheck
-        .judge(cluster, desired, live.as_ref(), &desired.object)
+        .judge(cluster, desired, live.as_ref(), &desired.object.open())
         .await;
     if judgement.denied.is_empty() {
         error.into()
@@ -311,8 +312,9 @@ fn judge(
         }
     }
     let ignored = settings.ignored.of(&desired.key);
-    let entry = delivery::compare_ignoring(&desired.object, live, applied, settings.foreign, &ignored)?
-        .ok_or(Error::NoIdentity)?;
+    let entry =
+        delivery::compare_ignoring(&desired.object.open(), live, applied, settings.foreign, &ignored)?
+            .ok_or(Error::NoIdentity)?;
     let lost = foreign::is_ownership_lost(live, FIELD_MANAGER);
     let (declared, foreign) = match entry.action {
         Action::Update(update) => (update.apply, update.remove),

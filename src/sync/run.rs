@@ -55,7 +55,7 @@ pub(super) struct Run {
 }
 
 /// The objects and hooks of one wave of one phase, objects in the order of applying.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) phase: Phase,
     pub(super) wave: i64,
@@ -147,7 +147,7 @@ impl Run {
 impl Goal {
     /// Phases and waves, first to last, those of a failed sync and of deletion left out.
     pub(super) fn steps(&self, skips_hooks: bool) -> Vec<Step> {
-        let mut steps = self.all_steps();
+        let mut steps = self.all_steps().to_vec();
         if skips_hooks {
             for step in &mut steps {
                 step.hooks.clear();
@@ -164,18 +164,22 @@ impl Goal {
 
     /// The waves of one phase.
     pub(super) fn steps_of(&self, phase: Phase) -> Vec<Step> {
-        let mut steps = self.all_steps();
+        let mut steps = self.all_steps().to_vec();
         steps.retain(|step| step.phase == phase);
         steps
     }
 
-    fn all_steps(&self) -> Vec<Step> {
+    fn all_steps(&self) -> &[Step] {
+        self.steps.get_or_init(|| self.find_steps())
+    }
+
+    fn find_steps(&self) -> Vec<Step> {
         let kept: Vec<&Arc<Desired>> = self.desired.values().collect();
-        let objects = kept.iter().map(|desired| &desired.object);
-        let hooks = self.hooks.iter().map(|hook| &hook.desired.object);
+        let objects = kept.iter().map(|desired| desired.object.open());
+        let hooks = self.hooks.iter().map(|hook| hook.desired.object.open());
         let values: Vec<_> = objects.chain(hooks).collect();
         let mut steps: Vec<Step> = Vec::new();
-        for ranked in order::steps(&values) {
+        for ranked in order::steps(&values.iter().collect::<Vec<_>>()) {
             let place = (ranked.phase, ranked.wave);
             if steps.last().map(|step| (step.phase, step.wave)) != Some(place) {
                 steps.push(Step::new(place));

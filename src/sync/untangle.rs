@@ -41,7 +41,7 @@ pub(super) async fn untangle(
     let Some(live) = cluster.get(target).await?.filter(|live| owner.owns(live)) else {
         return Ok(None);
     };
-    let Some(replacement) = replacement(&desired.object, &live)? else {
+    let Some(replacement) = replacement(&desired.object.open(), &live)? else {
         return Ok(None);
     };
     match cluster.dry_run_replace(target, &replacement).await {

@@ -9,6 +9,7 @@ use provost_manifest::object::ObjectKey;
 use serde_json::{Map, Value};
 
 use super::super::desired::Desired;
+use super::super::packed::Packed;
 use super::super::plan::{self, target};
 use super::super::settings::Settings;
 use super::judge::Judge;
@@ -63,7 +64,7 @@ impl Comparison<'_> {
                 file: desired.file.clone(),
                 step,
                 live: None,
-                wanted: Some(desired.object.clone()),
+                wanted: Some(desired.object.open()),
                 denied: None,
             };
             Some(Compared {
@@ -116,8 +117,8 @@ impl Comparison<'_> {
             }
         }
         let ignored = self.settings.ignored.of(&desired.key);
-        let options = self.settings.options_of(&desired.object);
-        let mut wanted = desired.object.clone();
+        let mut wanted = desired.object.open();
+        let options = self.settings.options_of(&wanted);
         if self.owner.is_none() {
             keep_mark(&mut wanted, &live);
         }
@@ -150,7 +151,8 @@ impl Comparison<'_> {
     }
 
     async fn create(&self, desired: &Desired, target: &Target) -> Result<(Previewed, bool), Trouble> {
-        let is_client_side = match self.cluster.dry_run(target, &desired.object).await {
+        let wanted = desired.object.open();
+        let is_client_side = match self.cluster.dry_run(target, &wanted).await {
             Ok(_) => false,
             Err(error) if is_about_rights(&error) => true,
             Err(error) => return Err(self.trouble(&error.into())),
@@ -167,7 +169,7 @@ impl Comparison<'_> {
                 step: Step::Planned(created),
                 live: None,
                 // As Git writes it: with the server's defaults it would be long.
-                wanted: Some(desired.object.clone()),
+                wanted: Some(wanted),
                 denied: None,
             },
             is_client_side,
@@ -196,8 +198,9 @@ fn is_about_rights(error: &cluster::Error) -> bool {
 
 /// Takes off what marks an object as an Application's.
 pub(super) fn unmark(desired: &mut Desired) {
+    let mut object = desired.object.open();
     for (map, key) in [("labels", owner::LABEL), ("annotations", owner::ANNOTATION)] {
-        let Some(metadata) = desired.object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
             continue;
         };
         let Some(entries) = metadata.get_mut(map).and_then(Value::as_object_mut) else {
@@ -208,6 +211,7 @@ pub(super) fn unmark(desired: &mut Desired) {
             metadata.shift_remove(map);
         }
     }
+    desired.object = Packed::of(object);
 }
 
 /// Whose the live object is stays as it is.

@@ -230,8 +230,8 @@ fn holds_back(whose: Whose<'_>, settings: &Settings) -> Option<&'static str> {
 /// The objects in the order of applying.
 fn in_order(objects: BTreeMap<ObjectKey, Desired>) -> Vec<Arc<Desired>> {
     let all: Vec<Arc<Desired>> = objects.into_values().map(Arc::new).collect();
-    let values: Vec<&Value> = all.iter().map(|desired| &desired.object).collect();
-    let ranked = order::steps(&values);
+    let values: Vec<Value> = all.iter().map(|desired| desired.object.open()).collect();
+    let ranked = order::steps(&values.iter().collect::<Vec<_>>());
     let places = ranked.into_iter().flat_map(|step| step.objects);
     places.map(|place| Arc::clone(&all[place])).collect()
 }
