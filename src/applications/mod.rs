@@ -18,7 +18,7 @@ mod tree;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::api::argoproj::Application;
+use crate::api::argoproj::{Application, REFRESH_ANNOTATION};
 use crate::cluster::{Cluster, FIELD_MANAGER};
 
 pub use commits::{Commit, Commits};
@@ -109,6 +109,12 @@ impl Applications {
                 error.into()
             }
         })
+    }
+
+    /// Asks the agent to fetch, and to say what it compares with.
+    async fn refresh(&self, application: &Application) -> Result<Application, Error> {
+        let ask = json!({"metadata": {"annotations": {REFRESH_ANNOTATION: "normal"}}});
+        self.change(application, ask).await
     }
 
     /// What the cluster calls whoever asks; empty where it does not say.

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use super::{Applications, Asked, Error, Standing};
 use crate::api::argoproj::{Application, SyncCode};
 
+/// How often the agent is asked again for the commit that it compares with.
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+
 /// What is waited for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Goals {
@@ -43,6 +46,8 @@ pub enum Progress {
 impl Applications {
     /// Waits until the goals are reached, or cannot be, or the time is over; `said` hears of each step.
     ///
+    /// The agent does not say by itself that a commit changes nothing of an Application: for a revision it is asked.
+    ///
     /// # Errors
     /// The Application cannot be read, or is gone.
     pub async fn wait(
@@ -61,12 +66,27 @@ impl Applications {
         let deadline = Instant::now() + limit;
         let mut last = Progress::Waiting("the Application was not read yet".to_owned());
         let mut changes = Box::pin(watch_object(api, &name).default_backoff());
+        let mut known = application.clone();
+        let mut asks_at = Instant::now();
         loop {
-            let Ok(change) = tokio::time::timeout_at(deadline, changes.next()).await else {
-                return Ok(last);
+            let asks = goals.lacks_revision(&known);
+            if asks && asks_at <= Instant::now() {
+                // Who may not ask, or asked about one that has just changed, waits all the same.
+                let _ = self.refresh(&known).await;
+                asks_at = Instant::now() + ASK_AGAIN;
+            }
+            let until = if asks { deadline.min(asks_at) } else { deadline };
+            let change = match tokio::time::timeout_at(until, changes.next()).await {
+                Ok(change) => change,
+                Err(_) if Instant::now() < deadline => continue,
+                Err(_) => return Ok(last),
             };
             let now = match change {
-                Some(Ok(Some(application))) => goals.progress(&application),
+                Some(Ok(Some(application))) => {
+                    let progress = goals.progress(&application);
+                    known = application;
+                    progress
+                }
                 Some(Ok(None)) => return Err(Error::Missing { namespace, name }),
                 // It is watched anew until the time is over.
                 Some(Err(error)) => {
@@ -88,6 +108,14 @@ impl Applications {
 // === impl Goals ===
 
 impl Goals {
+    /// Whether the Application is at another commit than is waited for.
+    fn lacks_revision(&self, application: &Application) -> bool {
+        let sync = application.status.sync.as_ref();
+        let at = sync.map(|sync| sync.revision.as_str()).unwrap_or_default();
+        let is_missed = |revision: &String| !at.starts_with(revision.as_str());
+        self.revision.as_ref().is_some_and(is_missed)
+    }
+
     /// How far the Application is.
     pub fn progress(&self, application: &Application) -> Progress {
         if let Some(asked) = &self.asked {
@@ -103,9 +131,7 @@ impl Goals {
         if self.idle && is_busy {
             missing.push("a sync is under way".to_owned());
         }
-        if let Some(revision) = &self.revision
-            && !standing.revision.starts_with(revision.as_str())
-        {
+        if self.lacks_revision(application) {
             missing.push(format!("it is at {}", super::commits::short(&standing.revision)));
         }
         if self.synced && standing.sync != format!("{:?}", SyncCode::Synced) {

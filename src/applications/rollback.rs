@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::commits::short;
 use super::{Applications, Commits, Error, chosen};
-use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION};
+use crate::api::argoproj::{Application, ApplicationSpec};
 use crate::git::{self, CredentialStore, LocalRepositories, Mirror, Mirrors, RepoPath, RepositoryUrl};
 
 /// How many commits are looked through for those that are taken back.
@@ -151,8 +151,7 @@ impl Applications {
                     .await
                     .map_err(|_| Error::Interrupted)??;
                 // So that the agent looks at once. It looks by itself a little later, so that this may fail.
-                let refresh = json!({"metadata": {"annotations": {REFRESH_ANNOTATION: "normal"}}});
-                let _ = self.change(application, refresh).await;
+                let _ = self.refresh(application).await;
             }
             Step::SetRevision { source, after, .. } => {
                 let change = match source {

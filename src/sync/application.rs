@@ -35,8 +35,9 @@ use crate::api::argoproj::{Application, ApplicationSpec, REFRESH_ANNOTATION, Syn
 
 /// How long to wait for more once something has happened.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-/// How long a status waits that says nothing but a new revision.
-const GIVE_WAY: Duration = Duration::from_secs(2);
+/// How long a status waits at least that says nothing but a new revision, where nobody asks for it: a commit to one
+/// folder of a repository is no reason to write to every Application that reads another.
+const REVISION_ALONE: Duration = Duration::from_hours(1);
 /// How soon to look again whether what is being deleted is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -67,8 +68,10 @@ pub(super) struct Task {
     policies: watch::Receiver<()>,
     /// Held while it writes.
     turn: Option<OwnedSemaphorePermit>,
-    /// Whether a status waits that says nothing new but the revision.
-    has_news: bool,
+    /// Since when the status could say a new revision, and nothing else that is new.
+    revision_since: Option<Instant>,
+    /// Whether somebody has asked for the revision since a pass went by.
+    wants_revision: bool,
     /// The last comparison with Git that went well, if nothing that it rests on has changed since.
     pub(super) compared: Option<Compared>,
     pub(super) failures: u32,
@@ -142,7 +145,8 @@ impl Task {
             written: Vec::new(),
             findings: Findings::default(),
             configured: context.sources.configured(),
-            has_news: false,
+            revision_since: None,
+            wants_revision: false,
             turn: None,
             projects: context.projects.subscribe(),
             gone: HashSet::new(),
@@ -283,6 +287,7 @@ impl Task {
         if !wants_refresh {
             return;
         }
+        self.wants_revision = true;
         let change = json!({ "annotations": { REFRESH_ANNOTATION: Value::Null } });
         let cluster = &self.context.cluster;
         if let Err(error) = finalize::patch_metadata(cluster, &self.application, change).await {
@@ -480,17 +485,20 @@ impl Task {
         }
     }
 
-    /// Writes the status, if it says something new. A new revision alone gives way to those Applications that the
-    /// commit is about: how long.
+    /// Writes the status, if it says something new. A new revision alone waits until somebody asks for it, until there
+    /// is something else to say, or for long: how long.
     async fn say(&mut self, outcome: Outcome) -> Result<Option<Duration>, Error> {
         let limit = ApplicationSpec::parse(&self.application.spec).map_or(10, |spec| spec.history_limit);
         let status = status::compose(&self.application, outcome, limit);
-        let can_wait = status::is_revision_alone(&self.application.status, &status);
-        if can_wait && !std::mem::replace(&mut self.has_news, true) {
-            return Ok(Some(give_way(&self.name)));
+        if !self.wants_revision && status::is_revision_alone(&self.application.status, &status) {
+            let since = *self.revision_since.get_or_insert_with(Instant::now);
+            let left = revision_wait(&self.name).saturating_sub(since.elapsed());
+            if !left.is_zero() {
+                return Ok(Some(left));
+            }
         }
-        self.has_news = false;
         let written = status::write(&self.context.cluster, &self.application, &status).await?;
+        (self.revision_since, self.wants_revision) = (None, false);
         if let Some(mut application) = written {
             application.metadata.managed_fields = None;
             let before = std::mem::replace(&mut self.application, Arc::new(application));
@@ -554,10 +562,10 @@ fn backoff(failures: u32) -> Duration {
     retry::unsaid_wait(failures).to_std().unwrap_or(LOOK_AGAIN)
 }
 
-/// Two seconds and up to two more by the name, so that a thousand statuses are not written at one moment.
-fn give_way(name: &str) -> Duration {
+/// An hour and up to one more by the name, so that a thousand statuses are not written at one moment.
+fn revision_wait(name: &str) -> Duration {
     let spread = name.bytes().fold(7_u64, |hash, byte| {
         hash.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
-    GIVE_WAY + Duration::from_millis(spread % 2_000)
+    REVISION_ALONE + Duration::from_secs(spread % REVISION_ALONE.as_secs())
 }

@@ -150,7 +150,7 @@ pub(super) fn is_revision_alone(before: &ApplicationStatus, after: &ApplicationS
         reconciled_at: before.reconciled_at.clone(),
         ..after.clone()
     };
-    old.revision != new.revision && with_old == *before
+    (&old.revision, &old.revisions) != (&new.revision, &new.revisions) && with_old == *before
 }
 
 /// Writes the status, if it says something new, and returns the Application as it then is.

@@ -70,6 +70,7 @@ mod sync_modes;
 mod sync_operation;
 mod sync_policy;
 mod sync_project;
+mod sync_revision;
 mod sync_secrets;
 mod sync_waves;
 mod webhook;

@@ -52,17 +52,7 @@ async fn a_commit_reaches_the_cluster_and_what_is_removed_from_git_goes() -> any
         .await?;
 
     // A refresh is a look at the repository at once, and is done once.
-    agent
-        .kubectl(
-            &[
-                "annotate",
-                "application",
-                "my-app",
-                "argocd.argoproj.io/refresh=normal",
-            ],
-            "",
-        )
-        .await?;
+    agent.refresh("my-app").await?;
     wait_for("the refresh to be done", LIMIT, async || {
         let application = agent.get("argoproj.io/v1alpha1", "Application", "my-app").await?;
         let asked = application["metadata"]["annotations"]
@@ -72,8 +62,10 @@ async fn a_commit_reaches_the_cluster_and_what_is_removed_from_git_goes() -> any
     })
     .await?;
 
-    // A commit elsewhere costs no render and no write but the revision; one that removes a file deletes its object.
+    // A commit elsewhere costs no render and no sync, and who asks is told of it; one that removes a file deletes its
+    // object.
     let elsewhere = agent.commit(&[("apps/other/x.yaml", CONFIG)])?;
+    agent.refresh("my-app").await?;
     let status = agent.wait_synced("my-app", &elsewhere).await?;
     assert_eq!(status["history"].as_array().unwrap().len(), 1);
     std::fs::remove_file(agent.repository.path().join("apps/my-app/list.yaml"))?;

@@ -281,6 +281,18 @@ impl<'c> Agent<'c> {
         .await
     }
 
+    /// Asks for a look at the repository, and for the commit on the status.
+    pub(crate) async fn refresh(&self, application: &str) -> anyhow::Result<()> {
+        let annotate = [
+            "annotate",
+            "application",
+            application,
+            "argocd.argoproj.io/refresh=normal",
+        ];
+        self.kubectl(&annotate, "").await?;
+        Ok(())
+    }
+
     /// Commits the Deployment, the Role and the ConfigMap as the Application my-app, and waits until all of it is
     /// there and healthy; the commit.
     pub(crate) async fn sync_my_app(&mut self) -> anyhow::Result<String> {
