@@ -55,6 +55,24 @@ fn main() -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(bench(number.unwrap_or(APPLICATIONS)))
 }
 
+/// How many requests each object took: ours, of which kind, and kubectl's.
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 objects")]
+fn requests_an_object(ours: &Requests, theirs: &Requests, objects: usize) -> Vec<Figure> {
+    let each = |count: u64| count as f64 / objects as f64;
+    let mut figures = vec![Figure::alone(
+        "requests an object",
+        each(ours.total()),
+        "",
+        Some(REQUESTS_AN_OBJECT),
+    )];
+    for (what, count) in ours.by_kind() {
+        figures.push(Figure::alone(&format!("  {what}"), each(count), "", None));
+    }
+    let theirs = each(theirs.total());
+    figures.push(Figure::alone("  kubectl, all together", theirs, "", None));
+    figures
+}
+
 #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 objects")]
 async fn bench(applications: usize) -> anyhow::Result<()> {
     let objects = applications * OBJECTS;
@@ -90,27 +108,7 @@ async fn bench(applications: usize) -> anyhow::Result<()> {
         let (ours, theirs) = (ours.as_secs_f64(), theirs.as_secs_f64());
         figures.push(Figure::beside(what, ours, "s", theirs, ours / theirs, None));
     }
-    let each = |requests: &Requests| requests.total() as f64 / objects as f64;
-    figures.push(Figure::alone(
-        "requests an object",
-        each(&requests),
-        "",
-        Some(REQUESTS_AN_OBJECT),
-    ));
-    figures.push(Figure::alone(
-        "  those of kubectl",
-        each(&requests_there),
-        "",
-        None,
-    ));
-    for (what, count) in requests.by_kind() {
-        figures.push(Figure::alone(
-            &format!("  {what}"),
-            count as f64 / objects as f64,
-            "",
-            None,
-        ));
-    }
+    figures.extend(requests_an_object(&requests, &requests_there, objects));
     let resident = megabytes(resident);
     figures.push(Figure::alone(
         "resident memory, all synced",
