@@ -70,6 +70,7 @@ fn audited(
             "denied".into()
         },
         policy_set: "p1".into(),
+        position: String::new(),
     });
     Event::Audit(Audit {
         audit_id: format!("audit {user} {name}"),

@@ -344,6 +344,8 @@ impl<'t> Parser<'t> {
             }
             Token::Symbol("[") => return self.list(),
             Token::Symbol("{") => return self.map(),
+            // CEL's name from the outermost scope: no Kubernetes expression has scopes to leave.
+            Token::Symbol(".") => return Err(self.unexpected("a name without a dot before it")),
             _ => return Err(self.unexpected("a value")),
         };
         let value = literal.map_err(|why| CompileError::at(offset, why))?;

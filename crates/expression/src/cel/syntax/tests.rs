@@ -178,6 +178,24 @@ fn other_parser(text: &str) -> Option<String> {
     Some(theirs(&tree))
 }
 
+/// Whether an operand begins with a dot.
+fn has_outermost_name(text: &str) -> bool {
+    text.match_indices('.').any(|(at, _)| {
+        let before = text[..at].trim_end();
+        let is_after_operand = before.ends_with(|last: char| last.is_alphanumeric() || ")]}'".contains(last));
+        !is_after_operand || before.ends_with(" in")
+    })
+}
+
+#[test]
+fn a_name_from_the_outermost_scope_is_refused() {
+    let error = parse(".a == 1").unwrap_err();
+    assert!(
+        error.to_string().contains("a name without a dot before it"),
+        "{error}"
+    );
+}
+
 #[rstest]
 #[case::members(&["a.b.c", "a.?b", "a[?0]", "a[1][2]", "a.f()", "a.f(b)(c)", "f(a).g(b)", "f()", "f(a, b)"])]
 #[case::signs(&["-1", "- 1", "-a", "--a", "---1", "!!a", "!a.b", "-1.5", "-a.b(c)", "1 - -1", "1-1", "-!a", "!-a", "-u"])]
@@ -266,6 +284,8 @@ proptest! {
         let text = tokens.concat();
         // The other parser takes a comma without elements.
         prop_assume!(!text.contains("[,"));
+        // The other parser takes a name with a dot before it, from the outermost scope.
+        prop_assume!(!has_outermost_name(&text));
         prop_assert_eq!(our_parser(&text), other_parser(&text), "{}", text);
     }
 }
