@@ -417,7 +417,7 @@ fn what_was_found_in_a_long_file_is_told_as_it_is_found() {
 
 /// Reviews that are not judged: a webhook says so, and lives on.
 #[rstest]
-#[case::depth("[".repeat(250_000), StatusCode::BAD_REQUEST, "recursion limit exceeded")]
+#[case::depth(r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"object": "#.to_owned() + &"[".repeat(250_000), StatusCode::BAD_REQUEST, "recursion limit exceeded")]
 #[case::many_values(format!("[{}0]", "0,".repeat(3_000_000)), StatusCode::PAYLOAD_TOO_LARGE, "more than 300000 values")]
 #[case::many_keys(json!({"object": (0..200_000).map(|n| (format!("k{n}"), json!(0))).collect::<serde_json::Map<_, _>>()}).to_string(), StatusCode::BAD_REQUEST, "")]
 #[case::a_large_text(json!({"object": "x".repeat(9 << 20)}).to_string(), StatusCode::PAYLOAD_TOO_LARGE, "larger than 8388608 bytes")]

@@ -355,10 +355,11 @@ async fn a_promotion_moves_one_overlay_and_renders_and_applies_nothing_else() ->
         .commit(ALEX, "promote: my-app stg-def456 to production")?;
     agent.wait_synced("my-app-production", &promotion).await?;
     assert_eq!(agent.tag_of("production").await?, "stg-def456");
+    // The others have nothing to say of it, until somebody asks.
     for (overlay, _) in overlays {
-        agent
-            .wait_synced(&format!("my-app-{overlay}"), &promotion)
-            .await?;
+        let name = format!("my-app-{overlay}");
+        agent.refresh(&name).await?;
+        agent.wait_synced(&name, &promotion).await?;
     }
     assert_eq!(agent.renders()? - renders, 1, "one overlay is rendered");
     let after = agent.versions(&overlays).await?;
