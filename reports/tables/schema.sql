@@ -463,6 +463,7 @@ SELECT NULLIF(identities, ''),
        NULLIF(kind, '')
 FROM csv_identity_links;
 CREATE INDEX identity_links_by_identities ON identity_links (identities, system, account);
+
 CREATE TABLE ledger_chains (
   chain TEXT,
   writer TEXT,
