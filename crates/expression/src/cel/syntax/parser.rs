@@ -232,13 +232,30 @@ impl<'t> Parser<'t> {
         while self.take(sign)? {
             count += 1;
         }
-        let operand = self.member(None)?;
+        let minus = if sign == "!" {
+            self.minus_of_number()?
+        } else {
+            None
+        };
+        let operand = self.member(minus)?;
         if count.is_multiple_of(2) {
             return Ok(operand);
         }
         let below = operand.height;
         let kind = if sign == "!" { Kind::Not } else { Kind::Negate };
         Self::above(offset, below, kind(Box::new(operand)))
+    }
+
+    /// Where the minus of a negative number stands, if one comes here: behind `!` nothing else may begin with it.
+    fn minus_of_number(&mut self) -> Parsed<Option<usize>> {
+        if !self.at("-") {
+            return Ok(None);
+        }
+        let offset = self.advance()?;
+        match self.token {
+            Token::Int(_) | Token::Double(_) => Ok(Some(offset)),
+            _ => Err(self.unexpected("a number")),
+        }
     }
 
     /// A value, and the fields, indexes and calls behind it.
