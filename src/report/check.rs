@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use provost_evidence::facts::{self, Gap, Scope};
 use provost_evidence::note::VerifierKey;
 use provost_evidence::statement::Envelope;
-use provost_evidence::tables::{CONTROL_MATRIX, Database, Query, TABLES};
+use provost_evidence::tables::{self, CONTROL_MATRIX, Database, Query, TABLES};
 use provost_evidence::{count, csv};
 use serde_json::Value;
 
@@ -177,7 +177,7 @@ impl Checked {
     /// Every table, from the facts that are there by the queries that are there.
     fn tables(&mut self, folder: &Path, names: &BTreeSet<String>) {
         let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
-        if read("sql/schema.sql") != facts::schema() {
+        if read("sql/schema.sql") != tables::schema() {
             self.say(
                 Mark::Warn,
                 "tables not made again: another version of Provost made them, with another schema (load.sql makes them \

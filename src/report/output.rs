@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use provost_evidence::table::Table;
-use provost_evidence::tables::{Query, load_sql};
-use provost_evidence::{csv, facts, html, json, markdown};
+use provost_evidence::tables::{self, Query, load_sql};
+use provost_evidence::{csv, html, json, markdown};
 use serde_json::{Value, json};
 
 /// The explanation that goes with every report.
@@ -150,7 +150,7 @@ impl Folder {
 
     /// Writes what somebody needs to make the tables again.
     pub(super) fn queries(&self, facts: &[Table], made: &[(Query<'_>, Table)]) -> Result<(), Error> {
-        self.write("sql/schema.sql", &facts::schema())?;
+        self.write("sql/schema.sql", &tables::schema())?;
         for (query, _) in made {
             self.write(&format!("sql/{}.sql", query.name), query.sql)?;
         }

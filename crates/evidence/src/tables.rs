@@ -286,11 +286,19 @@ pub enum Error {
     },
 }
 
+/// What several tables rest on.
+const VIEWS: &str = include_str!("../../../reports/tables/views.sql");
+
 /// A table as it is counted for control_matrix.
 const CREATE_RESULTS: &str = "\
 -- How many rows each table has (verdict is NULL), and how many of each verdict.
 CREATE TABLE results (table_name TEXT, verdict TEXT, row_count INTEGER);
 ";
+
+/// schema.sql of a report: types the facts, and makes the views over them that several tables rest on.
+pub fn schema() -> String {
+    format!("{}\n{VIEWS}", facts::schema())
+}
 
 /// load.sql: what the sqlite3 program reads to make the tables again, in the folder of a report, into recomputed/.
 /// `made` is each query, in their order, with the table that it made.
@@ -371,7 +379,7 @@ impl Database {
             })?;
         }
         connection
-            .execute_batch(&facts::schema())
+            .execute_batch(&schema())
             .and_then(|()| connection.execute_batch(CREATE_RESULTS))
             .map_err(Error::Schema)?;
         connection.authorizer(Some(authorize)).map_err(Error::Schema)?;

@@ -264,13 +264,10 @@ fn an_approval_counts_and_a_change_passes_by_the_rules(
 
 #[test]
 fn both_tables_judge_approvals_by_the_same_words() {
-    let shared = |name: &str| {
+    for name in ["approvals", "sod"] {
         let query = FORGE_TABLES.iter().find(|query| query.name == name).unwrap();
-        let from = query.sql.find("WITH contributor").unwrap();
-        let to = query.sql.find("FROM classed c").unwrap();
-        &query.sql[from..to]
-    };
-    assert_eq!(shared("approvals"), shared("sod"));
+        assert!(query.sql.contains("FROM judged_review"), "{name}");
+    }
 }
 
 /// What is known of a rule: nothing until it was last edited, and from then on what it says now.
