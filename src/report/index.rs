@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 use provost_evidence::count::{counted, number};
 use provost_evidence::facts::{Facts, Rule, Scope};
 use provost_evidence::html;
-use provost_evidence::table::{Cell, Table};
+use provost_evidence::table::Table;
 use provost_evidence::tables::{self, Query};
 use provost_manifest::escape;
 
+mod counts;
 mod forge;
 
+use self::counts::{Commits, Objects};
 use self::forge::ForgeRead;
 use super::cluster;
 use super::recorded::Recorded;
@@ -58,34 +60,6 @@ struct Counted {
     rows: usize,
     /// By verdict; none where the table tests nothing.
     verdicts: BTreeMap<String, u64>,
-}
-
-#[derive(Debug)]
-struct Commits {
-    /// Commits that the revision reaches, of all times.
-    reached: usize,
-    /// Those of them that belong to a change, and the changes that they belong to.
-    in_changes: usize,
-    rows: usize,
-    walked_again: u64,
-    merges: usize,
-    with_pull_request: usize,
-    pull_requests: usize,
-}
-
-#[derive(Debug)]
-struct Objects {
-    rows: usize,
-    in_git: usize,
-    by_application: usize,
-    not_in_git: usize,
-    not_known: usize,
-    live: usize,
-    /// By reason.
-    excluded: Vec<(String, usize)>,
-    manifests: usize,
-    inventory: usize,
-    inventory_not_live: usize,
 }
 
 // === impl Index ===
@@ -487,128 +461,6 @@ impl Counted {
             .copied()
             .unwrap_or_default()
             .to_string()
-    }
-}
-
-// === impl Commits ===
-
-impl Commits {
-    fn of(table: Option<&Table>, facts: &Facts, walked_again: u64) -> Self {
-        let numbers = |column| {
-            table
-                .into_iter()
-                .flat_map(move |table| table.column(column))
-                .filter_map(|cell| match cell {
-                    Cell::Integer(number) => Some(*number),
-                    Cell::Null | Cell::Text(_) => None,
-                })
-        };
-        let distinct: std::collections::BTreeSet<i64> = numbers("pull_request").collect();
-        let reached = facts.commits.iter().filter(|commit| commit.in_revision);
-        Self {
-            reached: reached.clone().count(),
-            in_changes: reached.filter(|commit| commit.step.is_some()).count(),
-            rows: table.map_or(0, |table| table.rows.len()),
-            walked_again,
-            merges: numbers("parent_count").filter(|parents| *parents > 1).count(),
-            with_pull_request: numbers("pull_request").count(),
-            pull_requests: distinct.len(),
-        }
-    }
-
-    fn sentence(&self) -> String {
-        let Self {
-            rows,
-            merges,
-            with_pull_request,
-            pull_requests,
-            ..
-        } = self;
-        format!(
-            "{}, {} among them. {} came by {} that Git names; {} without one.",
-            plural(*rows, "commit"),
-            plural(*merges, "merge"),
-            number(*with_pull_request as u64),
-            plural(*pull_requests, "pull request"),
-            number((rows - with_pull_request) as u64)
-        )
-    }
-
-    fn completeness(&self) -> String {
-        if self.rows as u64 == self.walked_again {
-            format!(
-                "Complete: {} = commits counted by a second walk of the history.",
-                number(self.walked_again)
-            )
-        } else {
-            format!(
-                "NOT complete: {} rows, and a second walk counted {}.",
-                self.rows, self.walked_again
-            )
-        }
-    }
-}
-
-// === impl Objects ===
-
-impl Objects {
-    fn of(table: Option<&Table>, facts: &Facts) -> Self {
-        let origin = |wanted: &str| {
-            let origins = table.into_iter().flat_map(|table| table.column("origin"));
-            origins.filter(|origin| origin.as_text() == Some(wanted)).count()
-        };
-        let mut excluded = std::collections::BTreeMap::new();
-        for reason in facts
-            .live_objects
-            .iter()
-            .filter_map(|object| object.excluded.as_ref())
-        {
-            *excluded.entry(reason.clone()).or_insert(0) += 1;
-        }
-        let live: std::collections::HashSet<&str> = facts
-            .live_objects
-            .iter()
-            .map(|object| object.object.as_str())
-            .collect();
-        let not_live = facts
-            .inventory
-            .iter()
-            .filter(|entry| !live.contains(entry.object.as_str()));
-        Self {
-            rows: table.map_or(0, |table| table.rows.len()),
-            in_git: origin("in Git"),
-            by_application: origin("by Application"),
-            not_in_git: origin("not in Git"),
-            not_known: origin("not known"),
-            live: facts.live_objects.len(),
-            excluded: excluded.into_iter().collect(),
-            manifests: facts.manifests.len(),
-            inventory: facts.inventory.len(),
-            inventory_not_live: not_live.count(),
-        }
-    }
-
-    fn sentence(&self, has_cluster: bool) -> String {
-        if !has_cluster {
-            return format!(
-                "{} written in files of the revision.",
-                plural(self.rows, "object")
-            );
-        }
-        let Self {
-            in_git,
-            by_application,
-            not_in_git,
-            not_known,
-            inventory_not_live,
-            ..
-        } = self;
-        format!(
-            "{}: {in_git} in Git, {by_application} by an Application, {not_in_git} not in Git, {not_known} not known. \
-             {} of the inventories not live.",
-            plural(self.rows, "live object"),
-            plural(*inventory_not_live, "object")
-        )
     }
 }
 
