@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use provost_evidence::chain::format_time;
-use provost_evidence::note::SigningKey;
 
 use crate::config::{self, Secret};
 use crate::forge::{Forge, Gitea};
+use crate::policies::folder::read_bounded;
+use crate::recorder::load_signing_key;
 use crate::report::bundle::Options;
 use crate::report::cluster::{ClusterCapture, capture};
 use crate::report::period::{Moment, Period};
@@ -129,7 +130,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     } = args;
     let options = bundle.is_some().then(|| -> anyhow::Result<_> {
         Ok(Options {
-            key: key.as_deref().map(read_key).transpose()?,
+            key: key.as_deref().map(load_signing_key).transpose()?,
             is_git_external: external_git,
         })
     });
@@ -192,17 +193,11 @@ fn token(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
     let Some(file) = file else {
         return Ok(config::forge_token());
     };
-    let text = std::fs::read_to_string(file)
+    let text = read_bounded(file)
         .with_context(|| format!("could not read the forge's token from {}", file.display()))?;
     let text = text.trim();
     anyhow::ensure!(!text.is_empty(), "{} holds no token", file.display());
     Ok(Some(Secret::new(text)))
-}
-
-fn read_key(path: &Path) -> anyhow::Result<SigningKey> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("could not read the key {}", path.display()))?;
-    SigningKey::parse(&text).with_context(|| format!("could not use the key {}", path.display()))
 }
 
 async fn capture_cluster(

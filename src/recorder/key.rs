@@ -40,7 +40,8 @@ pub enum Error {
     Random,
 }
 
-pub(super) fn load(path: &Path) -> Result<SigningKey, Error> {
+/// The key in the file.
+pub fn load(path: &Path) -> Result<SigningKey, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,

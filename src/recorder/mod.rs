@@ -48,7 +48,7 @@ use self::stamp::Stamping;
 use crate::ledger::http::{self, Endpoint};
 use crate::ledger::{Ledger, anchor::Address, checkpoints, thinning::Thinning};
 
-pub use key::Error as KeyError;
+pub use key::{Error as KeyError, load as load_signing_key};
 pub use pull::PullConfig;
 
 /// The longest time between two checkpoints.
