@@ -19,6 +19,7 @@ mod diff;
 mod documentation;
 mod forge;
 mod forge_story;
+mod git_hooks;
 mod git_https;
 mod git_signatures;
 mod git_ssh;

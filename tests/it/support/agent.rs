@@ -204,6 +204,18 @@ impl<'c> Agent<'c> {
             .success()
     }
 
+    /// Makes it, or what of it is not so yet.
+    pub(crate) async fn apply(&self, object: &Value) -> anyhow::Result<String> {
+        self.kubectl(&["apply", "--server-side", "-f", "-"], &object.to_string())
+            .await
+    }
+
+    pub(crate) async fn config_map(&self, name: &str, data: Value) -> anyhow::Result<()> {
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
+        self.apply(&object).await.map(drop)
+    }
+
     pub(crate) fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource(api_version, kind))
     }
