@@ -146,11 +146,13 @@ impl Site {
         })
         .await?;
         }
-        let asked = self.installed.asked("recorder")?;
-        assert!(
-            asked.contains("watch configmaps") && asked.contains("list clusterroles"),
-            "{asked:?}"
-        );
+        let asked = wait_for("it watches and lists", SOON, async || {
+            let asked = self.installed.asked("recorder")?;
+            let all = ["watch configmaps", "list clusterroles"];
+            ensure!(all.iter().all(|wanted| asked.contains(*wanted)), "{asked:?}");
+            Ok(asked)
+        })
+        .await?;
         let reads = ["get ", "list ", "watch "];
         let wrote: Vec<_> = asked
             .iter()
